@@ -1,0 +1,71 @@
+/*
+ * Processes: spawning programs with exactly the descriptors they are meant to
+ * have, names that say the stage ("moss: monitor web"), identities that outlive
+ * PID reuse (PID + start time), pidfds.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* Field 22 of /proc/PID/stat, clock ticks since boot. */
+int proc_start_time(pid_t pid, uint64_t *ret_ticks);
+/* True when pid runs and started at start_time; zombies count as gone. */
+bool proc_is_alive(pid_t pid, uint64_t start_time);
+/* pidfd of exactly that process, or -ESRCH. */
+int proc_open(pid_t pid, uint64_t start_time);
+int pidfd_open(pid_t pid, unsigned int flags);
+int pidfd_send_signal(int pid_fd, int signal);
+
+/*
+ * Sets what ps(1) shows: writes over the argv area (as far as it reaches) and
+ * PR_SET_NAME (15 bytes). proc_name_init() first, from main().
+ */
+void proc_name_init(int argc, char **argv);
+void proc_name_set(const char *format, ...)
+	__attribute__((format(printf, 1, 2)));
+
+/* One descriptor of the caller's to be number `to` in the child. */
+struct spawn_fd {
+	int from;
+	int to;
+};
+
+struct spawn {
+	const char *path; /* absolute, or a name looked up in PATH */
+	char *const *argv;
+	char *const *env;	    /* NULL: the caller's */
+	const struct spawn_fd *fds; /* everything else is closed; 0-2 default
+				       to /dev/null when not listed */
+	size_t fd_count;
+	bool new_session;     /* setsid */
+	bool die_with_parent; /* PDEATHSIG SIGKILL */
+	int userns_fd;	      /* joined before exec when > 0 */
+};
+
+/* Returns the PID; reports exec failure through *err. Signal mask is emptied.
+ */
+pid_t proc_spawn(const struct spawn *spawn, struct error *err);
+/* waitpid, EINTR retried; returns the shell's status (128 + signal) or -errno.
+ */
+int proc_wait(pid_t pid);
+/* Spawn, collect stdout (at most max bytes) and stderr's first line, wait. */
+int proc_capture(const struct spawn *spawn, size_t max, char **ret_stdout,
+		 struct error *err);
+
+/* Shell status of a waitpid/siginfo status word. */
+int proc_status_code(int wait_status);
+
+/*
+ * The path of a helper program: the directory of the running moss when it is
+ * there (an uninstalled build), LIBEXECDIR otherwise. Caller frees; NULL and
+ * *err when neither has it. MOSS_LIBEXEC in the environment wins.
+ */
+char *proc_helper_path(const char *name, struct error *err);
+
+/* Signal number of "TERM", "SIGTERM", "15", "RTMIN+3"; negative on nonsense. */
+int signal_from_name(const char *name);
+const char *signal_name(int signal); /* "SIGTERM"; "SIG?" for unknown */
