@@ -1,0 +1,63 @@
+/*
+ * Images in the store: entries of index.json with the annotation
+ * org.opencontainers.image.ref.name holding the full reference
+ * ("docker.io/library/web:latest"), pointing at a manifest blob, which names a
+ * config blob and layers. An image's ID is its config's digest, as docker's.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "storage/store.h"
+
+#define IMAGE_LAYERS_MAX 500	    /* the kernel's overlay limit */
+#define IMAGE_CONFIG_MAX (4u << 20) /* bytes of a config or manifest */
+
+struct image {
+	char *id;	   /* "sha256:HEX" of the config */
+	char *manifest;	   /* "sha256:HEX" of the manifest */
+	char **references; /* full names; empty for a dangling image */
+	cJSON *config;	   /* the OCI image config, whole */
+	char **diff_ids;   /* "sha256:HEX", lowest layer first */
+	uint64_t size;	   /* bytes unpacked, all layers */
+	char *created;	   /* RFC 3339 or "" */
+};
+
+void image_release(struct image *image);
+
+/* All images, newest first. Caller frees with image_list_free. */
+int image_list(struct store *store, struct image **ret_images,
+	       size_t *ret_count, struct error *err);
+void image_list_free(struct image *images, size_t count);
+
+/*
+ * By reference, ID, short ID (unique prefix) or digest. ERROR_NOT_FOUND "No
+ * such image: NAME"; an ambiguous prefix is ERROR_INVALID.
+ */
+int image_find(struct store *store, const char *name, struct image *ret_image,
+	       struct error *err);
+/*
+ * Only what `run` needs, without reading other images: config and diff IDs.
+ */
+int image_tag(struct store *store, const char *name, const char *new_reference,
+	      struct error *err);
+/*
+ * Removes one reference, and the image with its unshared layers when it was the
+ * last. in_use(image id) answers whether a container needs it (refused with
+ * docker's wording unless force). *ret_report: "Untagged: …", "Deleted: …"
+ * lines.
+ */
+typedef int (*image_in_use)(const char *image_id, char **ret_container_id,
+			    bool *ret_running, void *data);
+int image_remove(struct store *store, const char *name, bool force,
+		 image_in_use in_use, void *data, char ***ret_report,
+		 struct error *err);
+
+/* Is every layer unpacked and whole? 0, or ERROR_CORRUPT that names the layer.
+ */
+int image_check_layers(struct store *store, const struct image *image,
+		       struct error *err);
