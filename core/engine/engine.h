@@ -1,0 +1,146 @@
+/*
+ * The engine: containers, images and volumes as objects. The one API for every
+ * front end (the command line, an HTTP server, Compose, the builder).
+ *
+ * It never prints, never exits, keeps no process-wide state, returns errors as
+ * values and streams as descriptors. Objects go in and out in the Docker Engine
+ * API's JSON shapes (v1.48): a container is created from a ContainerCreate body
+ * (Config members at the top, HostConfig, NetworkingConfig), inspected as
+ * ContainerInspect, listed as ContainerSummary. What docker has no member for
+ * lies in HostConfig.Moss:
+ *     StorageDriver   "overlay" | "fuse-overlayfs" | "" (probe)
+ *
+ * The process is in the pinned user namespace (policy/userns.h) when it calls.
+ * Each call is atomic against other processes: locks are on disk (store `lock`,
+ * a container's operation.lock), nothing is held between calls.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/monitor/control.h"
+#include "core/monitor/log.h"
+#include "policy/idmap.h"
+#include "storage/image.h"
+#include "storage/store.h"
+#include "storage/transfer.h"
+
+struct engine {
+	struct store store;
+	struct identity identity;
+	int run_fd;   /* runtime directory */
+	int cache_fd; /* compiled filters, probes */
+};
+
+struct engine_options {
+	const char *data_path; /* absolute */
+	int run_fd;	       /* stays the caller's */
+	const struct identity *identity;
+};
+
+int engine_open(const struct engine_options *options, struct engine *ret_engine,
+		struct error *err);
+void engine_close(struct engine *engine);
+
+/* ---- containers ---- */
+
+/*
+ * body: ContainerCreate. name NULL: a random "adjective_surname". Checks all
+ * that can be checked without starting (image, user options, mounts' sources,
+ * seccomp profile, ports' syntax), makes anonymous volumes. *ret_warnings
+ * (strv, may be NULL): lines for the user. ERROR_NOT_FOUND with "No such image:
+ * …" when the image is missing; ERROR_EXISTS "Conflict. The container name …".
+ */
+int engine_container_create(struct engine *engine, const cJSON *body,
+			    const char *name, char ret_id[ID_TEXT_MAX],
+			    char ***ret_warnings, struct error *err);
+
+/* Full ID of a name, ID or unique prefix; "No such container: NAME". */
+int engine_container_resolve(struct engine *engine, const char *name,
+			     char ret_id[ID_TEXT_MAX], struct error *err);
+
+/*
+ * Starts a created or exited one. attach NULL: detached. Streams as in
+ * core/monitor/control.h. 1 when it already runs (nothing done). When it cannot
+ * start, state and exit code (125, 126, 127) are recorded and with AutoRemove
+ * it is removed.
+ */
+int engine_container_start(struct engine *engine, const char *id,
+			   const struct attach_options *attach,
+			   int *ret_stream_fd, int *ret_wait_fd,
+			   struct error *err);
+int engine_container_attach(struct engine *engine, const char *id,
+			    const struct attach_options *options,
+			    int *ret_stream_fd, struct error *err);
+/* Blocks until it is not running; its exit code. */
+int engine_container_wait(struct engine *engine, const char *id,
+			  int *ret_exit_code, struct error *err);
+/* signal 0: the container's stop signal; timeout -1: its own (10 s). 1 when it
+   was not running. */
+int engine_container_stop(struct engine *engine, const char *id, int signal,
+			  int timeout_s, struct error *err);
+int engine_container_kill(struct engine *engine, const char *id, int signal,
+			  struct error *err);
+int engine_container_resize(struct engine *engine, const char *id,
+			    unsigned int rows, unsigned int columns,
+			    struct error *err);
+int engine_container_rename(struct engine *engine, const char *id,
+			    const char *new_name, struct error *err);
+/* Running ones only with force. volumes: anonymous volumes too. */
+int engine_container_remove(struct engine *engine, const char *id, bool force,
+			    bool volumes, struct error *err);
+
+/* ContainerInspect. */
+int engine_container_inspect(struct engine *engine, const char *id,
+			     cJSON **ret_json, struct error *err);
+/* Array of ContainerSummary, newest first; all: stopped ones too. Leftovers of
+   crashes are repaired on the way. size: SizeRw and SizeRootFs. */
+int engine_container_list(struct engine *engine, bool all, bool size,
+			  cJSON **ret_array, struct error *err);
+
+/* Log reader; *ret_running tells whether following makes sense. */
+int engine_container_logs(struct engine *engine, const char *id,
+			  const struct log_reader_options *options,
+			  struct log_reader **ret_reader, int *ret_wait_fd,
+			  bool *ret_terminal, struct error *err);
+
+/*
+ * body: ExecCreate (Cmd, Env, User, WorkingDir, Tty, Privileged, AttachStdin…).
+ * fds: the program's stdio (ignored with Tty). See monitor_exec().
+ */
+int engine_exec(struct engine *engine, const char *id, const cJSON *body,
+		const int fds[3], pid_t *ret_pid, int *ret_console_fd,
+		int *ret_wait_fd, struct error *err);
+
+/* ---- images ---- */
+
+/* Array of ImageSummary, newest first. */
+int engine_image_list(struct engine *engine, bool all, cJSON **ret_array,
+		      struct error *err);
+/* ImageInspect. */
+int engine_image_inspect(struct engine *engine, const char *name,
+			 cJSON **ret_json, struct error *err);
+int engine_image_remove(struct engine *engine, const char *name, bool force,
+			char ***ret_report, struct error *err);
+/* Import, load and save: storage/transfer.h on engine->store. */
+
+/* ---- volumes ---- */
+
+/* {"Volumes":[Volume…]} */
+int engine_volume_list(struct engine *engine, cJSON **ret_json,
+		       struct error *err);
+int engine_volume_create(struct engine *engine, const cJSON *body,
+			 cJSON **ret_json, struct error *err);
+int engine_volume_inspect(struct engine *engine, const char *name,
+			  cJSON **ret_json, struct error *err);
+int engine_volume_remove(struct engine *engine, const char *name, bool force,
+			 struct error *err);
+
+/* ---- system ---- */
+
+/* SystemInfo, with a member "Moss": identity, drivers and why, kernel features.
+ */
+int engine_info(struct engine *engine, cJSON **ret_json, struct error *err);

@@ -1,0 +1,69 @@
+/*
+ * Talking to a container's monitor: one JSON request a connection on the
+ * SOCK_SEQPACKET socket `control`, answers as JSON packets (base/msg.h). Only
+ * the same user is listened to (SO_PEERCRED).
+ *
+ *   {"op":"attach","stdin":b,"stdout":b,"stderr":b,"logs":b}
+ *        + one SOCK_STREAM socket: the server's end of the stream
+ *        → {} or {"error":…}
+ *   {"op":"wait"}                → {"exit_code":n} when the container has ended
+ *                                  (after its removal with --rm)
+ *   {"op":"kill","signal":n}     → {}
+ *   {"op":"stop","signal":n,"timeout":s}  → {} once it has ended; the monitor
+ *                                  sends SIGKILL after s seconds (-1: never)
+ *   {"op":"resize","rows":n,"columns":n}  → {}
+ *   {"op":"exec","process":{OCI process},"privileged":b} + 3 fds
+ *        (stdin, stdout, stderr; none with a terminal)
+ *        → {"pid":n} (+ the pty master) and later {"exit_code":n}
+ *
+ * The attach stream is docker's: with a terminal raw both ways; without one the
+ * server's side is framed (8 bytes: stream 1|2, 0, 0, 0, length big endian;
+ * then the bytes), the client's side is raw standard input, ended by
+ * shutdown(SHUT_WR). A slow client holds the container back as a full pipe
+ * would; a gone one is forgotten.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "core/monitor/record.h"
+
+struct attach_options {
+	bool stdin_, stdout_, stderr_;
+	bool logs; /* replay the log first */
+};
+
+/*
+ * Starts the monitor for a created or exited container (whose config.json is
+ * fresh) and waits until the container runs, or for the struct error. The
+ * monitor is a child of nobody (double fork, own session). With attach, the
+ * stream is connected before the container's first byte and returned in
+ * *ret_stream_fd; *ret_wait_fd is then a connection on which {"exit_code"}
+ * comes (monitor_wait() reads it). The caller holds operation.lock.
+ */
+int monitor_start(struct store *store, const struct record *record,
+		  const struct attach_options *attach, int *ret_stream_fd,
+		  int *ret_wait_fd, struct error *err);
+
+int monitor_attach(const struct record *record,
+		   const struct attach_options *options, int *ret_stream_fd,
+		   struct error *err);
+/* A connection that monitor_wait() can be called on, pollable. */
+int monitor_wait_open(const struct record *record, struct error *err);
+/* 0 and the exit code. -ECONNRESET: the monitor was killed (137 by repair). */
+int monitor_wait(int wait_fd, int *ret_exit_code, struct error *err);
+int monitor_kill(const struct record *record, int signal, struct error *err);
+int monitor_stop(const struct record *record, int signal, int timeout_s,
+		 struct error *err);
+int monitor_resize(const struct record *record, unsigned int rows,
+		   unsigned int columns, struct error *err);
+/*
+ * process: an OCI process object. fds: the program's stdin, stdout, stderr
+ * (ignored with a terminal). *ret_console_fd: pty master or -1. *ret_wait_fd:
+ * as monitor_wait_open(), for this process.
+ */
+int monitor_exec(const struct record *record, const cJSON *process,
+		 bool privileged, const int fds[3], pid_t *ret_pid,
+		 int *ret_console_fd, int *ret_wait_fd, struct error *err);

@@ -1,0 +1,53 @@
+/*
+ * Container logs in docker's json-file form: one object a line,
+ * {"log":"text\n","stream":"stdout","time":"RFC3339Nano"}; a line of output
+ * over 16 KiB is split, its parts but the last without "\n". Rotation by
+ * max-size and max-file: container.log, container.log.1 (older) …
+ *
+ * The writer is the monitor's. Readers open the files themselves and follow by
+ * inotify, across rotation.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/error.h"
+
+struct log_writer;
+struct log_options {
+	int64_t max_size; /* bytes, -1: no rotation */
+	int max_file;	  /* >= 1 */
+	bool disabled;	  /* --log-driver none */
+};
+int log_writer_open(int directory_fd, const struct log_options *options,
+		    struct log_writer **ret_writer, struct error *err);
+/* stream: 1 or 2. Splits into lines; keeps an unfinished line until its end,
+   16 KiB, or log_writer_flush(). */
+int log_writer_write(struct log_writer *writer, int stream, const void *data,
+		     size_t length, struct error *err);
+int log_writer_flush(struct log_writer *writer, struct error *err);
+void log_writer_close(struct log_writer *writer);
+
+struct log_entry {
+	int stream;
+	struct timespec time;
+	char *text; /* as written by the container, not NUL-free */
+	size_t length;
+};
+struct log_reader;
+struct log_reader_options {
+	int64_t tail;	       /* last n lines, -1: all */
+	struct timespec since; /* 0: none */
+	struct timespec until;
+	bool follow;
+};
+int log_reader_open(int directory_fd, const struct log_reader_options *options,
+		    struct log_reader **ret_reader, struct error *err);
+/* 1 and an entry (valid until the next call), 0 at the end for now. */
+int log_reader_next(struct log_reader *reader, struct log_entry *ret_entry,
+		    struct error *err);
+/* Readable when there may be more (inotify); -1 when not following. */
+int log_reader_fd(const struct log_reader *reader);
+void log_reader_close(struct log_reader *reader);
