@@ -17,8 +17,9 @@ int proc_start_time(pid_t pid, uint64_t *ret_ticks);
 bool proc_is_alive(pid_t pid, uint64_t start_time);
 /* pidfd of exactly that process, or -ESRCH. */
 int proc_open(pid_t pid, uint64_t start_time);
-int pidfd_open(pid_t pid, unsigned int flags);
-int pidfd_send_signal(int pid_fd, int signal);
+/* The bare system calls, apart from the names <sys/pidfd.h> took later. */
+int proc_pidfd_open(pid_t pid, unsigned int flags);
+int proc_pidfd_signal(int pid_fd, int signal);
 
 /*
  * Sets what ps(1) shows: writes over the argv area (as far as it reaches) and

@@ -34,6 +34,9 @@ void str_clear(struct str *str);	     /* length 0, keeps the memory */
 const char *str_text(const struct str *str); /* never NULL */
 char *str_steal(struct str *str);	     /* never NULL; caller frees */
 
+/* Ends the process with "out of memory". */
+_Noreturn void str_oom(void);
+
 /* malloc family that ends the process when memory is out. */
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *pointer, size_t count, size_t size);

@@ -1,0 +1,103 @@
+/* Human forms, times and IDs as text: base/str.h. */
+#include "base/str.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/cleanup.h"
+
+char *format_bytes(uint64_t bytes)
+{
+	static const char *const units[] = {"B",  "kB", "MB", "GB",
+					    "TB", "PB", "EB"};
+	double size = (double)bytes;
+	size_t unit = 0;
+
+	while (size >= 1000 && unit + 1 < ARRAY_SIZE(units)) {
+		size /= 1000;
+		unit++;
+	}
+	return xasprintf("%.4g%s", size, units[unit]);
+}
+
+char *format_ago(int64_t seconds)
+{
+	/* Whole minutes, hours rounded to the nearest. */
+	int64_t minutes = seconds / 60;
+	int64_t hours = seconds / 3600 + (seconds % 3600 >= 1800 ? 1 : 0);
+	const struct {
+		bool applies;
+		int64_t count;
+		const char *unit; /* of a count, otherwise the whole text */
+	} rows[] = {
+		{seconds < 1, 0, "Less than a second"},
+		{seconds == 1, 0, "1 second"},
+		{seconds < 60, seconds, "seconds"},
+		{minutes == 1, 0, "About a minute"},
+		{minutes < 60, minutes, "minutes"},
+		{hours == 1, 0, "About an hour"},
+		{hours < 48, hours, "hours"},
+		{hours < 24 * 7 * 2, hours / 24, "days"},
+		{hours < 24 * 30 * 2, hours / 24 / 7, "weeks"},
+		{hours < 24 * 365 * 2, hours / 24 / 30, "months"},
+		{true, seconds / 3600 / 24 / 365, "years"},
+	};
+	size_t i = 0;
+
+	while (!rows[i].applies)
+		i++;
+	if (rows[i].count == 0)
+		return xstrdup(rows[i].unit);
+	return xasprintf("%lld %s", (long long)rows[i].count, rows[i].unit);
+}
+
+void format_time(char ret_text[TIME_TEXT_MAX], const struct timespec *time)
+{
+	struct tm tm = {0};
+
+	if (!gmtime_r(&time->tv_sec, &tm))
+		tm = (struct tm){.tm_year = -1899, .tm_mday = 1};
+	snprintf(ret_text, TIME_TEXT_MAX,
+		 "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", tm.tm_year + 1900,
+		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+		 time->tv_nsec);
+}
+
+void format_now(char ret_text[TIME_TEXT_MAX])
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	format_time(ret_text, &now);
+}
+
+void hex_encode(char *ret_text, const void *bytes, size_t length)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *byte = bytes;
+
+	for (size_t i = 0; i < length; i++) {
+		ret_text[2 * i] = digits[byte[i] >> 4];
+		ret_text[2 * i + 1] = digits[byte[i] & 15];
+	}
+	ret_text[2 * length] = '\0';
+}
+
+void random_id(char ret_id[ID_TEXT_MAX])
+{
+	unsigned char bytes[(ID_TEXT_MAX - 1) / 2];
+
+	do {
+		/* Up to 256 bytes come whole once the pool is ready. */
+		while (getrandom(bytes, sizeof(bytes), 0) !=
+		       (ssize_t)sizeof(bytes)) {
+			if (errno != EINTR)
+				abort();
+		}
+		hex_encode(ret_id, bytes, sizeof(bytes));
+		/* A short ID of digits alone could pass for a number. */
+	} while (strspn(ret_id, "0123456789") >= 12);
+}
