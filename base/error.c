@@ -158,19 +158,17 @@ int err_number(struct error *err, int number, const char *format, ...)
 
 int err_wrap(struct error *err, const char *format, ...)
 {
-	char message[ERROR_MESSAGE_MAX];
+	char message[2 * ERROR_MESSAGE_MAX + 2];
 	va_list arguments;
-	int length;
 
 	if (!err)
 		return -EIO;
 
 	va_start(arguments, format);
-	length = vsnprintf(message, sizeof(message), format, arguments);
+	vsnprintf(message, ERROR_MESSAGE_MAX, format, arguments);
 	va_end(arguments);
-	if (length >= 0 && (size_t)length < sizeof(message))
-		snprintf(message + length, sizeof(message) - (size_t)length,
-			 ": %s", err->message);
+	strcat(message, ": ");
+	strncat(message, err->message, ERROR_MESSAGE_MAX);
 	set_text(err->message, sizeof(err->message), message);
 	return err_return(err);
 }

@@ -56,14 +56,18 @@ char *format_ago(int64_t seconds)
 
 void format_time(char ret_text[TIME_TEXT_MAX], const struct timespec *time)
 {
+	char text[128];
 	struct tm tm = {0};
 
-	if (!gmtime_r(&time->tv_sec, &tm))
+	/* Out of the calendar: Go's zero time, which docker shows as none. */
+	if (!gmtime_r(&time->tv_sec, &tm) || tm.tm_year + 1900 < 1 ||
+	    tm.tm_year + 1900 > 9999)
 		tm = (struct tm){.tm_year = -1899, .tm_mday = 1};
-	snprintf(ret_text, TIME_TEXT_MAX,
-		 "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", tm.tm_year + 1900,
-		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		 time->tv_nsec);
+	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ",
+		 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+		 tm.tm_min, tm.tm_sec, time->tv_nsec);
+	memcpy(ret_text, text, TIME_TEXT_MAX - 1);
+	ret_text[TIME_TEXT_MAX - 1] = '\0';
 }
 
 void format_now(char ret_text[TIME_TEXT_MAX])
