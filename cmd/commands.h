@@ -1,0 +1,33 @@
+/* The rows of command_table[], each defined in the file of its name. */
+#pragma once
+
+#include "cmd/command.h"
+
+extern const struct command command_run;
+extern const struct command command_exec;
+extern const struct command command_ps;
+extern const struct command command_images;
+extern const struct command command_version;
+extern const struct command command_info;
+extern const struct command command_attach;
+extern const struct command command_create;
+extern const struct command command_import;
+extern const struct command command_inspect;
+extern const struct command command_kill;
+extern const struct command command_load;
+extern const struct command command_logs;
+extern const struct command command_port;
+extern const struct command command_rename;
+extern const struct command command_rm;
+extern const struct command command_rmi;
+extern const struct command command_save;
+extern const struct command command_start;
+extern const struct command command_stop;
+extern const struct command command_tag;
+extern const struct command command_wait;
+extern const struct command command_volume_create;
+extern const struct command command_volume_inspect;
+extern const struct command command_volume_ls;
+extern const struct command command_volume_rm;
+extern const struct command command_completion;
+extern const struct command command_help;

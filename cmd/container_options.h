@@ -1,0 +1,31 @@
+/*
+ * The options that `run` and `create` share, and their translation into the
+ * body of a Docker Engine API ContainerCreate request.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "cmd/command.h"
+
+extern const struct option container_options[];
+
+/*
+ * The operands are IMAGE [COMMAND] [ARG...]. detached: no stream is attached.
+ * Reads --env-file, --label-file and seccomp profiles. Errors are about what
+ * the user typed.
+ */
+int container_body(const struct options *options, bool detached,
+		   cJSON **ret_body, struct error *err);
+
+/* Lines of an --env-file or --label-file appended to *list: NAME=value, or NAME
+   alone (from the environment when from_environment). */
+int option_file_read(const char *path, bool from_environment, char ***list,
+		     struct error *err);
+/* -e as docker: "NAME=value", or "NAME" with the caller's value if it has one.
+ */
+int env_option_add(char ***env, const char *text, struct error *err);
+
+/* mount_options.c: -v to Binds, --mount to Mounts, --tmpfs to Tmpfs. */
+int mount_options_body(const struct options *options, cJSON *body,
+		       cJSON *host_config, struct error *err);

@@ -1,0 +1,194 @@
+/*
+ * From argv to a command's exit code: finds the row, parses its options, joins
+ * the pinned user namespace, opens the engine, prints what went wrong.
+ */
+#include <errno.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cmd/command.h"
+#include "cmd/paths.h"
+#include "policy/userns.h"
+
+#define EXIT_USAGE 125 /* docker's code for a flag it does not know */
+
+static const struct command *command_by_name(const char *name)
+{
+	for (size_t i = 0; command_table[i]; i++)
+		if (str_equal(command_table[i]->name, name))
+			return command_table[i];
+	return NULL;
+}
+
+static bool is_group(const char *name)
+{
+	for (size_t i = 0; command_paths[i].group; i++)
+		if (str_equal(command_paths[i].group, name))
+			return true;
+	return false;
+}
+
+/* Resolves "run" or "container run"; moves argc and argv past it. */
+const struct command *command_find(int *argc, char ***argv,
+				   const char **ret_path)
+{
+	static char path[128];
+	const struct command *command;
+
+	if (*argc < 1)
+		return NULL;
+	for (size_t i = 0; *argc >= 2 && command_paths[i].group; i++) {
+		if (!str_equal(command_paths[i].group, (*argv)[0]) ||
+		    !str_equal(command_paths[i].name, (*argv)[1]))
+			continue;
+		snprintf(path, sizeof(path), "%s %s", (*argv)[0], (*argv)[1]);
+		*ret_path = path;
+		command = command_by_name(command_paths[i].command);
+		*argc -= 2;
+		*argv += 2;
+		return command;
+	}
+	command = command_by_name((*argv)[0]);
+	if (command) {
+		*ret_path = command->name;
+		*argc -= 1;
+		*argv += 1;
+	}
+	return command;
+}
+
+static int unknown_command(int argc, char **argv)
+{
+	if (is_group(argv[0])) {
+		if (argc == 1 || str_equal(argv[1], "--help") ||
+		    str_equal(argv[1], "-h")) {
+			help_group(argv[0]);
+			return 0;
+		}
+		fprintf(stderr,
+			"moss: unknown command: moss %s %s\n\n"
+			"Run 'moss %s --help' for more information\n",
+			argv[0], argv[1], argv[0]);
+		return 1;
+	}
+	if (argv[0][0] == '-')
+		fprintf(stderr, "unknown flag: %s\n\n", argv[0]);
+	else
+		fprintf(stderr, "moss: unknown command: moss %s\n\n", argv[0]);
+	fprintf(stderr, "Run 'moss --help' for more information\n");
+	return argv[0][0] == '-' ? EXIT_USAGE : 1;
+}
+
+static void usage_error(const struct command *command, const char *path,
+			const struct error *err)
+{
+	print_error(err);
+	fprintf(stderr,
+		"\nUsage:  moss %s%s%s\n\n"
+		"Run 'moss %s --help' for more information\n",
+		path, command->usage[0] ? " " : "", command->usage, path);
+}
+
+static int engine_prepare(struct context *context, struct error *err)
+{
+	cleanup_free char *data = NULL;
+	struct identity identity;
+	struct engine_options options;
+	int r;
+
+	r = path_data(&data, err);
+	if (r < 0)
+		return r;
+	r = userns_identity(&identity, NULL, err);
+	if (r < 0)
+		return r;
+	context->run_fd = path_run_open(identity.uid, err);
+	if (context->run_fd < 0)
+		return context->run_fd;
+	r = userns_enter(context->run_fd, &identity, &context->note, err);
+	if (r < 0)
+		return r;
+	options = (struct engine_options){
+
+		.data_path = data,
+		.run_fd = context->run_fd,
+		.identity = &identity};
+	r = engine_open(&options, &context->engine, err);
+	if (r < 0)
+		return r;
+	context->engine_open = true;
+	return 0;
+}
+
+static int command_run(const struct command *command, const char *path,
+		       const struct options *options)
+{
+	struct context context = {
+		.command = command, .command_path = path, .run_fd = -1};
+	struct error err = {0};
+	int code;
+
+	if (!command->no_engine && engine_prepare(&context, &err) < 0) {
+		print_error(&err);
+		code = EXIT_USAGE;
+	} else {
+		code = command->run(&context, options);
+	}
+	if (context.engine_open)
+		engine_close(&context.engine);
+	close_fd(&context.run_fd);
+	free(context.note);
+	if (fflush(stdout) != 0 && code == 0) {
+		err_errno(&err, "cannot write to standard output");
+		print_error(&err);
+		code = 1;
+	}
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	struct options options = {0};
+	struct error err = {0};
+	const char *path = NULL;
+	bool help = false;
+	int code;
+	int r;
+
+	setlocale(LC_CTYPE, "C.UTF-8");
+	signal(SIGPIPE, SIG_IGN);
+	argc--;
+	argv++;
+	if (argc == 0 || str_equal(argv[0], "--help") ||
+	    str_equal(argv[0], "-h")) {
+		help_overview();
+		return 0;
+	}
+	if (str_equal(argv[0], "--version") || str_equal(argv[0], "-v")) {
+		printf("moss version %s\n", MOSS_VERSION);
+		return 0;
+	}
+	command = command_find(&argc, &argv, &path);
+	if (!command)
+		return unknown_command(argc, argv);
+	r = options_parse(command, argc, argv, &options, &help, &err);
+	if (r < 0) {
+		usage_error(command, path, &err);
+		return r == -E2BIG ? 1 : EXIT_USAGE;
+	}
+	if (help) {
+		help_command(command, path);
+		code = 0;
+	} else {
+		code = command_run(command, path, &options);
+	}
+	options_release(&options);
+	return code;
+}

@@ -1,0 +1,127 @@
+#include "cmd/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+bool output_color(void)
+{
+	return isatty(STDOUT_FILENO) && str_empty(getenv("NO_COLOR")) &&
+	       !str_equal(getenv("TERM"), "dumb");
+}
+
+/* Messages can carry bytes of an image's or a peer's choosing: none of them may
+   steer the terminal. */
+static void print_printable(FILE *file, const char *text)
+{
+	for (; *text; text++) {
+		unsigned char byte = (unsigned char)*text;
+
+		if ((byte < 0x20 && byte != '\t' && byte != '\n') ||
+		    byte == 0x7f)
+			fprintf(file, "\\x%02x", byte);
+		else
+			fputc(byte, file);
+	}
+}
+
+void print_error(const struct error *err)
+{
+	fflush(stdout);
+	fputs("moss: ", stderr);
+	print_printable(stderr, err->message);
+	fputc('\n', stderr);
+	if (err->hint[0]) {
+		print_printable(stderr, err->hint);
+		fputc('\n', stderr);
+	}
+}
+
+void print_warning(const char *format, ...)
+{
+	cleanup_free char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	if (!text)
+		return;
+	fflush(stdout);
+	fputs("WARNING: ", stderr);
+	print_printable(stderr, text);
+	fputc('\n', stderr);
+}
+
+int command_fail(struct context *context, const struct error *err)
+{
+	(void)context;
+	print_error(err);
+	return error_meaning(err->kind)->exit_code;
+}
+
+void table_add(struct table *table, char **row)
+{
+	table->rows =
+		xrealloc(table->rows, table->count + 1, sizeof(*table->rows));
+	table->rows[table->count++] = row;
+}
+
+/* Columns on a terminal: UTF-8 continuation bytes take none. */
+static size_t text_width(const char *text)
+{
+	size_t width = 0;
+
+	for (; *text; text++)
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
+void table_print(const struct table *table)
+{
+	cleanup_free size_t *widths = NULL;
+	size_t columns = 0;
+
+	for (size_t r = 0; r < table->count; r++) {
+		size_t length = strv_length(table->rows[r]);
+
+		if (length > columns) {
+			widths = xrealloc(widths, length, sizeof(*widths));
+			memset(widths + columns, 0,
+			       (length - columns) * sizeof(*widths));
+			columns = length;
+		}
+		for (size_t c = 0; c < length; c++) {
+			size_t width = text_width(table->rows[r][c]);
+
+			if (width > widths[c])
+				widths[c] = width;
+		}
+	}
+	for (size_t r = 0; r < table->count; r++) {
+		char **row = table->rows[r];
+
+		for (size_t c = 0; row[c]; c++) {
+			size_t pad = widths[c] - text_width(row[c]) + 3;
+
+			print_printable(stdout, row[c]);
+			if (row[c + 1])
+				printf("%*s", (int)pad, "");
+		}
+		putchar('\n');
+	}
+}
+
+void table_release(struct table *table)
+{
+	for (size_t r = 0; r < table->count; r++)
+		strv_free(table->rows[r]);
+	free(table->rows);
+	*table = (struct table){0};
+}
