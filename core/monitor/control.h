@@ -10,7 +10,8 @@
  *                                  (after its removal with --rm)
  *   {"op":"kill","signal":n}     → {}
  *   {"op":"stop","signal":n,"timeout":s}  → {} once it has ended; the monitor
- *                                  sends SIGKILL after s seconds (-1: never)
+ *                                  sends SIGKILL after s seconds (-1: never;
+ *                                  signal 0, timeout -2: the container's own)
  *   {"op":"resize","rows":n,"columns":n}  → {}
  *   {"op":"exec","process":{OCI process},"privileged":b} + 3 fds
  *        (stdin, stdout, stderr; none with a terminal)
@@ -55,6 +56,8 @@ int monitor_wait_open(const struct record *record, struct error *err);
 /* 0 and the exit code. -ECONNRESET: the monitor was killed (137 by repair). */
 int monitor_wait(int wait_fd, int *ret_exit_code, struct error *err);
 int monitor_kill(const struct record *record, int signal, struct error *err);
+/* Blocks until it has ended. */
+#define MONITOR_STOP_OWN (-2)
 int monitor_stop(const struct record *record, int signal, int timeout_s,
 		 struct error *err);
 int monitor_resize(const struct record *record, unsigned int rows,

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -21,6 +22,13 @@ struct log_options {
 	int max_file;	  /* >= 1 */
 	bool disabled;	  /* --log-driver none */
 };
+/*
+ * HostConfig.LogConfig: Type "json-file", "none" or "" (json-file), Config
+ * {"max-size":"10m","max-file":"3"} (powers of 1000, as docker's). NULL or JSON
+ * null: the defaults. Unknown options and drivers are errors.
+ */
+int log_options_parse(const cJSON *log_config, struct log_options *ret_options,
+		      struct error *err);
 int log_writer_open(int directory_fd, const struct log_options *options,
 		    struct log_writer **ret_writer, struct error *err);
 /* stream: 1 or 2. Splits into lines; keeps an unfinished line until its end,

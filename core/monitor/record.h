@@ -1,29 +1,57 @@
 /*
  * A container on disk: containers/ID/ below the store's root.
  *
- *   container.json  what it is: written at creation by core/engine, rewritten
- *                   whole by rename and update; docker's inspect members
- *                   Id, Created, Path, Args, Name, Image, Driver, Config,
- *                   HostConfig, Mounts plus a member "Moss" with what docker
- * has no place for (see engine.h) config.json     the OCI runtime configuration
- * of the present or last run seccomp.json    the profile given with
- * --security-opt, as given state.json      struct container_state; written by
- * the monitor while it lives, by core/engine before and after lock held
- * exclusively by the monitor: its proof of life operation.lock  held by whoever
- * starts, removes or repairs the container control         the monitor's
- * SOCK_SEQPACKET socket (control.h) container.log   json-file log; .1, .2 …
- * when rotated hosts hostname resolv.conf   bind-mounted into the container
+ *   container.json   what it is: written at creation by core/engine, rewritten
+ *                    whole by rename, update and start; docker's inspect
+ *                    members plus "Moss" (below)
+ *   config.json      the OCI configuration of the present or last run
+ *   seccomp.json     the profile given with --security-opt, as given
+ *   state.json       struct container_state; written by the monitor while it
+ *                    lives, by core/engine before and after
+ *   lock             held exclusively by the monitor: its proof of life
+ *   operation.lock   held by whoever creates, starts, removes or repairs it
+ *   control          the monitor's SOCK_SEQPACKET socket (control.h)
+ *   container.log    json-file log (log.h); .1, .2 … when rotated
+ *   hosts hostname resolv.conf   bind-mounted into the container
  *   upper/ work/ merged/         storage/snapshot.h
- *   shm/            (none; /dev/shm is a tmpfs inside)
  *
- * names/NAME is a symbolic link to the ID; it is made with O_EXCL semantics and
- * is what makes a name unique. A link without its directory is a leftover.
+ * names/NAME is a symbolic link whose text is the ID; symlink(2) is exclusive
+ * and is what makes a name unique. A link without its directory is a leftover,
+ * and so is a directory without container.json whose operation.lock is free.
+ * Compiled filters lie in cache/ below the store's root.
  *
- * A state that says running while nobody holds `lock` is the trace of a killed
- * monitor: record_repair() ends what is left of it (PID and start time) and
- * writes exited, 137.
+ * A state that shows a monitor (monitor_pid) while nobody holds `lock` is the
+ * trace of a killed one: record_repair() ends what is left of the container
+ * (PID and start time) and writes exited, 137; a --rm container is removed.
+ * state.json is not synced while the container runs: after a power cut it is
+ * dead in any case. The final state of a container that stays is.
  *
  * Removal renames the directory to tmp/ first, so that it vanishes at once.
+ *
+ * What the monitor reads of container.json: Name; Config.{Tty, OpenStdin,
+ * StdinOnce, StopSignal, StopTimeout}; HostConfig.{AutoRemove, LogConfig}; and
+ * the member "Moss", ready to use, so that it decides nothing itself:
+ *
+ *   StorageDriver     "overlay" | "fuse-overlayfs"
+ *   DiffIds           ["sha256:HEX", …], lowest layer first
+ *   UidMapping        "inside:outside:count:…" for a driver that shifts | null
+ *   GidMapping        likewise
+ *   Volatile          bool: overlay's volatile (--rm only)
+ *   Network           "slirp" | "none" | "host" | "container"
+ *   HostLoopback      bool: may the gateway reach the host's 127.0.0.1?
+ *   Address           "10.0.2.100" | null
+ *   Mac               "02:42:…" | null
+ *   Dns               ["1.1.1.1", …]: upstream resolvers; [] is the host's
+ *   Ports             [{"HostIp":"","HostPort":8080,"HostPortEnd":8080,
+ *                       "ContainerPort":80,"Protocol":"tcp"|"udp"}, …]
+ *   SingleId          bool: no sub-IDs, ownership calls succeed in vain
+ *   Seccomp           "default" | "unconfined" | "file" (seccomp.json)
+ *   SeccompName       the file's name as the user gave it | null
+ *   Capabilities      "0xHEX": mask of the bounding set; what seccomp's rules
+ *                     are resolved against and what exec gets
+ *   AnonymousVolumes  ["NAME", …]: removed with a --rm container
+ *
+ * record_launch_json() writes that member, record_launch_parse() reads it.
  */
 #pragma once
 
@@ -35,7 +63,9 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "core/monitor/log.h"
 #include "net/port.h"
+#include "storage/snapshot.h"
 #include "storage/store.h"
 
 enum container_status {
@@ -49,11 +79,15 @@ enum container_status {
 };
 const char *container_status_name(enum container_status status);
 
+#define CONTAINER_TIME_NONE "0001-01-01T00:00:00Z"
+/* The exit code of a container whose monitor was killed, as of SIGKILL. */
+#define CONTAINER_EXIT_LOST 137
+
 struct container_state {
 	enum container_status status;
 	pid_t pid; /* init, host's numbers; 0 when not running */
 	uint64_t pid_start;
-	pid_t monitor_pid;
+	pid_t monitor_pid; /* 0 unless a monitor starts or runs it */
 	uint64_t monitor_start;
 	pid_t net_pid, fuse_pid; /* 0: none */
 	uint64_t net_start, fuse_start;
@@ -65,36 +99,128 @@ struct container_state {
 	uint64_t restart_count;
 	struct port_list ports; /* as really bound */
 };
+/* created, nothing yet; release what it held before. */
+void container_state_init(struct container_state *state);
 void container_state_release(struct container_state *state);
 
 struct record {
 	char id[ID_TEXT_MAX];
 	int directory_fd;
 	bool is_volatile; /* --rm: no fsync */
+	int operation_fd; /* operation.lock while held, else -1 */
 };
 
-/* containers/ and names/ below store->root_fd, made when missing. */
+/* 64 lower-case hex digits: the only names that containers/ may hold. */
+bool record_id_is_valid(const char *id);
+
+/*
+ * A new containers/ID with operation.lock held. The caller writes
+ * container.json, then claims the name, then unlocks; in this order a crash
+ * leaves nothing that counts.
+ */
+int record_create(struct store *store, const char *id, bool is_volatile,
+		  struct record *ret_record, struct error *err);
+/* ERROR_NOT_FOUND "No such container: ID". is_volatile is false until the
+   caller or record_launch_parse()'s caller knows better. */
 int record_open(struct store *store, const char *id, struct record *ret_record,
 		struct error *err);
-void record_close(struct record *record);
+void record_close(struct record *record); /* unlocks */
+
+/* operation.lock; -EAGAIN without an error text when !wait and busy. */
+int record_lock(struct record *record, bool wait, struct error *err);
+void record_unlock(struct record *record);
+
+/* IDs of all containers that have a container.json, unsorted. */
+int record_list(struct store *store, char ***ret_ids, struct error *err);
+
+/*
+ * names/NAME. Claiming repairs whoever has the name first, so that a killed
+ * --rm container does not keep it; a living one is ERROR_EXISTS in docker's
+ * words. The record must exist. Looking up: 1 and the ID, 0 when free.
+ */
+int record_name_claim(struct store *store, const char *name, const char *id,
+		      bool is_volatile, struct error *err);
+int record_name_release(struct store *store, const char *name, const char *id,
+			struct error *err);
+int record_name_find(struct store *store, const char *name,
+		     char ret_id[ID_TEXT_MAX], struct error *err);
 
 int record_read(const struct record *record, cJSON **ret_container,
 		struct error *err);
 int record_write(const struct record *record, const cJSON *container,
 		 struct error *err);
+/* A record without state.json is a created one. */
 int record_state_read(const struct record *record,
 		      struct container_state *ret_state, struct error *err);
+/* Synced when the state is final and the record is not volatile. */
 int record_state_write(const struct record *record,
 		       const struct container_state *state, struct error *err);
 
-/* 1 when a monitor lives. */
+/* 1 when a monitor lives, 0, negative errno. */
 int record_is_monitored(const struct record *record);
 /*
- * Brings a dead monitor's container to exited (see above). *ret_state is what
- * holds afterwards. Cheap when there is nothing to do.
+ * Brings a dead monitor's container to exited (see above). *ret_state (may be
+ * NULL) is what holds afterwards. Cheap when there is nothing to do; otherwise
+ * it takes operation.lock unless record holds it, and when someone else does,
+ * only *ret_state tells the truth. RECORD_REMOVED: it was a --rm container and
+ * is gone.
  */
+#define RECORD_REMOVED 1
 int record_repair(struct store *store, const struct record *record,
 		  struct container_state *ret_state, struct error *err);
-/* Whole removal with its name; no monitor may live. */
+/* Whole removal with its name (may be NULL); no monitor may live. */
 int record_remove(struct store *store, const struct record *record,
 		  const char *name, struct error *err);
+/*
+ * Removes what crashes left: half-made and half-removed containers, names that
+ * lead nowhere. Errors are not the caller's; returns how many things went.
+ */
+int record_sweep(struct store *store);
+
+enum launch_network {
+	LAUNCH_NETWORK_NONE,
+	LAUNCH_NETWORK_SLIRP,
+	LAUNCH_NETWORK_HOST,
+	LAUNCH_NETWORK_CONTAINER,
+};
+
+enum launch_seccomp {
+	LAUNCH_SECCOMP_DEFAULT,
+	LAUNCH_SECCOMP_UNCONFINED,
+	LAUNCH_SECCOMP_FILE,
+};
+
+/* What the monitor needs of container.json; strings are owned. */
+struct record_launch {
+	char *name; /* without docker's slash */
+	bool terminal, open_stdin, stdin_once;
+	int stop_signal;  /* SIGTERM by default */
+	int stop_timeout; /* seconds, 10 by default, -1: never */
+	bool auto_remove;
+	struct log_options log;
+
+	/* the member "Moss" */
+	enum snapshot_driver storage_driver;
+	char **diff_ids;
+	char *uid_mapping, *gid_mapping;
+	bool is_volatile;
+	enum launch_network network;
+	bool host_loopback;
+	char *address, *mac;
+	char **dns;
+	struct port_list ports; /* as asked for */
+	bool single_id;
+	enum launch_seccomp seccomp;
+	char *seccomp_name;
+	uint64_t capabilities;
+	char **anonymous_volumes;
+};
+
+int record_launch_parse(const cJSON *container,
+			struct record_launch *ret_launch, struct error *err);
+void record_launch_release(struct record_launch *launch);
+/* The member "Moss" of what launch holds. */
+cJSON *record_launch_json(const struct record_launch *launch);
+
+/* The array form of "Ports" above, of state.json too. */
+cJSON *record_ports_json(const struct port_list *ports);
