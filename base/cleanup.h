@@ -21,8 +21,7 @@ void cleanup_strv_function(char ***strv);
 #define cleanup_fd   CLEANUP(cleanup_fd_function)   /* int, -1 when empty */
 #define cleanup_file CLEANUP(cleanup_file_function) /* FILE * */
 #define cleanup_dir  CLEANUP(cleanup_dir_function)  /* DIR * */
-#define cleanup_strv CLEANUP(cleanup_strv_function) /* char **, with strings \
-						     */
+#define cleanup_strv CLEANUP(cleanup_strv_function) /* char **, and strings */
 
 /* Defines cleanup_NAME for `struct type *` variables released by function. */
 #define DEFINE_CLEANUP(type, function)                        \

@@ -56,7 +56,7 @@ char *format_ago(int64_t seconds)
 
 void format_time(char ret_text[TIME_TEXT_MAX], const struct timespec *time)
 {
-	char text[128];
+	char text[128] = "";
 	struct tm tm = {0};
 
 	/* Out of the calendar: Go's zero time, which docker shows as none. */
