@@ -34,7 +34,8 @@ struct stream_options {
 	bool terminal; /* raw both ways */
 	bool framed;   /* docker's 8-byte headers from the container's side */
 	bool input;    /* copy standard input */
-	/* exec without a terminal: pipes instead of a stream, -1 unused */
+	/* exec without a terminal: pipes instead of a stream, -1 unused.
+	   stdin_pipe is handed over: closing it tells of the end of input. */
 	int stdin_pipe;
 	int stdout_pipe;
 	int stderr_pipe;

@@ -1,0 +1,482 @@
+/*
+ * moss run, create, start and attach: everything that ends in a container's
+ * streams.
+ */
+#include "cmd/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "cmd/commands.h"
+#include "cmd/container_options.h"
+#include "cmd/stream.h"
+
+#define EXIT_MOSS	    125 /* moss itself failed */
+#define EXIT_NOT_EXECUTABLE 126
+#define EXIT_NO_COMMAND	    127
+
+/* clang-format off */
+static const struct option run_only_options[] = {
+	{'d', "detach", OPTION_FLAG, NULL, NULL, "Run container in background and print container ID", false},
+	{0, "detach-keys", OPTION_STRING, NULL, NULL, "Override the key sequence for detaching a container", false},
+	{0, "sig-proxy", OPTION_FLAG, NULL, "true", "Proxy received signals to the process", false},
+	{0},
+};
+static const struct option start_options[] = {
+	{'a', "attach", OPTION_FLAG, NULL, NULL, "Attach STDOUT/STDERR and forward signals", false},
+	{0, "detach-keys", OPTION_STRING, NULL, NULL, "Override the key sequence for detaching a container", false},
+	{'i', "interactive", OPTION_FLAG, NULL, NULL, "Attach container's STDIN", false},
+	{0},
+};
+static const struct option attach_options_table[] = {
+	{0, "detach-keys", OPTION_STRING, NULL, NULL, "Override the key sequence for detaching a container", false},
+	{0, "no-stdin", OPTION_FLAG, NULL, NULL, "Do not attach STDIN", false},
+	{0, "sig-proxy", OPTION_FLAG, NULL, "true", "Proxy all received signals to the process", false},
+	{0},
+};
+/* clang-format on */
+
+/* A container whose streams this process is about to show. */
+struct session {
+	struct context *context;
+	char id[ID_TEXT_MAX];
+	struct attach_options attach;
+	struct detach_keys detach;
+	bool tty;
+	bool sig_proxy;
+	int stream_fd;
+	int wait_fd;
+};
+
+static int run_exit_code(const struct error *err)
+{
+	switch (err->kind) {
+	case ERROR_NOT_EXECUTABLE:
+		return EXIT_NOT_EXECUTABLE;
+	case ERROR_NO_SUCH_COMMAND:
+		return EXIT_NO_COMMAND;
+	case ERROR_NONE:
+	case ERROR_GENERIC:
+	case ERROR_INVALID:
+	case ERROR_NOT_FOUND:
+	case ERROR_EXISTS:
+	case ERROR_CONFLICT:
+	case ERROR_PERMISSION:
+	case ERROR_UNSUPPORTED:
+	case ERROR_NO_SPACE:
+	case ERROR_TIMEOUT:
+	case ERROR_CORRUPT:
+	case ERROR_KIND_COUNT:
+		break;
+	}
+	return EXIT_MOSS;
+}
+
+static int run_fail(const struct error *err)
+{
+	print_error(err);
+	return run_exit_code(err);
+}
+
+static void forward_signal(int signal, void *data)
+{
+	struct session *session = data;
+
+	/* It may have ended already; then its exit is what is shown next. */
+	(void)engine_container_kill(&session->context->engine, session->id,
+				    signal, NULL);
+}
+
+static void forward_size(unsigned int rows, unsigned int columns, void *data)
+{
+	struct session *session = data;
+
+	(void)engine_container_resize(&session->context->engine, session->id,
+				      rows, columns, NULL);
+}
+
+/* Shows the streams until the end; the container's exit code, or run's own. */
+static int session_run(struct session *session)
+{
+	struct stream_options options = {
+		.stream_fd = session->stream_fd,
+		.terminal = session->tty,
+		.framed = !session->tty,
+		.input = session->attach.stdin_,
+		.stdin_pipe = -1,
+		.stdout_pipe = -1,
+		.stderr_pipe = -1,
+		.wait_fd = -1,
+		.detach = &session->detach,
+		.sig_proxy = session->sig_proxy,
+		.forward = forward_signal,
+		.resize = forward_size,
+		.data = session,
+	};
+	enum stream_end end = STREAM_ENDED;
+	struct error err = {0};
+	int code, r;
+
+	if (stream_run(&options, &end, &err) < 0)
+		return run_fail(&err);
+	if (end == STREAM_DETACHED) {
+		fprintf(stderr, "read escape sequence\n");
+		return 0;
+	}
+	r = monitor_wait(session->wait_fd, &code, &err);
+	if (r == -ECONNRESET)
+		r = engine_container_wait(&session->context->engine,
+					  session->id, &code, &err);
+	return r < 0 ? run_fail(&err) : code;
+}
+
+static int session_detach_keys(struct session *session,
+			       const struct options *options, struct error *err)
+{
+	const char *text = option_string(options, "detach-keys");
+
+	return detach_keys_parse(text ? text : DETACH_KEYS_DEFAULT,
+				 &session->detach, err);
+}
+
+/* --cidfile: must not exist, as docker insists. */
+static int cidfile_open(const char *path, struct error *err)
+{
+	int fd;
+
+	if (!path)
+		return -1;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0 && errno == EEXIST) {
+		err_set(err, ERROR_EXISTS, "container ID file found: %s exists",
+			path);
+		return err_hint(err, "Make sure the other container is not "
+				     "running any more, then delete it.");
+	}
+	if (fd < 0)
+		return err_errno(err, "cannot create the container ID file %s",
+				 path);
+	return fd;
+}
+
+static int pull_policy(const struct options *options, struct error *err)
+{
+	const char *pull = option_string(options, "pull");
+
+	if (str_equal(pull, "missing") || str_equal(pull, "never"))
+		return 0;
+	if (str_equal(pull, "always")) {
+		err_set(err, ERROR_UNSUPPORTED,
+			"--pull always: this version of moss cannot pull from "
+			"a registry");
+		return err_hint(err, "Bring the image in with `moss load` or "
+				     "`moss import`, and leave out --pull.");
+	}
+	return err_set(err, ERROR_INVALID,
+		       "invalid pull option: '%s': must be one of \"always\", "
+		       "\"missing\" or \"never\"",
+		       pull);
+}
+
+static bool body_bool(const cJSON *body, const char *member)
+{
+	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(body, member));
+}
+
+/* From the options to a created container; fills session->id. */
+static int create_container(struct session *session,
+			    const struct options *options, bool detached,
+			    struct error *err)
+{
+	struct context *context = session->context;
+	const char *cidfile = option_string(options, "cidfile");
+	cleanup_json cJSON *body = NULL;
+	cleanup_strv char **warnings = NULL;
+	cleanup_fd int cid_fd = -1;
+	int r;
+
+	r = pull_policy(options, err);
+	if (r < 0)
+		return r;
+	r = container_body(options, detached, &body, err);
+	if (r < 0)
+		return r;
+	session->tty = body_bool(body, "Tty");
+	session->attach = (struct attach_options){
+		.stdin_ = body_bool(body, "AttachStdin"),
+		.stdout_ = body_bool(body, "AttachStdout"),
+		.stderr_ = body_bool(body, "AttachStderr"),
+	};
+	if (!detached) {
+		r = stream_check_tty(session->attach.stdin_, session->tty, err);
+		if (r < 0)
+			return r;
+	}
+	cid_fd = cidfile_open(cidfile, err);
+	if (cidfile && cid_fd < 0)
+		return cid_fd;
+	r = engine_container_create(&context->engine, body,
+				    option_string(options, "name"), session->id,
+				    &warnings, err);
+	if (r < 0) {
+		if (cidfile)
+			unlink(cidfile);
+		if (err->kind == ERROR_NOT_FOUND &&
+		    str_starts(err->message, "No such image") &&
+		    str_empty(err->hint))
+			err_hint(err, "Bring it in with `moss import` or `moss "
+				      "load`; `moss images` lists what is "
+				      "there.");
+		return r;
+	}
+	if (context->note)
+		print_warning("%s", context->note);
+	for (size_t i = 0; warnings && warnings[i]; i++)
+		print_warning("%s", warnings[i]);
+	if (cidfile && write_all(cid_fd, session->id, strlen(session->id)) < 0)
+		print_warning("cannot write the container ID to %s: %s",
+			      cidfile, strerror(errno));
+	return 0;
+}
+
+static int run_main(struct context *context, const struct options *options)
+{
+	struct session session = {
+		.context = context,
+		.sig_proxy = option_flag(options, "sig-proxy"),
+		.stream_fd = -1,
+		.wait_fd = -1,
+	};
+	bool detached = option_flag(options, "detach");
+	struct error err = {0};
+	int r, code;
+
+	r = session_detach_keys(&session, options, &err);
+	r = r < 0 ? r : create_container(&session, options, detached, &err);
+	if (r < 0)
+		return run_fail(&err);
+	r = engine_container_start(&context->engine, session.id,
+				   detached ? NULL : &session.attach,
+				   &session.stream_fd, &session.wait_fd, &err);
+	if (r < 0)
+		return run_fail(&err);
+	if (detached) {
+		printf("%s\n", session.id);
+		return 0;
+	}
+	code = session_run(&session);
+	close_fd(&session.stream_fd);
+	close_fd(&session.wait_fd);
+	return code;
+}
+
+static int create_main(struct context *context, const struct options *options)
+{
+	struct session session = {.context = context};
+	struct error err = {0};
+
+	/* The streams of a created container are attached by `start`. */
+	if (create_container(&session, options, false, &err) < 0)
+		return command_fail(context, &err);
+	printf("%s\n", session.id);
+	return 0;
+}
+
+/* What an inspected container says of its own streams. */
+static int session_inspect(struct session *session, bool *ret_stdin,
+			   struct error *err)
+{
+	cleanup_json cJSON *json = NULL;
+	const cJSON *config;
+	int r;
+
+	r = engine_container_inspect(&session->context->engine, session->id,
+				     &json, err);
+	if (r < 0)
+		return r;
+	config = cJSON_GetObjectItemCaseSensitive(json, "Config");
+	session->tty = body_bool(config, "Tty");
+	*ret_stdin = body_bool(config, "OpenStdin");
+	return 0;
+}
+
+static int start_attached(struct context *context,
+			  const struct options *options, const char *name)
+{
+	struct session session = {
+		.context = context,
+		.sig_proxy = true,
+		.stream_fd = -1,
+		.wait_fd = -1,
+		.attach = {.stdout_ = true, .stderr_ = true},
+	};
+	struct error err = {0};
+	bool open_stdin;
+	int r, code;
+
+	r = session_detach_keys(&session, options, &err);
+	r = r < 0 ? r
+		  : engine_container_resolve(&context->engine, name, session.id,
+					     &err);
+	r = r < 0 ? r : session_inspect(&session, &open_stdin, &err);
+	if (r < 0)
+		return command_fail(context, &err);
+	session.attach.stdin_ =
+		open_stdin && option_flag(options, "interactive");
+	r = engine_container_start(&context->engine, session.id,
+				   &session.attach, &session.stream_fd,
+				   &session.wait_fd, &err);
+	if (r < 0)
+		return run_fail(&err);
+	if (r > 0) {
+		err_set(&err, ERROR_CONFLICT, "container %s is already running",
+			name);
+		err_hint(&err, "Use `moss attach %s`.", name);
+		return command_fail(context, &err);
+	}
+	code = session_run(&session);
+	close_fd(&session.stream_fd);
+	close_fd(&session.wait_fd);
+	return code;
+}
+
+static int start_main(struct context *context, const struct options *options)
+{
+	bool attached = option_flag(options, "attach") ||
+			option_flag(options, "interactive");
+	int code = 0;
+
+	if (attached && options->operands[1]) {
+		struct error err = {0};
+
+		err_set(&err, ERROR_INVALID,
+			"you cannot start and attach multiple containers at "
+			"once");
+		return command_fail(context, &err);
+	}
+	if (attached)
+		return start_attached(context, options, options->operands[0]);
+	for (size_t i = 0; options->operands[i]; i++) {
+		const char *name = options->operands[i];
+		char id[ID_TEXT_MAX];
+		struct error err = {0};
+
+		if (engine_container_resolve(&context->engine, name, id, &err) <
+			    0 ||
+		    engine_container_start(&context->engine, id, NULL, NULL,
+					   NULL, &err) < 0) {
+			print_error(&err);
+			code = 1;
+			continue;
+		}
+		printf("%s\n", name);
+	}
+	return code;
+}
+
+static int attach_main(struct context *context, const struct options *options)
+{
+	struct session session = {
+		.context = context,
+		.sig_proxy = option_flag(options, "sig-proxy"),
+		.stream_fd = -1,
+		.wait_fd = -1,
+		.attach = {.stdout_ = true, .stderr_ = true},
+	};
+	cleanup_fd int wait_fd = -1;
+	cleanup_fd int stream_fd = -1;
+	struct error err = {0};
+	bool open_stdin;
+	int r;
+
+	r = session_detach_keys(&session, options, &err);
+	r = r < 0 ? r
+		  : engine_container_resolve(&context->engine,
+					     options->operands[0], session.id,
+					     &err);
+	r = r < 0 ? r : session_inspect(&session, &open_stdin, &err);
+	if (r < 0)
+		return command_fail(context, &err);
+	session.attach.stdin_ = open_stdin && !option_flag(options, "no-stdin");
+	r = stream_check_tty(session.attach.stdin_, session.tty, &err);
+	r = r < 0 ? r
+		  : engine_container_attach(&context->engine, session.id,
+					    &session.attach, &stream_fd,
+					    &wait_fd, &err);
+	if (r < 0)
+		return command_fail(context, &err);
+	session.stream_fd = stream_fd;
+	session.wait_fd = wait_fd;
+	return session_run(&session);
+}
+
+static const struct option *const run_tables[] = {container_options,
+						  run_only_options, NULL};
+static const struct option *const create_tables[] = {container_options, NULL};
+static const struct option *const start_tables[] = {start_options, NULL};
+static const struct option *const attach_tables[] = {attach_options_table,
+						     NULL};
+
+const struct command command_run = {
+	.name = "run",
+	.usage = "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+	.summary = "Create and run a new container from an image",
+	.aliases = "moss container run, moss run",
+	.options = run_tables,
+	.operands_min = 1,
+	.operands_max = -1,
+	.stop_at_operand = true,
+	.run = run_main,
+	.group = "Common Commands",
+	.completes = "image",
+};
+
+const struct command command_create = {
+	.name = "create",
+	.usage = "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+	.summary = "Create a new container",
+	.aliases = "moss container create, moss create",
+	.options = create_tables,
+	.operands_min = 1,
+	.operands_max = -1,
+	.stop_at_operand = true,
+	.run = create_main,
+	.group = "Commands",
+	.completes = "image",
+};
+
+const struct command command_start = {
+	.name = "start",
+	.usage = "[OPTIONS] CONTAINER [CONTAINER...]",
+	.summary = "Start one or more stopped containers",
+	.aliases = "moss container start, moss start",
+	.options = start_tables,
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = start_main,
+	.group = "Commands",
+	.completes = "container",
+};
+
+const struct command command_attach = {
+	.name = "attach",
+	.usage = "[OPTIONS] CONTAINER",
+	.summary = "Attach local standard input, output, and error streams to "
+		   "a running container",
+	.aliases = "moss container attach, moss attach",
+	.options = attach_tables,
+	.operands_min = 1,
+	.operands_max = 1,
+	.run = attach_main,
+	.group = "Commands",
+	.completes = "container-running",
+};
