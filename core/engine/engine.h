@@ -74,7 +74,8 @@ int engine_container_start(struct engine *engine, const char *id,
 			   struct error *err);
 int engine_container_attach(struct engine *engine, const char *id,
 			    const struct attach_options *options,
-			    int *ret_stream_fd, struct error *err);
+			    int *ret_stream_fd, int *ret_wait_fd,
+			    struct error *err);
 /* Blocks until it is not running; its exit code. */
 int engine_container_wait(struct engine *engine, const char *id,
 			  int *ret_exit_code, struct error *err);
