@@ -37,8 +37,10 @@ static int parse_error(const char *text, size_t at, const char *name,
 /*
  * What cJSON lets through or would do silently: NUL bytes as blanks, raw
  * control characters in strings, \u0000 that cuts a string short, depth.
+ * *ret_open tells whether the text ends within a string, object or array.
  */
-static const char *check_text(const char *text, size_t length, size_t *ret_at)
+static const char *check_text(const char *text, size_t length, size_t *ret_at,
+			      bool *ret_open)
 {
 	bool in_string = false;
 	int depth = 0;
@@ -62,6 +64,7 @@ static const char *check_text(const char *text, size_t length, size_t *ret_at)
 			depth--;
 		}
 	}
+	*ret_open = in_string || depth > 0;
 	return NULL;
 }
 
@@ -72,13 +75,14 @@ int json_parse(const char *text, size_t length, const char *name,
 	cleanup_json cJSON *json = NULL;
 	const char *end = NULL;
 	const char *what;
+	bool open = false;
 	size_t at = 0;
 
 	if (length > JSON_FILE_MAX)
 		return err_set(err, ERROR_INVALID,
 			       "%s: JSON text is larger than %u bytes", name,
 			       JSON_FILE_MAX);
-	what = check_text(text, length, &at);
+	what = check_text(text, length, &at, &open);
 	if (what)
 		return parse_error(text, at, name, what, err);
 
@@ -90,10 +94,9 @@ int json_parse(const char *text, size_t length, const char *name,
 	json = cJSON_ParseWithLengthOpts(copy, length, &end, 0);
 	at = end ? (size_t)(end - copy) : 0;
 	if (!json) {
-		/* Blank to the end: something is missing, not wrong. */
-		size_t rest = at + strspn(copy + at, " \t\r\n");
-
-		if (rest + 1 >= length)
+		/* cJSON names the last character when it runs out of text. */
+		if (strspn(copy, " \t\r\n") == length ||
+		    (open && at + 1 >= length))
 			return parse_error(copy, length, name,
 					   "JSON text ends too early", err);
 		return parse_error(copy, at, name, "malformed JSON", err);
