@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Checks every #include edge against the house's layering.
+
+    cmd -> core -> { net, storage, policy } -> base
+
+The three siblings never include each other. Inside core the runtime knows
+neither monitor nor engine, the monitor does not know the engine. Helper
+programs may include what their room may.
+"""
+import pathlib
+import re
+import sys
+
+MAY_INCLUDE = {
+    "base": {"base"},
+    "policy": {"policy", "base"},
+    "storage": {"storage", "base"},
+    "net": {"net", "base"},
+    "core/runtime": {"core/runtime", "net", "storage", "policy", "base"},
+    "core/monitor": {"core/monitor", "core/runtime", "net", "storage",
+                     "policy", "base"},
+    "core/engine": {"core/engine", "core/monitor", "core/runtime", "net",
+                    "storage", "policy", "base"},
+    "cmd": {"cmd", "core/engine", "core/monitor", "net", "storage", "policy",
+            "base"},
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
+
+
+def room(path):
+    parts = path.split("/")
+    if parts[0] == "core" and len(parts) > 2:
+        return "/".join(parts[:2])
+    return parts[0]
+
+
+def main(top):
+    problems = []
+    for file in sorted(top.rglob("*.[ch]")):
+        name = file.relative_to(top).as_posix()
+        own = room(name)
+        if own not in MAY_INCLUDE:
+            continue
+        text = file.read_text()
+        for target in INCLUDE.findall(text):
+            if "/" not in target:
+                problems.append(f'{name}: "{target}" is not named from the root')
+            elif room(target) not in MAY_INCLUDE[own]:
+                problems.append(f"{name}: {own} must not include {target}")
+        if name.endswith(".h") and "#pragma once" not in text:
+            problems.append(f"{name}: no #pragma once")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(pathlib.Path(sys.argv[1])))
