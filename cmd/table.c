@@ -51,6 +51,7 @@ const struct command_path command_paths[] = {
 	{"container", "ps", "ps"},
 	{"container", "port", "port"},
 	{"container", "rename", "rename"},
+	{"container", "remove", "rm"},
 	{"container", "rm", "rm"},
 	{"container", "run", "run"},
 	{"container", "start", "start"},
@@ -62,6 +63,7 @@ const struct command_path command_paths[] = {
 	{"image", "ls", "images"},
 	{"image", "list", "images"},
 	{"image", "rm", "rmi"},
+	{"image", "remove", "rmi"},
 	{"image", "save", "save"},
 	{"image", "tag", "tag"},
 	{"system", "info", "info"},
@@ -70,5 +72,6 @@ const struct command_path command_paths[] = {
 	{"volume", "ls", "volume-ls"},
 	{"volume", "list", "volume-ls"},
 	{"volume", "rm", "volume-rm"},
+	{"volume", "remove", "volume-rm"},
 	{0},
 };

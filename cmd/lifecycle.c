@@ -1,0 +1,303 @@
+/*
+ * Commands that do one thing to each of several containers: stop, kill, rm,
+ * wait, and rename. Each operand is tried; the exit code is 1 if any failed.
+ */
+#include "cmd/command.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "cmd/commands.h"
+
+#define PARALLEL_MAX 64 /* containers stopped at once by one command */
+
+/* clang-format off */
+static const struct option stop_options[] = {
+	{'s', "signal", OPTION_STRING, NULL, NULL, "Signal to send to the container", false},
+	{'t', "timeout", OPTION_INT, NULL, NULL, "Seconds to wait before killing the container", false},
+	{0, "time", OPTION_INT, NULL, NULL, "Seconds to wait before killing the container", true},
+	{0},
+};
+static const struct option kill_options[] = {
+	{'s', "signal", OPTION_STRING, NULL, "KILL", "Signal to send to the container", false},
+	{0},
+};
+static const struct option rm_options[] = {
+	{'f', "force", OPTION_FLAG, NULL, NULL, "Force the removal of a running container (uses SIGKILL)", false},
+	{'v', "volumes", OPTION_FLAG, NULL, NULL, "Remove anonymous volumes associated with the container", false},
+	{0},
+};
+/* clang-format on */
+
+/* What is done to one container; prints its own success. */
+typedef int (*container_action)(struct context *context, const char *id,
+				const char *name, const void *how,
+				struct error *err);
+
+static int act(struct context *context, const char *name,
+	       container_action action, const void *how)
+{
+	struct error err = {0};
+	char id[ID_TEXT_MAX];
+
+	if (engine_container_resolve(&context->engine, name, id, &err) >= 0 &&
+	    action(context, id, name, how, &err) >= 0)
+		return 0;
+	print_error(&err);
+	return 1;
+}
+
+static int for_each(struct context *context, const struct options *options,
+		    container_action action, const void *how)
+{
+	int code = 0;
+
+	for (size_t i = 0; options->operands[i]; i++)
+		code |= act(context, options->operands[i], action, how);
+	return code;
+}
+
+/* One child a container: an action that waits must not keep the next waiting.
+ */
+static int for_each_at_once(struct context *context,
+			    const struct options *options,
+			    container_action action, const void *how)
+{
+	size_t running = 0, next = 0;
+	int code = 0;
+
+	if (!options->operands[1])
+		return for_each(context, options, action, how);
+	fflush(NULL);
+	while (options->operands[next] || running > 0) {
+		if (options->operands[next] && running < PARALLEL_MAX) {
+			pid_t pid = fork();
+
+			if (pid == 0) {
+				int r = act(context, options->operands[next],
+					    action, how);
+
+				fflush(NULL);
+				_exit(r);
+			}
+			if (pid < 0)
+				code |= act(context, options->operands[next],
+					    action, how);
+			else
+				running++;
+			next++;
+			continue;
+		}
+		code |= proc_wait(-1) != 0;
+		running--;
+	}
+	return code;
+}
+
+static int signal_option(const struct options *options, int *ret_signal,
+			 struct error *err)
+{
+	const char *name = option_string(options, "signal");
+	int number;
+
+	if (!name) {
+		*ret_signal = 0;
+		return 0;
+	}
+	number = signal_from_name(name);
+	if (number <= 0)
+		return err_set(err, ERROR_INVALID, "invalid signal: %s", name);
+	*ret_signal = number;
+	return 0;
+}
+
+struct stop {
+	int signal;
+	int timeout_s;
+};
+
+static int stop_one(struct context *context, const char *id, const char *name,
+		    const void *how, struct error *err)
+{
+	const struct stop *stop = how;
+	int r;
+
+	r = engine_container_stop(&context->engine, id, stop->signal,
+				  stop->timeout_s, err);
+	if (r >= 0)
+		printf("%s\n", name);
+	return r;
+}
+
+static int stop_main(struct context *context, const struct options *options)
+{
+	struct stop stop = {.timeout_s = -1};
+	struct error err = {0};
+
+	if (signal_option(options, &stop.signal, &err) < 0)
+		return command_fail(context, &err);
+	if (option_given(options, "time"))
+		stop.timeout_s = (int)option_number(options, "time");
+	if (option_given(options, "timeout"))
+		stop.timeout_s = (int)option_number(options, "timeout");
+	if (stop.timeout_s < 0 &&
+	    (option_given(options, "timeout") || option_given(options, "time")))
+		stop.timeout_s = INT32_MAX;
+	return for_each_at_once(context, options, stop_one, &stop);
+}
+
+static int kill_one(struct context *context, const char *id, const char *name,
+		    const void *how, struct error *err)
+{
+	int r = engine_container_kill(&context->engine, id, *(const int *)how,
+				      err);
+
+	if (r >= 0)
+		printf("%s\n", name);
+	return r;
+}
+
+static int kill_main(struct context *context, const struct options *options)
+{
+	struct error err = {0};
+	int number;
+
+	if (signal_option(options, &number, &err) < 0)
+		return command_fail(context, &err);
+	return for_each(context, options, kill_one, &number);
+}
+
+struct removal {
+	bool force;
+	bool volumes;
+};
+
+static int rm_one(struct context *context, const char *id, const char *name,
+		  const void *how, struct error *err)
+{
+	const struct removal *removal = how;
+	int r;
+
+	r = engine_container_remove(&context->engine, id, removal->force,
+				    removal->volumes, err);
+	if (r >= 0)
+		printf("%s\n", name);
+	return r;
+}
+
+static int rm_main(struct context *context, const struct options *options)
+{
+	struct removal removal = {
+		.force = option_flag(options, "force"),
+		.volumes = option_flag(options, "volumes"),
+	};
+
+	return for_each_at_once(context, options, rm_one, &removal);
+}
+
+static int wait_one(struct context *context, const char *id, const char *name,
+		    const void *how, struct error *err)
+{
+	int code;
+	int r = engine_container_wait(&context->engine, id, &code, err);
+
+	(void)name;
+	(void)how;
+	if (r >= 0)
+		printf("%d\n", code);
+	return r;
+}
+
+static int wait_main(struct context *context, const struct options *options)
+{
+	return for_each(context, options, wait_one, NULL);
+}
+
+static int rename_main(struct context *context, const struct options *options)
+{
+	struct error err = {0};
+	char id[ID_TEXT_MAX];
+
+	if (engine_container_resolve(&context->engine, options->operands[0], id,
+				     &err) < 0 ||
+	    engine_container_rename(&context->engine, id, options->operands[1],
+				    &err) < 0)
+		return command_fail(context, &err);
+	return 0;
+}
+
+static const struct option *const stop_tables[] = {stop_options, NULL};
+static const struct option *const kill_tables[] = {kill_options, NULL};
+static const struct option *const rm_tables[] = {rm_options, NULL};
+
+const struct command command_stop = {
+	.name = "stop",
+	.usage = "[OPTIONS] CONTAINER [CONTAINER...]",
+	.summary = "Stop one or more running containers",
+	.aliases = "moss container stop, moss stop",
+	.options = stop_tables,
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = stop_main,
+	.group = "Commands",
+	.completes = "container-running",
+};
+
+const struct command command_kill = {
+	.name = "kill",
+	.usage = "[OPTIONS] CONTAINER [CONTAINER...]",
+	.summary = "Kill one or more running containers",
+	.aliases = "moss container kill, moss kill",
+	.options = kill_tables,
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = kill_main,
+	.group = "Commands",
+	.completes = "container-running",
+};
+
+const struct command command_rm = {
+	.name = "rm",
+	.usage = "[OPTIONS] CONTAINER [CONTAINER...]",
+	.summary = "Remove one or more containers",
+	.aliases = "moss container rm, moss container remove, moss rm",
+	.options = rm_tables,
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = rm_main,
+	.group = "Commands",
+	.completes = "container",
+};
+
+const struct command command_wait = {
+	.name = "wait",
+	.usage = "CONTAINER [CONTAINER...]",
+	.summary = "Block until one or more containers stop, then print their "
+		   "exit codes",
+	.aliases = "moss container wait, moss wait",
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = wait_main,
+	.group = "Commands",
+	.completes = "container",
+};
+
+const struct command command_rename = {
+	.name = "rename",
+	.usage = "CONTAINER NEW_NAME",
+	.summary = "Rename a container",
+	.aliases = "moss container rename, moss rename",
+	.operands_min = 2,
+	.operands_max = 2,
+	.run = rename_main,
+	.group = "Commands",
+	.completes = "container",
+};
