@@ -168,7 +168,7 @@ static int kill_one(struct context *context, const char *id, const char *name,
 static int kill_main(struct context *context, const struct options *options)
 {
 	struct error err = {0};
-	int number;
+	int number = SIGKILL;
 
 	if (signal_option(options, &number, &err) < 0)
 		return command_fail(context, &err);
