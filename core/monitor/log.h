@@ -4,8 +4,14 @@
  * over 16 KiB is split, its parts but the last without "\n". Rotation by
  * max-size and max-file: container.log, container.log.1 (older) …
  *
- * The writer is the monitor's. Readers open the files themselves and follow by
- * inotify, across rotation.
+ * The writer is the monitor's. A full disk loses lines, never half of one: what
+ * was written of a batch is cut off again. A crash leaves at most a torn last
+ * line, which the next writer ends and every reader skips, as it skips
+ * whatever else is no log line.
+ *
+ * Readers open the files themselves and follow by inotify, across rotation: a
+ * rotated file is known by its inode, so that nothing is read twice and a line
+ * is missed only when its file was deleted before the reader came to it.
  */
 #pragma once
 
@@ -29,6 +35,7 @@ struct log_options {
  */
 int log_options_parse(const cJSON *log_config, struct log_options *ret_options,
 		      struct error *err);
+/* directory_fd stays the caller's and must outlive the writer. */
 int log_writer_open(int directory_fd, const struct log_options *options,
 		    struct log_writer **ret_writer, struct error *err);
 /* stream: 1 or 2. Splits into lines; keeps an unfinished line until its end,
@@ -36,12 +43,16 @@ int log_writer_open(int directory_fd, const struct log_options *options,
 int log_writer_write(struct log_writer *writer, int stream, const void *data,
 		     size_t length, struct error *err);
 int log_writer_flush(struct log_writer *writer, struct error *err);
+/* What is kept of an unfinished line of stream; borrowed until the next call.
+ */
+const char *log_writer_unfinished(const struct log_writer *writer, int stream,
+				  size_t *ret_length);
 void log_writer_close(struct log_writer *writer);
 
 struct log_entry {
 	int stream;
 	struct timespec time;
-	char *text; /* as written by the container, not NUL-free */
+	const char *text; /* as written by the container, not NUL-free */
 	size_t length;
 };
 struct log_reader;
@@ -56,6 +67,7 @@ int log_reader_open(int directory_fd, const struct log_reader_options *options,
 /* 1 and an entry (valid until the next call), 0 at the end for now. */
 int log_reader_next(struct log_reader *reader, struct log_entry *ret_entry,
 		    struct error *err);
-/* Readable when there may be more (inotify); -1 when not following. */
+/* Readable when there may be more (inotify); -1 when there will not be: not
+   following, or past `until`. */
 int log_reader_fd(const struct log_reader *reader);
 void log_reader_close(struct log_reader *reader);

@@ -41,7 +41,6 @@
  *   HostLoopback      bool: may the gateway reach the host's 127.0.0.1?
  *   Address           "10.0.2.100" | null
  *   Mac               "02:42:…" | null
- *   Dns               ["1.1.1.1", …]: upstream resolvers; [] is the host's
  *   Ports             [{"HostIp":"","HostPort":8080,"HostPortEnd":8080,
  *                       "ContainerPort":80,"Protocol":"tcp"|"udp"}, …]
  *   SingleId          bool: no sub-IDs, ownership calls succeed in vain
@@ -207,7 +206,6 @@ struct record_launch {
 	enum launch_network network;
 	bool host_loopback;
 	char *address, *mac;
-	char **dns;
 	struct port_list ports; /* as asked for */
 	bool single_id;
 	enum launch_seccomp seccomp;

@@ -1,0 +1,36 @@
+/*
+ * One line of a log file, to and from JSON. Internal to the log's writer and
+ * reader.
+ *
+ * Encoding follows docker's: ", \, LF and CR by their short escapes, other
+ * control characters and < > & U+2028 U+2029 as \u00XX, bytes that are not
+ * UTF-8 as \ufffd each, everything else as it is.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/monitor/log.h"
+
+#define LOG_TEXT_MAX (16u << 10) /* bytes of output in one line of the log */
+/* A whole encoded line is never longer than this (each byte six-fold). */
+#define LOG_LINE_MAX (6 * LOG_TEXT_MAX + 160)
+
+/* "2026-01-02T03:04:05.006Z" as Go's RFC3339Nano: no trailing zeros. */
+#define LOG_TIME_MAX 40
+void log_time_text(char ret_text[LOG_TIME_MAX], const struct timespec *time);
+
+/*
+ * Writes the whole line, its "\n" included, to out (room for LOG_LINE_MAX);
+ * returns its length. length <= LOG_TEXT_MAX; newline: the text ends a line.
+ */
+size_t log_line_encode(char *out, const char *text, size_t length, bool newline,
+		       int stream, const char *time_text);
+
+/*
+ * Decodes a line without its "\n" to buffer, which has room for length bytes.
+ * -EINVAL: not a log line.
+ */
+int log_line_decode(const char *line, size_t length, char *buffer,
+		    struct log_entry *ret_entry);

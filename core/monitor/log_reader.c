@@ -1,0 +1,463 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "core/monitor/log.h"
+#include "core/monitor/log_line.h"
+
+#define LOG_NAME      "container.log"
+#define LOG_NAME_MAX  (sizeof(LOG_NAME) + 12)
+#define LINE_MAX_READ (1u << 20) /* longer ones are no log lines: skipped */
+#define BUFFER_MIN    (64u << 10)
+#define FIND_TRIES    16
+
+struct log_reader {
+	int directory_fd;
+	int inotify_fd; /* -1: not following */
+	int fd;		/* -1: no file yet */
+	ino_t inode;
+	off_t position; /* of what is read next into the buffer */
+	struct log_reader_options options;
+	/* Where a reader that does not follow ends. */
+	ino_t end_inode;
+	off_t end;
+	bool past_until;
+	bool skipping; /* within a line that is too long */
+	char *buffer;
+	size_t capacity, start, filled;
+	char *text; /* the decoded line */
+	size_t text_capacity;
+};
+
+static void file_name(char ret_name[LOG_NAME_MAX], int index)
+{
+	if (index == 0)
+		snprintf(ret_name, LOG_NAME_MAX, "%s", LOG_NAME);
+	else
+		snprintf(ret_name, LOG_NAME_MAX, "%s.%d", LOG_NAME, index);
+}
+
+/* Its inode, 0 when there is no such file. */
+static ino_t inode_of(const struct log_reader *reader, int index)
+{
+	char name[LOG_NAME_MAX];
+	struct stat st;
+
+	file_name(name, index);
+	if (fstatat(reader->directory_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	return st.st_ino;
+}
+
+/* The number of the open file by now; -1 when rotation removed it. */
+static int index_of_open(const struct log_reader *reader, int *ret_oldest)
+{
+	int found = -1;
+	int oldest = -1;
+
+	for (int i = 0; i < INT_MAX; i++) {
+		ino_t inode = inode_of(reader, i);
+
+		/* The newest may be missing for a moment. */
+		if (inode == 0 && i > 0)
+			break;
+		if (inode != 0)
+			oldest = i;
+		if (inode == reader->inode && found < 0)
+			found = i;
+	}
+	*ret_oldest = oldest;
+	return found;
+}
+
+/* A file that may become the open one: its fd, or 0 when there is none. */
+static int open_name(const struct log_reader *reader, int index,
+		     ino_t *ret_inode, struct error *err)
+{
+	char name[LOG_NAME_MAX];
+	cleanup_fd int fd = -1;
+	struct stat st;
+
+	file_name(name, index);
+	fd = openat(reader->directory_fd, name,
+		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_errno(err, "cannot open %s", name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERROR_CORRUPT, "%s is not a plain file",
+			       name);
+	*ret_inode = st.st_ino;
+	return steal_fd(&fd);
+}
+
+static void use_file(struct log_reader *reader, int fd, ino_t inode)
+{
+	close_fd(&reader->fd);
+	reader->fd = fd;
+	reader->inode = inode;
+	reader->position = 0;
+	reader->start = 0;
+	reader->filled = 0;
+	reader->skipping = false;
+}
+
+/* Opens the newest: 1, 0 when there is none yet. */
+static int open_newest(struct log_reader *reader, struct error *err)
+{
+	ino_t inode;
+	int fd = open_name(reader, 0, &inode, err);
+
+	if (fd <= 0)
+		return fd;
+	use_file(reader, fd, inode);
+	return 1;
+}
+
+/*
+ * Goes to the next file: step 1 an older, -1 a newer one. 0 when there is none.
+ * Names move while we look: the neighbour counts only if ours is still where it
+ * was after the neighbour has been opened.
+ */
+static int open_neighbour(struct log_reader *reader, int step,
+			  struct error *err)
+{
+	for (int i = 0; i < FIND_TRIES; i++) {
+		int oldest;
+		int index = index_of_open(reader, &oldest);
+		/* Ours was removed: whatever is there is newer. */
+		int target = index < 0 && step < 0 ? oldest : index + step;
+		ino_t inode;
+		int fd;
+
+		if (target < 0 || target > oldest || (index < 0 && step > 0))
+			return 0;
+		fd = open_name(reader, target, &inode, err);
+		if (fd < 0)
+			return fd;
+		if (fd == 0)
+			continue;
+		if (inode != reader->inode &&
+		    (index < 0 || inode_of(reader, index) == reader->inode)) {
+			use_file(reader, fd, inode);
+			return 1;
+		}
+		close(fd);
+	}
+	return 0;
+}
+
+/*
+ * Where the last `left` lines of the open file begin; *ret_left is what is
+ * missing to that many.
+ */
+static int seek_back(struct log_reader *reader, int64_t left, int64_t *ret_left,
+		     struct error *err)
+{
+	cleanup_free char *block = xrealloc(NULL, BUFFER_MIN, 1);
+	off_t end = lseek(reader->fd, 0, SEEK_END);
+	bool at_end = true;
+
+	if (end < 0)
+		return err_errno(err, "cannot read the log");
+	while (end > 0) {
+		size_t length =
+			end < (off_t)BUFFER_MIN ? (size_t)end : BUFFER_MIN;
+		ssize_t got;
+
+		end -= (off_t)length;
+		got = pread(reader->fd, block, length, end);
+		if (got < 0)
+			return err_errno(err, "cannot read the log");
+		for (size_t i = (size_t)got; i > 0; i--) {
+			if (block[i - 1] != '\n')
+				continue;
+			/* A line begins after the end of the one before. */
+			if (!at_end && --left == 0) {
+				reader->position = end + (off_t)i;
+				*ret_left = 0;
+				return 0;
+			}
+			at_end = false;
+		}
+	}
+	reader->position = 0;
+	*ret_left = at_end ? left : left - 1;
+	return 0;
+}
+
+static int seek_tail(struct log_reader *reader, struct error *err)
+{
+	int64_t left = reader->options.tail;
+	int r;
+
+	if (left == 0) {
+		reader->position = lseek(reader->fd, 0, SEEK_END);
+		return reader->position < 0
+			       ? err_errno(err, "cannot read the log")
+			       : 0;
+	}
+	for (;;) {
+		if (left > 0) {
+			r = seek_back(reader, left, &left, err);
+			if (r < 0)
+				return r;
+			if (left == 0)
+				return 0;
+		}
+		r = open_neighbour(reader, 1, err);
+		if (r <= 0)
+			return r;
+	}
+}
+
+static int watch(struct log_reader *reader, struct error *err)
+{
+	char path[PATH_FD_MAX];
+
+	reader->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (reader->inotify_fd < 0) {
+		err_errno(err, "cannot watch the log");
+		if (errno == EMFILE)
+			err_hint(err, "the limit is the sysctl "
+				      "fs.inotify.max_user_instances");
+		return err_return(err);
+	}
+	path_of_fd(path, reader->directory_fd);
+	if (inotify_add_watch(reader->inotify_fd, path,
+			      IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
+		return err_errno(err, "cannot watch the log");
+	return 0;
+}
+
+int log_reader_open(int directory_fd, const struct log_reader_options *options,
+		    struct log_reader **ret_reader, struct error *err)
+{
+	struct log_reader *reader = xcalloc(1, sizeof(*reader));
+	struct stat st;
+	int r = 0;
+
+	reader->fd = -1;
+	reader->inotify_fd = -1;
+	reader->options = *options;
+	reader->directory_fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 0);
+	if (reader->directory_fd < 0)
+		r = err_errno(err, "cannot open the log");
+	/* Before the first look, so that nothing falls in between. */
+	if (r == 0 && options->follow)
+		r = watch(reader, err);
+	if (r == 0)
+		r = open_newest(reader, err);
+	if (r > 0) {
+		if (fstat(reader->fd, &st) == 0)
+			reader->end = st.st_size;
+		reader->end_inode = reader->inode;
+		r = seek_tail(reader, err);
+	}
+	if (r < 0) {
+		log_reader_close(reader);
+		return r;
+	}
+	*ret_reader = reader;
+	return 0;
+}
+
+/* The next whole line of the buffer, without its "\n". */
+static bool next_line(struct log_reader *reader, const char **ret_line,
+		      size_t *ret_length)
+{
+	for (;;) {
+		char *start = reader->buffer + reader->start;
+		size_t left = reader->filled - reader->start;
+		char *end = left > 0 ? memchr(start, '\n', left) : NULL;
+
+		if (!end)
+			return false;
+		reader->start += (size_t)(end - start) + 1;
+		if (reader->skipping) {
+			reader->skipping = false;
+			continue;
+		}
+		*ret_line = start;
+		*ret_length = (size_t)(end - start);
+		return true;
+	}
+}
+
+/* Makes room behind what is left in the buffer. */
+static void make_room(struct log_reader *reader)
+{
+	size_t left = reader->filled - reader->start;
+
+	if (left > 0 && reader->start > 0)
+		memmove(reader->buffer, reader->buffer + reader->start, left);
+	reader->start = 0;
+	reader->filled = left;
+	if (reader->skipping || left >= LINE_MAX_READ) {
+		reader->skipping = true;
+		reader->filled = 0;
+	}
+	if (reader->filled == reader->capacity) {
+		reader->capacity =
+			reader->capacity ? 2 * reader->capacity : BUFFER_MIN;
+		reader->buffer = xrealloc(reader->buffer, reader->capacity, 1);
+	}
+}
+
+/* Reads on in the open file: 1, 0 at its end. */
+static int fill(struct log_reader *reader, struct error *err)
+{
+	ssize_t got;
+	size_t room;
+	struct stat st;
+
+	if (reader->fd < 0)
+		return 0;
+	make_room(reader);
+	room = reader->capacity - reader->filled;
+	if (!reader->options.follow && reader->inode == reader->end_inode &&
+	    (off_t)room > reader->end - reader->position) {
+		if (reader->position >= reader->end)
+			return 0;
+		room = (size_t)(reader->end - reader->position);
+	}
+	got = pread(reader->fd, reader->buffer + reader->filled, room,
+		    reader->position);
+	if (got < 0)
+		return err_errno(err, "cannot read the log");
+	if (got > 0) {
+		reader->filled += (size_t)got;
+		reader->position += got;
+		return 1;
+	}
+	/* Someone truncated it (not the writer): what is there now is new. */
+	if (fstat(reader->fd, &st) == 0 && st.st_size < reader->position) {
+		reader->position = 0;
+		reader->filled = 0;
+		return st.st_size > 0 ? fill(reader, err) : 0;
+	}
+	return 0;
+}
+
+/* Empties inotify: 1 when anything had happened. */
+static int drain_events(struct log_reader *reader)
+{
+	char events[4096]
+		__attribute__((aligned(__alignof__(struct inotify_event))));
+	int seen = 0;
+
+	if (reader->inotify_fd < 0)
+		return 0;
+	while (read(reader->inotify_fd, events, sizeof(events)) > 0)
+		seen = 1;
+	return seen;
+}
+
+/* Past the end of the open file: 1 when there is more to read. */
+static int advance(struct log_reader *reader, struct error *err)
+{
+	int r;
+
+	if (!reader->options.follow && reader->fd >= 0 &&
+	    reader->inode == reader->end_inode)
+		return 0;
+	if (reader->fd < 0 && !reader->options.follow)
+		return 0;
+	if (reader->fd < 0) {
+		r = open_newest(reader, err);
+		return r != 0 ? r : drain_events(reader);
+	}
+	if (inode_of(reader, 0) == reader->inode)
+		return drain_events(reader);
+	/* Rotated: its last lines may have come after our last look. */
+	r = fill(reader, err);
+	if (r != 0)
+		return r;
+	r = open_neighbour(reader, -1, err);
+	return r != 0 ? r : drain_events(reader);
+}
+
+static bool time_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec
+				      : a->tv_nsec < b->tv_nsec;
+}
+
+static bool time_is_set(const struct timespec *time)
+{
+	return time->tv_sec != 0 || time->tv_nsec != 0;
+}
+
+/* Does the line hold an entry that was asked for? */
+static bool take_line(struct log_reader *reader, const char *line,
+		      size_t length, struct log_entry *ret_entry)
+{
+	const struct log_reader_options *options = &reader->options;
+
+	if (length > reader->text_capacity) {
+		reader->text_capacity =
+			length < BUFFER_MIN ? BUFFER_MIN : length;
+		free(reader->text);
+		reader->text = xrealloc(NULL, reader->text_capacity, 1);
+	}
+	if (log_line_decode(line, length, reader->text, ret_entry) < 0)
+		return false;
+	if (time_is_set(&options->since) &&
+	    time_before(&ret_entry->time, &options->since))
+		return false;
+	if (time_is_set(&options->until) &&
+	    time_before(&options->until, &ret_entry->time)) {
+		reader->past_until = true;
+		return false;
+	}
+	return true;
+}
+
+int log_reader_next(struct log_reader *reader, struct log_entry *ret_entry,
+		    struct error *err)
+{
+	while (!reader->past_until) {
+		const char *line;
+		size_t length;
+		int r;
+
+		if (next_line(reader, &line, &length)) {
+			if (take_line(reader, line, length, ret_entry))
+				return 1;
+			continue;
+		}
+		r = fill(reader, err);
+		if (r == 0)
+			r = advance(reader, err);
+		if (r <= 0)
+			return r;
+	}
+	return 0;
+}
+
+int log_reader_fd(const struct log_reader *reader)
+{
+	return reader->past_until ? -1 : reader->inotify_fd;
+}
+
+void log_reader_close(struct log_reader *reader)
+{
+	if (!reader)
+		return;
+	close_fd(&reader->fd);
+	close_fd(&reader->inotify_fd);
+	close_fd(&reader->directory_fd);
+	free(reader->buffer);
+	free(reader->text);
+	free(reader);
+}

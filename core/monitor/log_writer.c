@@ -1,0 +1,394 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "core/monitor/log.h"
+#include "core/monitor/log_line.h"
+
+#define LOG_NAME     "container.log"
+#define LOG_NAME_MAX (sizeof(LOG_NAME) + 12)
+#define BATCH_SIZE   (64u << 10)
+
+/* The unfinished line of a stream. */
+struct line {
+	char *text; /* LOG_TEXT_MAX, NULL while empty */
+	size_t length;
+	bool split; /* a part of it was written, with the time below */
+	char time[LOG_TIME_MAX];
+};
+
+struct log_writer {
+	int directory_fd;
+	int fd; /* -1: disabled */
+	struct log_options options;
+	int64_t size; /* of the file, whole lines */
+	struct line lines[2];
+	char time[LOG_TIME_MAX]; /* of the present write */
+	char *batch;		 /* BATCH_SIZE + LOG_LINE_MAX */
+	size_t batched;
+};
+
+/* units.FromHumanSize of docker: a decimal number, powers of 1000. */
+static int parse_size(const char *text, int64_t *ret_bytes)
+{
+	static const char suffixes[] = "kmgtp";
+	const char *suffix;
+	double value;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	value = strtod(text, &end);
+	if (*end == ' ')
+		end++;
+	if (*end) {
+		suffix = strchr(suffixes, *end | 0x20);
+		if (suffix) {
+			for (const char *s = suffixes; s <= suffix; s++)
+				value *= 1000;
+			end++;
+		}
+		if (*end == 'i' || *end == 'I')
+			end++;
+		if (*end == 'b' || *end == 'B')
+			end++;
+	}
+	if (*end)
+		return -EINVAL;
+	if (!(value >= 1) || value > 9e18)
+		return -ERANGE;
+	*ret_bytes = (int64_t)value;
+	return 0;
+}
+
+static int parse_max_size(const char *text, struct log_options *options,
+			  struct error *err)
+{
+	if (parse_size(text, &options->max_size) < 0)
+		return err_set(err, ERROR_INVALID,
+			       "invalid value for log option max-size: \"%s\"",
+			       text);
+	return 0;
+}
+
+static int parse_max_file(const char *text, struct log_options *options,
+			  struct error *err)
+{
+	uint64_t count;
+
+	if (parse_u64(text, &count) < 0 || count > INT_MAX)
+		return err_set(err, ERROR_INVALID,
+			       "invalid value for log option max-file: \"%s\"",
+			       text);
+	if (count < 1)
+		return err_set(err, ERROR_INVALID,
+			       "log option max-file cannot be less than 1");
+	options->max_file = (int)count;
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*parse)(const char *text, struct log_options *options,
+		     struct error *err);
+} option_table[] = {
+	{"max-size", parse_max_size},
+	{"max-file", parse_max_file},
+};
+
+static int parse_option(const cJSON *item, const char *driver,
+			struct log_options *options, struct error *err)
+{
+	if (!cJSON_IsString(item))
+		return err_set(err, ERROR_INVALID,
+			       "LogConfig.Config.%s: expected a string",
+			       item->string);
+	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
+		if (str_equal(item->string, option_table[i].name))
+			return option_table[i].parse(item->valuestring, options,
+						     err);
+	}
+	err_set(err, ERROR_INVALID, "unknown log opt '%s' for %s log driver",
+		item->string, driver);
+	return err_hint(err, "max-size and max-file are known");
+}
+
+int log_options_parse(const cJSON *log_config, struct log_options *ret_options,
+		      struct error *err)
+{
+	struct log_options options = {.max_size = -1, .max_file = 1};
+	const cJSON *config = NULL;
+	const char *driver = NULL;
+	const cJSON *item;
+	int r;
+
+	if (log_config && !cJSON_IsNull(log_config)) {
+		r = json_get_string(log_config, "LogConfig", "Type", &driver,
+				    err);
+		if (r < 0)
+			return r;
+		r = json_get_object(log_config, "LogConfig", "Config", &config,
+				    err);
+		if (r < 0)
+			return r;
+	}
+	if (str_empty(driver))
+		driver = "json-file";
+	options.disabled = str_equal(driver, "none");
+	if (!options.disabled && !str_equal(driver, "json-file")) {
+		err_set(err, ERROR_INVALID, "unknown log driver \"%s\"",
+			driver);
+		return err_hint(err, "json-file and none are known");
+	}
+	cJSON_ArrayForEach(item, config)
+	{
+		r = parse_option(item, driver, &options, err);
+		if (r < 0)
+			return r;
+	}
+	*ret_options = options;
+	return 0;
+}
+
+static int open_file(struct log_writer *writer, struct error *err)
+{
+	struct stat st;
+	char last;
+	int fd;
+
+	fd = openat(writer->directory_fd, LOG_NAME,
+		    O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (fd < 0)
+		return err_errno(err, "cannot open %s", LOG_NAME);
+	writer->fd = fd;
+	if (fstat(fd, &st) < 0)
+		return err_errno(err, "cannot open %s", LOG_NAME);
+	writer->size = st.st_size;
+	/* Torn by a crash: ended here, so that the next line is whole. */
+	if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 &&
+	    last != '\n' && write(fd, "\n", 1) == 1)
+		writer->size++;
+	return 0;
+}
+
+int log_writer_open(int directory_fd, const struct log_options *options,
+		    struct log_writer **ret_writer, struct error *err)
+{
+	struct log_writer *writer = xcalloc(1, sizeof(*writer));
+	int r;
+
+	writer->directory_fd = directory_fd;
+	writer->options = *options;
+	writer->fd = -1;
+	if (!options->disabled) {
+		r = open_file(writer, err);
+		if (r < 0) {
+			log_writer_close(writer);
+			return r;
+		}
+	}
+	*ret_writer = writer;
+	return 0;
+}
+
+/* A batch goes out whole or, as when the disk is full, not at all. */
+static int write_batch(struct log_writer *writer, struct error *err)
+{
+	size_t length = writer->batched;
+	int r;
+
+	writer->batched = 0;
+	if (length == 0)
+		return 0;
+	if (writer->fd < 0) {
+		r = open_file(writer, err);
+		if (r < 0)
+			return r;
+	}
+	r = write_all(writer->fd, writer->batch, length);
+	if (r < 0) {
+		if (ftruncate(writer->fd, writer->size) < 0)
+			return err_errno(err, "cannot repair %s", LOG_NAME);
+		return err_number(err, r, "cannot write %s", LOG_NAME);
+	}
+	writer->size += (int64_t)length;
+	return 0;
+}
+
+/* container.log → .1 → .2 …; the last one goes. */
+static int rotate(struct log_writer *writer, struct error *err)
+{
+	char from[LOG_NAME_MAX];
+	char to[LOG_NAME_MAX];
+	int r;
+
+	r = write_batch(writer, err);
+	if (r < 0)
+		return r;
+	for (int i = writer->options.max_file - 1; i > 0; i--) {
+		snprintf(to, sizeof(to), "%s.%d", LOG_NAME, i);
+		if (i > 1)
+			snprintf(from, sizeof(from), "%s.%d", LOG_NAME, i - 1);
+		else
+			snprintf(from, sizeof(from), "%s", LOG_NAME);
+		if (renameat(writer->directory_fd, from, writer->directory_fd,
+			     to) < 0 &&
+		    errno != ENOENT)
+			return err_errno(err, "cannot rotate %s", from);
+	}
+	/* Not truncated: who follows it can still read the end. */
+	if (writer->options.max_file == 1 &&
+	    unlinkat(writer->directory_fd, LOG_NAME, 0) < 0 && errno != ENOENT)
+		return err_errno(err, "cannot rotate %s", LOG_NAME);
+	close_fd(&writer->fd);
+	return open_file(writer, err);
+}
+
+static int put_line(struct log_writer *writer, int stream, const char *text,
+		    size_t length, bool newline, struct error *err)
+{
+	struct line *line = &writer->lines[stream - 1];
+	int r = 0;
+
+	if (writer->options.max_size > 0 &&
+	    writer->size + (int64_t)writer->batched >= writer->options.max_size)
+		r = rotate(writer, err);
+	else if (writer->batched >= BATCH_SIZE)
+		r = write_batch(writer, err);
+	if (!writer->batch)
+		writer->batch = xrealloc(NULL, BATCH_SIZE + LOG_LINE_MAX, 1);
+	/* The parts of a line share the time of the first. */
+	if (!line->split)
+		memcpy(line->time, writer->time, sizeof(line->time));
+	line->split = !newline;
+	writer->batched +=
+		log_line_encode(writer->batch + writer->batched, text, length,
+				newline, stream, line->time);
+	return r;
+}
+
+static void keep(struct line *line, const char *text, size_t length)
+{
+	if (length == 0)
+		return;
+	if (!line->text)
+		line->text = xrealloc(NULL, LOG_TEXT_MAX, 1);
+	memcpy(line->text + line->length, text, length);
+	line->length += length;
+}
+
+/* Writes what is kept of the line, then text. */
+static int put_kept(struct log_writer *writer, int stream, const char *text,
+		    size_t length, bool newline, struct error *err)
+{
+	struct line *line = &writer->lines[stream - 1];
+	int r;
+
+	if (line->length == 0)
+		return put_line(writer, stream, text, length, newline, err);
+	keep(line, text, length);
+	r = put_line(writer, stream, line->text, line->length, newline, err);
+	free(line->text);
+	line->text = NULL;
+	line->length = 0;
+	return r;
+}
+
+static bool is_continuation(char byte)
+{
+	return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
+/* Where to split before a byte, so that no UTF-8 character is torn. */
+static size_t split_at(const char *text, size_t room)
+{
+	size_t at = room;
+
+	while (at > 0 && room - at < 3 && is_continuation(text[at]))
+		at--;
+	return is_continuation(text[at]) ? room : at;
+}
+
+int log_writer_write(struct log_writer *writer, int stream, const void *data,
+		     size_t length, struct error *err)
+{
+	struct line *line = &writer->lines[stream - 1];
+	const char *text = data;
+	struct timespec now;
+	int first = 0;
+	int r = 0;
+
+	if (writer->options.disabled)
+		return 0;
+	clock_gettime(CLOCK_REALTIME, &now);
+	log_time_text(writer->time, &now);
+	while (length > 0) {
+		size_t room = LOG_TEXT_MAX - line->length;
+		size_t seen = length <= room ? length : room + 1;
+		const char *end = memchr(text, '\n', seen);
+		size_t part;
+
+		if (end) {
+			part = (size_t)(end - text);
+			r = put_kept(writer, stream, text, part, true, err);
+			part++;
+		} else if (seen > room) {
+			part = split_at(text, room);
+			r = put_kept(writer, stream, text, part, false, err);
+		} else {
+			part = length;
+			keep(line, text, part);
+		}
+		if (r < 0 && first == 0)
+			first = r;
+		text += part;
+		length -= part;
+	}
+	r = write_batch(writer, err);
+	return first < 0 ? first : r;
+}
+
+int log_writer_flush(struct log_writer *writer, struct error *err)
+{
+	int r = 0;
+
+	for (int stream = 1; stream <= 2; stream++) {
+		if (writer->lines[stream - 1].length == 0)
+			continue;
+		r = put_kept(writer, stream, "", 0, false, err);
+		if (r < 0)
+			break;
+	}
+	if (r < 0)
+		return r;
+	return write_batch(writer, err);
+}
+
+const char *log_writer_unfinished(const struct log_writer *writer, int stream,
+				  size_t *ret_length)
+{
+	const struct line *line = &writer->lines[stream - 1];
+
+	*ret_length = line->length;
+	return line->text;
+}
+
+void log_writer_close(struct log_writer *writer)
+{
+	if (!writer)
+		return;
+	close_fd(&writer->fd);
+	for (size_t i = 0; i < ARRAY_SIZE(writer->lines); i++)
+		free(writer->lines[i].text);
+	free(writer->batch);
+	free(writer);
+}

@@ -1,0 +1,270 @@
+#include "core/monitor/record.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "core/monitor/record_private.h"
+
+#define OPERATION_LOCK "operation.lock"
+#define ID_LENGTH      (ID_TEXT_MAX - 1)
+
+bool record_id_is_valid(const char *id)
+{
+	return strspn(id, "0123456789abcdef") == ID_LENGTH && !id[ID_LENGTH];
+}
+
+static void record_path(char ret_path[RECORD_PATH_MAX], const char *id)
+{
+	snprintf(ret_path, RECORD_PATH_MAX, "containers/%s", id);
+}
+
+static int no_such_container(const char *id, struct error *err)
+{
+	return err_set(err, ERROR_NOT_FOUND, "No such container: %s", id);
+}
+
+static int open_directory(struct store *store, const char *id, bool is_volatile,
+			  struct record *ret_record, struct error *err)
+{
+	struct record record = {.is_volatile = is_volatile, .operation_fd = -1};
+	char path[RECORD_PATH_MAX];
+
+	record_path(path, id);
+	record.directory_fd =
+		openat(store->root_fd, path,
+		       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (record.directory_fd < 0 && errno == ENOENT)
+		return no_such_container(id, err);
+	if (record.directory_fd < 0)
+		return err_errno(err, "cannot open container %s", id);
+	memcpy(record.id, id, sizeof(record.id));
+	*ret_record = record;
+	return 0;
+}
+
+int record_create(struct store *store, const char *id, bool is_volatile,
+		  struct record *ret_record, struct error *err)
+{
+	struct record record;
+	char path[RECORD_PATH_MAX];
+	int r;
+
+	if (!record_id_is_valid(id))
+		return err_set(err, ERROR_INVALID, "invalid container ID '%s'",
+			       id);
+	record_path(path, id);
+	r = mkdirat(store->root_fd, path, 0700);
+	if (r < 0 && errno == ENOENT) {
+		if (mkdirat(store->root_fd, "containers", 0700) < 0 &&
+		    errno != EEXIST)
+			return err_errno(err, "cannot make containers/");
+		r = mkdirat(store->root_fd, path, 0700);
+	}
+	if (r < 0)
+		return err_errno(err, "cannot make %s", path);
+	r = open_directory(store, id, is_volatile, &record, err);
+	if (r < 0)
+		return r;
+	r = record_lock(&record, true, err);
+	if (r < 0) {
+		record_close(&record);
+		return r;
+	}
+	*ret_record = record;
+	return 0;
+}
+
+int record_open(struct store *store, const char *id, struct record *ret_record,
+		struct error *err)
+{
+	if (!record_id_is_valid(id))
+		return no_such_container(id, err);
+	return open_directory(store, id, false, ret_record, err);
+}
+
+void record_close(struct record *record)
+{
+	record_unlock(record);
+	close_fd(&record->directory_fd);
+}
+
+int record_lock(struct record *record, bool wait, struct error *err)
+{
+	int fd;
+
+	if (record->operation_fd >= 0)
+		return 0;
+	fd = lock_open_at(record->directory_fd, OPERATION_LOCK, LOCK_EXCLUSIVE,
+			  wait, err);
+	/* Its directory was removed while we waited. */
+	if (fd == -ENOENT)
+		return no_such_container(record->id, err);
+	if (fd < 0)
+		return fd;
+	record->operation_fd = fd;
+	return 0;
+}
+
+void record_unlock(struct record *record)
+{
+	close_fd(&record->operation_fd);
+}
+
+static bool is_made(int containers_fd, const char *id)
+{
+	char path[RECORD_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%.64s/container.json", id);
+	return faccessat(containers_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int record_list(struct store *store, char ***ret_ids, struct error *err)
+{
+	cleanup_strv char **ids = NULL;
+	cleanup_dir DIR *directory = NULL;
+	cleanup_fd int fd = -1;
+	struct dirent *entry;
+
+	fd = openat(store->root_fd, "containers",
+		    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno != ENOENT)
+		return err_errno(err, "cannot open containers/");
+	if (fd >= 0) {
+		directory = fdopendir(fd);
+		if (!directory)
+			return err_errno(err, "cannot read containers/");
+		steal_fd(&fd);
+	}
+	while (directory && (entry = readdir(directory))) {
+		if (record_id_is_valid(entry->d_name) &&
+		    is_made(dirfd(directory), entry->d_name))
+			strv_push(&ids, entry->d_name);
+	}
+	*ret_ids = steal_ptr(&ids);
+	return 0;
+}
+
+int record_read(const struct record *record, cJSON **ret_container,
+		struct error *err)
+{
+	int r = json_read_at(record->directory_fd, "container.json",
+			     ret_container, err);
+
+	if (r == -ENOENT)
+		return no_such_container(record->id, err);
+	return r < 0 ? err_wrap(err, "container %.12s", record->id) : r;
+}
+
+int record_write(const struct record *record, const cJSON *container,
+		 struct error *err)
+{
+	int r = json_write_at(record->directory_fd, "container.json", container,
+			      record->is_volatile ? FILE_VOLATILE : 0, err);
+
+	return r < 0 ? err_wrap(err, "container %.12s", record->id) : r;
+}
+
+int record_is_monitored(const struct record *record)
+{
+	int r = lock_is_held_at(record->directory_fd, RECORD_MONITOR_LOCK);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+int record_remove(struct store *store, const struct record *record,
+		  const char *name, struct error *err)
+{
+	char path[RECORD_PATH_MAX];
+	char removed[RECORD_PATH_MAX];
+
+	if (record_is_monitored(record) > 0)
+		return err_set(err, ERROR_CONFLICT,
+			       "container %.12s is running", record->id);
+	record_path(path, record->id);
+	snprintf(removed, sizeof(removed), RECORD_REMOVED_PREFIX "%s",
+		 record->id);
+	if (renameat(store->root_fd, path, store->tmp_fd, removed) < 0) {
+		if (errno == ENOENT)
+			return no_such_container(record->id, err);
+		return err_errno(err, "cannot remove container %.12s",
+				 record->id);
+	}
+	/* From here on it is gone; what fails below is left to the sweep. */
+	if (name)
+		record_name_release(store, name, record->id, NULL);
+	return tree_remove_at(store->tmp_fd, removed, err);
+}
+
+static int sweep_removed(struct store *store)
+{
+	cleanup_dir DIR *directory = NULL;
+	struct dirent *entry;
+	int count = 0;
+	int fd = openat(store->tmp_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	directory = fdopendir(fd);
+	if (!directory) {
+		close(fd);
+		return 0;
+	}
+	while ((entry = readdir(directory))) {
+		if (str_starts(entry->d_name, RECORD_REMOVED_PREFIX) &&
+		    tree_remove_at(store->tmp_fd, entry->d_name, NULL) == 0)
+			count++;
+	}
+	return count;
+}
+
+/* 1 when it was half-made and is gone now. */
+int record_sweep_half_made(struct store *store, const char *id)
+{
+	struct record record;
+	int r;
+
+	if (record_open(store, id, &record, NULL) < 0)
+		return 0;
+	/* Its creator holds the lock until container.json is there. */
+	r = record_lock(&record, false, NULL);
+	if (r == 0 &&
+	    faccessat(record.directory_fd, "container.json", F_OK,
+		      AT_SYMLINK_NOFOLLOW) < 0 &&
+	    errno == ENOENT)
+		r = record_remove(store, &record, NULL, NULL) == 0;
+	else
+		r = 0;
+	record_close(&record);
+	return r;
+}
+
+int record_sweep(struct store *store)
+{
+	cleanup_dir DIR *directory = NULL;
+	struct dirent *entry;
+	int count = sweep_removed(store) + record_sweep_names(store);
+	int fd = openat(store->root_fd, "containers",
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return count;
+	directory = fdopendir(fd);
+	if (!directory) {
+		close(fd);
+		return count;
+	}
+	while ((entry = readdir(directory))) {
+		if (record_id_is_valid(entry->d_name) &&
+		    !is_made(fd, entry->d_name))
+			count += record_sweep_half_made(store, entry->d_name);
+	}
+	return count;
+}

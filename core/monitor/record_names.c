@@ -1,0 +1,208 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "core/monitor/record_private.h"
+
+/* Names begin with a letter or a digit, so that this is none. */
+#define NAMES_LOCK  ".lock"
+#define CLAIM_TRIES 16
+
+static int open_names(struct store *store, struct error *err)
+{
+	int fd = openat(store->root_fd, "names",
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT) {
+		if (mkdirat(store->root_fd, "names", 0700) < 0 &&
+		    errno != EEXIST)
+			return err_errno(err, "cannot make names/");
+		fd = openat(store->root_fd, "names",
+			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	return fd < 0 ? err_errno(err, "cannot open names/") : fd;
+}
+
+static int check_name(const char *name, struct error *err)
+{
+	if (str_empty(name) || name[0] == '.' || strchr(name, '/') ||
+	    strlen(name) > NAME_MAX)
+		return err_set(err, ERROR_INVALID,
+			       "Invalid container name (%s)", name ? name : "");
+	return 0;
+}
+
+/* 1 and the text of the link, "" when it is no ID; 0 when there is none. */
+static int read_name(int names_fd, const char *name, char ret_id[ID_TEXT_MAX])
+{
+	char id[ID_TEXT_MAX + 1];
+	ssize_t length = readlinkat(names_fd, name, id, sizeof(id) - 1);
+
+	if (length < 0 && errno == ENOENT)
+		return 0;
+	id[length < 0 ? 0 : length] = '\0';
+	if (!record_id_is_valid(id))
+		id[0] = '\0';
+	memcpy(ret_id, id, ID_TEXT_MAX);
+	return 1;
+}
+
+static bool record_exists(struct store *store, const char *id)
+{
+	char path[RECORD_PATH_MAX];
+
+	snprintf(path, sizeof(path), "containers/%s", id);
+	return *id &&
+	       faccessat(store->root_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int record_name_find(struct store *store, const char *name,
+		     char ret_id[ID_TEXT_MAX], struct error *err)
+{
+	char id[ID_TEXT_MAX] = "";
+	cleanup_fd int names_fd = -1;
+
+	if (check_name(name, NULL) < 0)
+		return 0;
+	names_fd = open_names(store, err);
+	if (names_fd < 0)
+		return names_fd;
+	if (read_name(names_fd, name, id) == 0 || !record_exists(store, id))
+		return 0;
+	memcpy(ret_id, id, sizeof(id));
+	return 1;
+}
+
+/*
+ * Removes the link if it names id, or, with id NULL, if it leads nowhere. Under
+ * a lock, as between look and unlink(2) the name may get a new owner. 1 when it
+ * was removed.
+ */
+static int remove_name(struct store *store, int names_fd, const char *name,
+		       const char *id, struct error *err)
+{
+	char owner[ID_TEXT_MAX];
+	cleanup_fd int lock_fd = -1;
+
+	lock_fd = lock_open_at(names_fd, NAMES_LOCK, LOCK_EXCLUSIVE, true, err);
+	if (lock_fd < 0)
+		return lock_fd;
+	if (read_name(names_fd, name, owner) == 0)
+		return 0;
+	if (id ? !str_equal(owner, id) : record_exists(store, owner))
+		return 0;
+	if (unlinkat(names_fd, name, 0) < 0 && errno != ENOENT)
+		return err_errno(err, "cannot free the name %s", name);
+	return 1;
+}
+
+int record_name_release(struct store *store, const char *name, const char *id,
+			struct error *err)
+{
+	cleanup_fd int names_fd = -1;
+	int r = check_name(name, err);
+
+	if (r < 0)
+		return r;
+	names_fd = open_names(store, err);
+	if (names_fd < 0)
+		return names_fd;
+	r = remove_name(store, names_fd, name, id, err);
+	return r < 0 ? r : 0;
+}
+
+/* 1 when the name's owner was dead and gave it up, 0 when it keeps it. */
+static int evict(struct store *store, int names_fd, const char *name,
+		 const char *owner, struct error *err)
+{
+	struct record record;
+	int r;
+
+	if (!record_exists(store, owner))
+		return remove_name(store, names_fd, name, NULL, err);
+	if (record_sweep_half_made(store, owner) > 0)
+		return 1;
+	r = record_open(store, owner, &record, err);
+	if (r == -ENOENT)
+		return 1;
+	if (r < 0)
+		return r;
+	r = record_repair(store, &record, NULL, err);
+	record_close(&record);
+	return r == RECORD_REMOVED ? 1 : r;
+}
+
+int record_name_claim(struct store *store, const char *name, const char *id,
+		      bool is_volatile, struct error *err)
+{
+	char owner[ID_TEXT_MAX] = "";
+	cleanup_fd int names_fd = -1;
+	int r = check_name(name, err);
+
+	if (r < 0)
+		return r;
+	names_fd = open_names(store, err);
+	if (names_fd < 0)
+		return names_fd;
+	for (int i = 0; i < CLAIM_TRIES; i++) {
+		if (symlinkat(id, names_fd, name) == 0) {
+			if (!is_volatile)
+				fsync(names_fd);
+			return 0;
+		}
+		if (errno != EEXIST)
+			return err_errno(err, "cannot take the name %s", name);
+		if (read_name(names_fd, name, owner) == 0)
+			continue;
+		if (str_equal(owner, id))
+			return 0;
+		r = evict(store, names_fd, name, owner, err);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			break;
+	}
+	err_set(err, ERROR_EXISTS,
+		"Conflict. The container name \"/%s\" is already in use by "
+		"container \"%s\". You have to remove (or rename) that "
+		"container to be able to reuse that name.",
+		name, owner);
+	return err_return(err);
+}
+
+int record_sweep_names(struct store *store)
+{
+	cleanup_dir DIR *directory = NULL;
+	cleanup_fd int names_fd = open_names(store, NULL);
+	struct dirent *entry;
+	int count = 0;
+	int fd;
+
+	if (names_fd < 0)
+		return 0;
+	fd = openat(names_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	directory = fdopendir(fd);
+	if (!directory) {
+		close(fd);
+		return 0;
+	}
+	while ((entry = readdir(directory))) {
+		char id[ID_TEXT_MAX];
+
+		if (entry->d_name[0] == '.' ||
+		    read_name(names_fd, entry->d_name, id) == 0 ||
+		    record_exists(store, id))
+			continue;
+		if (remove_name(store, names_fd, entry->d_name, NULL, NULL) > 0)
+			count++;
+	}
+	return count;
+}

@@ -1,0 +1,17 @@
+/*
+ * What record*.c share.
+ */
+#pragma once
+
+#include "core/monitor/record.h"
+
+#define RECORD_MONITOR_LOCK   "lock"
+#define RECORD_REMOVED_PREFIX "removed-"
+#define RECORD_PATH_MAX	      128
+
+int record_sweep_half_made(struct store *store, const char *id);
+int record_sweep_names(struct store *store);
+
+/* "Ports" of path: what record_ports_json() wrote; 0 when it is not there. */
+int record_ports_parse(const cJSON *object, const char *path,
+		       struct port_list *ret_ports, struct error *err);

@@ -1,0 +1,177 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/proc.h"
+#include "core/monitor/record_private.h"
+#include "storage/volume.h"
+
+#define KILL_WAIT_MS 5000
+
+/* A monitor was there and did not get to the end. */
+static bool is_interrupted(const struct container_state *state)
+{
+	switch (state->status) {
+	case CONTAINER_CREATED:
+	case CONTAINER_EXITED:
+	case CONTAINER_DEAD:
+		return state->monitor_pid != 0;
+	case CONTAINER_RUNNING:
+	case CONTAINER_PAUSED:
+	case CONTAINER_RESTARTING:
+	case CONTAINER_REMOVING:
+		return true;
+	}
+	return true;
+}
+
+static void end_process(pid_t pid, uint64_t start_time)
+{
+	cleanup_fd int fd = proc_open(pid, start_time);
+	struct pollfd event = {.fd = fd, .events = POLLIN};
+
+	if (fd < 0 || proc_pidfd_signal(fd, SIGKILL) < 0)
+		return;
+	while (poll(&event, 1, KILL_WAIT_MS) < 0 && errno == EINTR)
+		;
+}
+
+static void set_text(char **text, const char *value)
+{
+	free(*text);
+	*text = xstrdup(value);
+}
+
+static void set_lost(struct container_state *state)
+{
+	char now[TIME_TEXT_MAX];
+
+	format_now(now);
+	state->status = CONTAINER_EXITED;
+	state->exit_code = CONTAINER_EXIT_LOST;
+	state->pid = state->monitor_pid = 0;
+	state->net_pid = state->fuse_pid = 0;
+	state->pid_start = state->monitor_start = 0;
+	state->net_start = state->fuse_start = 0;
+	set_text(&state->finished_at, now);
+	set_text(&state->error, "the container's monitor was killed");
+	port_list_release(&state->ports);
+	state->ports = (struct port_list){0};
+}
+
+/* A damaged state is that of a container that ran until the power was cut. */
+static int read_state(const struct record *record,
+		      struct container_state *ret_state, struct error *err)
+{
+	int r = record_state_read(record, ret_state, err);
+
+	if (r == -EINVAL || r == -EBADMSG || r == -EUCLEAN) {
+		container_state_init(ret_state);
+		ret_state->status = CONTAINER_RUNNING;
+		return 0;
+	}
+	return r;
+}
+
+/* RECORD_REMOVED, 0 when it is to stay. */
+static int remove_temporary(struct store *store, const struct record *record,
+			    struct error *err)
+{
+	struct record_launch launch;
+	cleanup_json cJSON *container = NULL;
+	int r;
+
+	/* What cannot be read is kept: the user may want to see it. */
+	if (record_read(record, &container, NULL) < 0 ||
+	    record_launch_parse(container, &launch, NULL) < 0)
+		return 0;
+	r = 0;
+	if (launch.auto_remove) {
+		for (size_t i = 0;
+		     launch.anonymous_volumes && launch.anonymous_volumes[i];
+		     i++)
+			volume_remove(store, launch.anonymous_volumes[i], NULL);
+		r = record_remove(store, record, launch.name, err);
+		r = r < 0 ? r : RECORD_REMOVED;
+	}
+	record_launch_release(&launch);
+	return r;
+}
+
+/* With operation.lock held. */
+static int repair_locked(struct store *store, const struct record *record,
+			 struct container_state *state, struct error *err)
+{
+	int r = record_is_monitored(record);
+
+	if (r < 0)
+		return err_number(err, r, "cannot look at container %.12s",
+				  record->id);
+	container_state_release(state);
+	if (r > 0)
+		return record_state_read(record, state, err);
+	r = read_state(record, state, err);
+	if (r < 0)
+		return r;
+	if (!is_interrupted(state))
+		return 0;
+	end_process(state->pid, state->pid_start);
+	end_process(state->net_pid, state->net_start);
+	end_process(state->fuse_pid, state->fuse_start);
+	set_lost(state);
+	unlinkat(record->directory_fd, "control", 0);
+	r = remove_temporary(store, record, err);
+	if (r != 0)
+		return r;
+	return record_state_write(record, state, err);
+}
+
+static int repair(struct store *store, const struct record *record,
+		  struct container_state *state, struct error *err)
+{
+	struct record own = *record;
+	int r = record_is_monitored(record);
+
+	if (r < 0)
+		return err_number(err, r, "cannot look at container %.12s",
+				  record->id);
+	if (r > 0)
+		return record_state_read(record, state, err);
+	r = read_state(record, state, err);
+	if (r < 0 || !is_interrupted(state))
+		return r;
+	if (record->operation_fd >= 0)
+		return repair_locked(store, record, state, err);
+
+	own.operation_fd = -1;
+	r = record_lock(&own, false, err);
+	/* Someone starts, removes or repairs it right now. */
+	if (r == -EAGAIN) {
+		if (!proc_is_alive(state->monitor_pid, state->monitor_start))
+			set_lost(state);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	r = repair_locked(store, record, state, err);
+	record_unlock(&own);
+	return r;
+}
+
+int record_repair(struct store *store, const struct record *record,
+		  struct container_state *ret_state, struct error *err)
+{
+	struct container_state state = {0};
+	int r = repair(store, record, &state, err);
+
+	if (r < 0 || !ret_state)
+		container_state_release(&state);
+	else
+		*ret_state = state;
+	return r;
+}
