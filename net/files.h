@@ -29,6 +29,10 @@ int net_hosts_text(const struct net_files_request *request, char **ret_text,
 		   struct error *err);
 int net_resolv_text(const struct net_files_request *request, char **ret_text,
 		    struct error *err);
+/* The same with the text of the host's resolv.conf given; NULL: none. */
+int net_resolv_text_from(const struct net_files_request *request,
+			 const char *host_text, char **ret_text,
+			 struct error *err);
 
 /* docker's checks of --add-host, --dns, --dns-search without using them. */
 int net_add_host_check(const char *text, struct error *err);

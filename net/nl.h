@@ -1,0 +1,42 @@
+/*
+ * rtnetlink by hand: a request is built in place, sent, and answered by the
+ * kernel's acknowledgement before nl_call() returns. One request at a time.
+ */
+#pragma once
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define NL_REQUEST_MAX 512
+
+struct nl_request {
+	union {
+		struct nlmsghdr header;
+		char bytes[NL_REQUEST_MAX];
+	};
+	bool overflow; /* nl_call() refuses it then */
+};
+
+/* A NETLINK_ROUTE socket in the caller's network namespace. */
+int nl_open(struct error *err);
+
+/* flags beyond NLM_F_REQUEST | NLM_F_ACK; body is the family's header. */
+void nl_begin(struct nl_request *request, uint16_t type, uint16_t flags,
+	      const void *body, size_t length);
+void nl_add(struct nl_request *request, uint16_t attribute, const void *data,
+	    size_t length);
+void nl_add_u32(struct nl_request *request, uint16_t attribute, uint32_t value);
+/* Attributes added until nl_nest_end(…, its value) go inside. */
+size_t nl_nest_begin(struct nl_request *request, uint16_t attribute);
+void nl_nest_end(struct nl_request *request, size_t start);
+
+/* 0 or the kernel's negative errno. */
+int nl_call(int fd, struct nl_request *request);
+
+/* Sets IFF_UP on an interface. */
+int nl_link_up(int fd, unsigned int index);
