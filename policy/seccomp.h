@@ -43,6 +43,8 @@ struct seccomp_request {
 	uint64_t capabilities; /* mask (1 << CAP_x) of the container's set */
 	bool single_id;	       /* no sub-IDs: ownership calls (chown family,
 				  setgroups …) succeed without effect */
+	bool unconfined;       /* no profile at all; with single_id only what
+				  that asks for, without it no code */
 };
 
 void seccomp_filter_release(struct seccomp_filter *filter);
@@ -53,8 +55,8 @@ void seccomp_filter_release(struct seccomp_filter *filter);
  * malformed JSON and the JSON path ("syscalls[3].args[0].op") for wrong
  * content. SCMP_ACT_NOTIFY is refused with the reason.
  */
-int seccomp_load(const struct seccomp_request *request, int cache_fd,
-		 struct seccomp_filter *ret_filter, struct error *err);
+int seccomp_filter_load(const struct seccomp_request *request, int cache_fd,
+			struct seccomp_filter *ret_filter, struct error *err);
 
 /* The default profile's text, static. */
 const char *seccomp_default_profile(size_t *ret_length);
