@@ -1,0 +1,163 @@
+"""What the integration tests share: the moss under test, images, helpers.
+
+The tests run as an unprivileged user against a built moss (MOSS_BUILD), each
+module with a store and a runtime directory of its own.
+"""
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+import roots  # noqa: E402
+
+# Kernel features that a machine may lack; nothing else may be skipped.
+KNOWN_SKIPS = {"overlay in user namespaces", "/dev/fuse", "/dev/net/tun",
+               "sub-IDs"}
+
+
+def skip(feature):
+    assert feature in KNOWN_SKIPS, f"{feature} is not a known reason to skip"
+    if os.environ.get("CI"):
+        pytest.fail(f"{feature} is missing on the CI machine")
+    pytest.skip(f"missing kernel feature: {feature}")
+
+
+class Result:
+    def __init__(self, process):
+        self.code = process.returncode
+        self.out = process.stdout
+        self.err = process.stderr
+
+    def __repr__(self):
+        return f"<exit {self.code}\nstdout: {self.out}\nstderr: {self.err}>"
+
+
+class Moss:
+    """Runs moss with a store of its own."""
+
+    def __init__(self, program, root, run, env=None):
+        self.program = str(program)
+        self.root = pathlib.Path(root)
+        self.run_directory = pathlib.Path(run)
+        self.env = dict(os.environ, MOSS_ROOT=str(root), MOSS_RUN=str(run))
+        self.env.pop("MOSS_STORAGE_DRIVER", None)
+        self.env.update(env or {})
+
+    def with_env(self, **env):
+        return Moss(self.program, self.root, self.run_directory,
+                    dict(self.env, **env))
+
+    def __call__(self, *args, check=None, stdin=None, timeout=60, text=True,
+                 **kwargs):
+        """Runs a command; check=N asserts its exit code."""
+        process = subprocess.run(
+            [self.program, *map(str, args)], env=self.env, text=text,
+            input=stdin, stdin=subprocess.DEVNULL if stdin is None else None,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
+            **kwargs)
+        result = Result(process)
+        if check is not None:
+            assert result.code == check, f"moss {' '.join(map(str, args))}: {result}"
+        return result
+
+    def ok(self, *args, **kwargs):
+        """Runs a command that must succeed; its output without the newline."""
+        out = self(*args, check=0, **kwargs).out
+        return out.rstrip("\n") if isinstance(out, str) else out
+
+    def popen(self, *args, **kwargs):
+        return subprocess.Popen([self.program, *map(str, args)], env=self.env,
+                                **kwargs)
+
+    def inspect(self, name):
+        return json.loads(self.ok("inspect", name))[0]
+
+    def ps(self, *args):
+        return [json.loads(line) for line in
+                self.ok("ps", "--format", "{{json .}}", *args).splitlines()]
+
+    def remove_all(self):
+        ids = self("ps", "-aq").out.split()
+        if ids:
+            self("rm", "-fv", *ids)
+
+    def wait_for(self, condition, what="the condition", seconds=10):
+        return wait_for(condition, what, seconds)
+
+
+def wait_for(condition, what="the condition", seconds=10):
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what} did not come about"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def build():
+    path = os.environ.get("MOSS_BUILD")
+    assert path, "MOSS_BUILD must name the build directory (sh tests/run sets it)"
+    return pathlib.Path(path)
+
+
+@pytest.fixture(scope="session")
+def cache():
+    path = pathlib.Path(os.environ.get("MOSS_TEST_CACHE",
+                                       os.path.expanduser("~/.cache/moss/tests")))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def busybox_tar(cache):
+    return roots.busybox(cache)
+
+
+@pytest.fixture(scope="session")
+def debian_tar(cache):
+    return roots.debian(cache)
+
+
+@pytest.fixture(scope="session")
+def session_moss(build, tmp_path_factory, busybox_tar):
+    base = tmp_path_factory.mktemp("moss")
+    run = tmp_path_factory.mktemp("run")
+    run.chmod(0o700)
+    moss = Moss(build / "moss", base / "data", run)
+    moss.ok("import", busybox_tar, "busybox")
+    yield moss
+    moss.remove_all()
+    subprocess.run([moss.program, "__unpin"], env=moss.env,
+                   stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def moss(session_moss):
+    yield session_moss
+    session_moss.remove_all()
+
+
+@pytest.fixture(scope="session")
+def debian(session_moss, debian_tar):
+    """An image of a small Debian with nginx, python and the usual tools."""
+    session_moss.ok("import", "-c", 'CMD ["bash"]', debian_tar, "debian",
+                    timeout=300)
+    return "debian"
+
+
+@pytest.fixture
+def free_port():
+    def find(kind=socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as s:
+            s.bind(("127.0.0.1", 0))
+            return s.getsockname()[1]
+    return find
