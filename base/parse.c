@@ -36,19 +36,17 @@ static int read_digits(const char **text, uint64_t *ret_value)
 	return r;
 }
 
-/* Reads the digits after a point as a value below 1; there may be none. */
-static double read_fraction(const char **text)
+/* Moves *text past a point and digits (maybe none); returns where they start.
+ */
+static const char *skip_fraction(const char **text)
 {
-	double value = 0;
-	double scale = 1;
+	const char *digits;
 
-	for (; is_digit(**text); (*text)++) {
-		if (scale >= 1e17)
-			continue;
-		value = value * 10 + (**text - '0');
-		scale *= 10;
-	}
-	return value / scale;
+	if (**text != '.')
+		return "";
+	digits = ++*text;
+	*text += strspn(*text, "0123456789");
+	return digits;
 }
 
 int parse_u64(const char *text, uint64_t *ret_value)
@@ -128,11 +126,26 @@ static int size_shift(const char *unit, unsigned int *ret_shift)
 	return 0;
 }
 
+/*
+ * The decimal fraction of a power of two, rounded down. Where the result is
+ * whole the fraction has few binary digits, so the double is exact.
+ */
+static uint64_t binary_fraction(const char *digits, unsigned int shift)
+{
+	double value = 0;
+	double scale = 1;
+
+	for (; is_digit(*digits) && scale < 1e15; digits++) {
+		value = value * 10 + (*digits - '0');
+		scale *= 10;
+	}
+	return (uint64_t)(value / scale * (double)(1ull << shift));
+}
+
 int parse_bytes(const char *text, int64_t *ret_bytes)
 {
 	uint64_t whole = 0;
-	uint64_t part;
-	double fraction = 0;
+	const char *fraction;
 	unsigned int shift;
 	int r = 0;
 
@@ -141,18 +154,14 @@ int parse_bytes(const char *text, int64_t *ret_bytes)
 		return -EINVAL;
 	if (is_digit(*text))
 		r = read_digits(&text, &whole);
-	if (*text == '.') {
-		text++;
-		fraction = read_fraction(&text);
-	}
+	fraction = skip_fraction(&text);
 	if (*text == ' ')
 		text++;
 	if (size_shift(text, &shift) < 0)
 		return -EINVAL;
 	if (r < 0 || whole > (uint64_t)INT64_MAX >> shift)
 		return -ERANGE;
-	part = (uint64_t)(fraction * (double)(1ull << shift) + 1e-6);
-	whole = (whole << shift) + part;
+	whole = (whole << shift) + binary_fraction(fraction, shift);
 	if (whole > INT64_MAX)
 		return -ERANGE;
 	*ret_bytes = (int64_t)whole;
@@ -174,32 +183,50 @@ static const struct {
 	{"h", 3600ull * NS_PER_SECOND},
 };
 
+/*
+ * The decimal fraction of a unit, rounded down, in whole numbers: doubles would
+ * make 34199999999 ns of "0.57m". Further digits than fit are of no weight.
+ */
+static uint64_t duration_fraction(const char *digits, uint64_t unit)
+{
+	uint64_t value = 0;
+	uint64_t rest = 0;
+	uint64_t scale = 1;
+
+	for (; is_digit(*digits) && unit % 10 == 0; digits++) {
+		unit /= 10;
+		value += (uint64_t)(*digits - '0') * unit;
+	}
+	/* unit is at most 36 by now, of an hour. */
+	for (; is_digit(*digits) && scale < 100000000000000000; digits++) {
+		rest = rest * 10 + (uint64_t)(*digits - '0');
+		scale *= 10;
+	}
+	return value + rest * unit / scale;
+}
+
 /* One "1.5h" at *text, added to *total. */
 static int read_duration_part(const char **text, uint64_t *total)
 {
 	uint64_t whole = 0;
-	double fraction = 0;
 	const char *at = *text;
+	const char *fraction;
 	int r = 0;
 
 	if (!is_digit(at[0]) && !(at[0] == '.' && is_digit(at[1])))
 		return -EINVAL;
 	if (is_digit(*at))
 		r = read_digits(&at, &whole);
-	if (*at == '.') {
-		at++;
-		fraction = read_fraction(&at);
-	}
+	fraction = skip_fraction(&at);
 	for (size_t i = 0; i < ARRAY_SIZE(duration_units); i++) {
 		uint64_t ns = duration_units[i].ns;
 
 		if (!str_starts(at, duration_units[i].name))
 			continue;
 		*text = at + strlen(duration_units[i].name);
-		/* Decimal fractions are not exact in binary: no 0.999…9. */
-		fraction = fraction * (double)ns + 1e-6;
 		if (r < 0 || __builtin_mul_overflow(whole, ns, &whole) ||
-		    __builtin_add_overflow(whole, (uint64_t)fraction, &whole) ||
+		    __builtin_add_overflow(
+			    whole, duration_fraction(fraction, ns), &whole) ||
 		    __builtin_add_overflow(*total, whole, total))
 			return -ERANGE;
 		return 0;
@@ -315,7 +342,7 @@ int parse_time(const char *text, struct timespec *ret_time)
 	tm.tm_mday = day;
 	seconds = timegm(&tm);
 	/* timegm() turns 30 February into 2 March. */
-	if (tm.tm_mday != day || tm.tm_mon != month - 1)
+	if (tm.tm_mon != month - 1)
 		return -EINVAL;
 	ret_time->tv_sec = seconds - offset;
 	ret_time->tv_nsec = nanoseconds;

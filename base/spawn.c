@@ -9,7 +9,7 @@
  * handler left that could run in the parent's memory.
  *
  * A child that joins a user namespace gets memory of its own: the change of
- * credentials would mark the shared memory, and thus the parent, undumpable.
+ * credentials can mark the shared memory, and thus the parent, undumpable.
  * The report is in a shared mapping for both.
  */
 #include "base/proc.h"

@@ -190,6 +190,12 @@ static void test_pipe_from_a_liar(void **state)
 	assert_int_equal(received.message[0], '?');
 	assert_int_equal(strlen(received.hint), ERROR_HINT_MAX - 1);
 	assert_true(err_return(&received) < 0);
+
+	/* What arrives is an error, even when it says it is none. */
+	err_clear(&sent);
+	assert_int_equal(error_write(ends[1], &sent), 0);
+	assert_int_equal(error_read(ends[0], &received), 1);
+	assert_true(err_return(&received) < 0);
 	close(ends[0]);
 	close(ends[1]);
 }

@@ -4,9 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -322,6 +325,66 @@ static void test_tree_deep(void **state)
 	assert_false(exists("dir"));
 }
 
+/* In a process of its own: 0 when a mount in the tree was left alone. */
+static int remove_around_mount(void)
+{
+	cleanup_free char *block = xcalloc(1 << 20, 1);
+	struct error err = {0};
+	char map[64];
+	uid_t uid = getuid();
+	gid_t gid = getgid();
+	uint64_t bytes = 0;
+
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return 77;
+	snprintf(map, sizeof(map), "0 %u 1", uid);
+	if (file_write_once_at(AT_FDCWD, "/proc/self/uid_map", map, NULL) < 0)
+		return 77;
+	snprintf(map, sizeof(map), "0 %u 1", gid);
+	if (file_write_once_at(AT_FDCWD, "/proc/self/setgroups", "deny", NULL) <
+		    0 ||
+	    file_write_once_at(AT_FDCWD, "/proc/self/gid_map", map, NULL) < 0)
+		return 77;
+	/* By name: the descriptor is of the old mount namespace. */
+	if (chdir(top_path) < 0 ||
+	    mount("tmpfs", "mnt/m", "tmpfs", 0, NULL) < 0)
+		return 77;
+	if (file_write_atomic_at(AT_FDCWD, "mnt/m/f", block, 1 << 20, 0600,
+				 FILE_VOLATILE, NULL) < 0)
+		return 2;
+	if (tree_remove_at(AT_FDCWD, "mnt", &err) != -EBUSY ||
+	    !strstr(err.message, "mnt"))
+		return 3;
+	if (tree_remove_at(AT_FDCWD, "mnt/m", &err) != -EBUSY)
+		return 4;
+	if (access("mnt/m/f", F_OK) < 0)
+		return 5;
+	/* Nor is it counted. */
+	if (tree_size_at(AT_FDCWD, "mnt", &bytes, &err) < 0 || bytes >= 1 << 20)
+		return 6;
+	if (umount2("mnt/m", MNT_DETACH) < 0)
+		return 7;
+	return tree_remove_at(AT_FDCWD, "mnt", &err) < 0 ? 8 : 0;
+}
+
+static void test_tree_stays_on_its_mount(void **state)
+{
+	int status = -1;
+	pid_t pid;
+
+	assert_int_equal(mkdirat(top, "mnt", 0755), 0);
+	assert_int_equal(mkdirat(top, "mnt/m", 0755), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(remove_around_mount());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		print_message("no unprivileged user namespaces\n");
+		skip();
+	}
+	assert_int_equal(status, 0);
+}
+
 static void test_tree_remove_fails(void **state)
 {
 	struct error err = {0};
@@ -408,6 +471,7 @@ int main(void)
 		cmocka_unit_test(test_lock_of_removed_file),
 		cmocka_unit_test(test_tree_remove),
 		cmocka_unit_test(test_tree_deep),
+		cmocka_unit_test(test_tree_stays_on_its_mount),
 		cmocka_unit_test(test_tree_remove_fails),
 		cmocka_unit_test(test_tree_size),
 		cmocka_unit_test(test_tree_size_many_links),

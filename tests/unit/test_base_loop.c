@@ -226,6 +226,21 @@ static void rearm(struct loop_source *source, void *data)
 		loop_stop(trace->loop, trace->count);
 }
 
+/* Several due at once come in the order of their times. */
+static void test_late_timers(void **state)
+{
+	static const int64_t delays[] = {3, 1, 4, 2};
+	struct trace *trace = *state;
+
+	for (int i = 0; i < 4; i++)
+		loop_add_timer(trace->loop, delays[i], on_timer, trace,
+			       &trace->sources[i], NULL);
+	loop_add_timer(trace->loop, 5, stop, trace, NULL, NULL);
+	usleep(10000);
+	loop_run(trace->loop);
+	assert_string_equal(trace->log, "1302.");
+}
+
 static void test_timer_rearms_itself(void **state)
 {
 	struct trace *trace = *state;
@@ -248,6 +263,7 @@ static void stop_on_byte(struct loop_source *source, int fd, uint32_t events,
 {
 	struct trace *trace = data;
 
+	note(trace, 'b');
 	loop_stop(trace->loop, 3);
 }
 
@@ -376,14 +392,16 @@ static void test_stop_is_at_once(void **state)
 {
 	struct trace *trace = *state;
 
-	loop_add_fd(trace->loop, trace->pipes[0][0], EPOLLIN, stop_on_byte,
-		    trace, NULL, NULL);
+	for (int i = 0; i < 2; i++) {
+		loop_add_fd(trace->loop, trace->pipes[i][0], EPOLLIN,
+			    stop_on_byte, trace, NULL, NULL);
+		assert_int_equal(write(trace->pipes[i][1], "x", 1), 1);
+	}
 	loop_add_timer(trace->loop, 0, on_timer, trace, &trace->sources[0],
 		       NULL);
-	assert_int_equal(write(trace->pipes[0][1], "x", 1), 1);
 	usleep(1000);
 	assert_int_equal(loop_run(trace->loop), 3);
-	assert_string_equal(trace->log, "");
+	assert_string_equal(trace->log, "b");
 }
 
 #define TEST(function) \
@@ -396,6 +414,7 @@ int main(void)
 		TEST(test_bad_descriptor),
 		TEST(test_files),
 		TEST(test_timers),
+		TEST(test_late_timers),
 		TEST(test_timer_rearms_itself),
 		TEST(test_timer_does_not_starve),
 		TEST(test_remove_in_callback),

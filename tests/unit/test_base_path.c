@@ -99,6 +99,7 @@ static int set_up(void **state)
 		{"/made3", "root/dangling2"},
 		{"etc/file", "root/to-file"},
 		{"etc/new-file", "root/to-new-file"},
+		{"/made4", "root/etc/abs"},
 	};
 
 	strcpy(top_path, "/tmp/moss-test-XXXXXX");
@@ -219,6 +220,7 @@ static void test_mkdirs_in_root(void **state)
 		{"dangling", "root/made/by/link", 0},
 		{"etc/dangling/d", "root/made2/d", 0},
 		{"chain/y", "root/made3/x/y", 0},
+		{"etc/abs/d", "root/made4/d", 0},
 		{"loop-a", NULL, -ELOOP},
 		{"loop-a/x", NULL, -ELOOP},
 		{"self", NULL, -ELOOP},

@@ -135,11 +135,13 @@ static void test_descriptors(void **state)
 {
 	/* Opened without O_CLOEXEC on purpose. */
 	int leaked = fcntl(STDIN_FILENO, F_DUPFD, 50);
+	int below = fcntl(STDIN_FILENO, F_DUPFD, 3);
 	cleanup_free char *out = NULL;
 	const struct spawn_fd fds[] = {{leaked, 7}};
 	const struct spawn spawn = {.fds = fds, .fd_count = ARRAY_SIZE(fds)};
 
 	assert_true(leaked >= 50);
+	assert_true(below < 7);
 	/* echo and the glob open nothing that stays; the glob's own
 	 * descriptor is the lowest free one, 3. */
 	out = shell(&spawn, "for f in 0 1 2 3 4 5 6 7 8 9 50 51; do "
@@ -149,6 +151,7 @@ static void test_descriptors(void **state)
 	out = shell(NULL, "readlink /proc/$$/fd/0");
 	assert_string_equal(out, "/dev/null\n");
 	close(leaked);
+	close(below);
 }
 
 static void test_descriptors_overlap(void **state)
@@ -286,6 +289,7 @@ static void test_signals_are_reset(void **state)
 	/* Ours are not. */
 	sigprocmask(SIG_SETMASK, &old, &now);
 	assert_true(sigismember(&now, SIGTERM));
+	assert_false(sigismember(&now, SIGUSR2));
 	assert_ptr_equal(signal(SIGPIPE, SIG_DFL), SIG_IGN);
 	assert_ptr_equal(signal(SIGUSR1, SIG_DFL), on_signal);
 }
@@ -429,8 +433,6 @@ static void test_capture(void **state)
 		{"kill -KILL $$", 10, -EIO, "sh was ended by SIGKILL"},
 		/* More than a pipe holds, on both. */
 		{"head -c 200000 /dev/zero >&2; echo end", 10, 0, "end\n"},
-		/* Does not wait for those it leaves behind. */
-		{"sleep 5 & echo now", 10, 0, "now\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -447,6 +449,38 @@ static void test_capture(void **state)
 			fail_msg("%s: %d %s", rows[i].script, r, err.message);
 		assert_string_equal(r == 0 ? out : err.message, rows[i].text);
 	}
+}
+
+/* Does not wait for those the program leaves behind. */
+static void test_capture_with_orphan(void **state)
+{
+	cleanup_free char *out = shell(NULL, "sleep 5 & echo $!");
+	pid_t orphan = (pid_t)strtol(out, NULL, 10);
+	uint64_t start;
+
+	assert_true(orphan > 1);
+	assert_int_equal(proc_start_time(orphan, &start), 0);
+	/* Still asleep. */
+	assert_true(proc_is_alive(orphan, start));
+	kill(orphan, SIGKILL);
+}
+
+/* One that says too much is stopped, not waited for. */
+static void test_capture_kills(void **state)
+{
+	char file[] = "/tmp/moss-test-XXXXXX";
+	cleanup_fd int fd = mkostemp(file, O_CLOEXEC);
+	cleanup_free char *script = xasprintf(
+		"echo 0123456789x; sleep 0.5; rm %s; sleep 0.1", file);
+	char sh[] = "sh";
+	char option[] = "-c";
+	char *argv[] = {sh, option, script, NULL};
+	struct spawn spawn = {.path = "sh", .argv = argv};
+	char *out = NULL;
+
+	assert_int_equal(proc_capture(&spawn, 10, &out, NULL), -EINVAL);
+	assert_null(out);
+	assert_int_equal(unlink(file), 0);
 }
 
 static void test_helper_path(void **state)
@@ -610,6 +644,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_dies_with_parent),
 		cmocka_unit_test(test_joins_user_namespace),
 		cmocka_unit_test(test_capture),
+		cmocka_unit_test(test_capture_with_orphan),
+		cmocka_unit_test(test_capture_kills),
 		cmocka_unit_test(test_helper_path),
 		cmocka_unit_test(test_signal_names),
 		cmocka_unit_test(test_name),
