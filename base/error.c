@@ -40,6 +40,12 @@ static const struct {
 	{EBADMSG, ERROR_CORRUPT},
 };
 
+/*
+ * A caller that passes no struct error still gets the number out of
+ * err_set() followed by err_hint() or err_wrap().
+ */
+static _Thread_local int unseen_number = EIO;
+
 const struct error_meaning *error_meaning(enum error_kind kind)
 {
 	/* The kind may come from another process. */
@@ -103,6 +109,8 @@ int err_set(struct error *err, enum error_kind kind, const char *format, ...)
 		vsnprintf(message, sizeof(message), format, arguments);
 		va_end(arguments);
 		fill(err, kind, 0, message);
+	} else {
+		unseen_number = number;
 	}
 	return -number;
 }
@@ -118,8 +126,10 @@ set_number(struct error *err, int number, const char *format, va_list arguments)
 	number = number < 0 ? -number : number;
 	if (number == 0)
 		number = EIO;
-	if (!err)
+	if (!err) {
+		unseen_number = number;
 		return -number;
+	}
 
 	length = vsnprintf(message, sizeof(message), format, arguments);
 	/* A long name is cut so that the reason still fits. */
@@ -162,7 +172,7 @@ int err_wrap(struct error *err, const char *format, ...)
 	va_list arguments;
 
 	if (!err)
-		return -EIO;
+		return -unseen_number;
 
 	va_start(arguments, format);
 	vsnprintf(message, ERROR_MESSAGE_MAX, format, arguments);
@@ -179,7 +189,7 @@ int err_hint(struct error *err, const char *format, ...)
 	va_list arguments;
 
 	if (!err)
-		return -EIO;
+		return -unseen_number;
 
 	va_start(arguments, format);
 	vsnprintf(hint, sizeof(hint), format, arguments);
@@ -191,7 +201,7 @@ int err_hint(struct error *err, const char *format, ...)
 int err_return(const struct error *err)
 {
 	if (!err)
-		return -EIO;
+		return -unseen_number;
 	if (err->number != 0)
 		return -err->number;
 	return -error_meaning(err->kind)->number;

@@ -3,7 +3,8 @@
  *
  * A function that can fail takes `struct error *err` as its last parameter and
  * returns 0 (or a useful non-negative value) on success and a negative errno on
- * failure, after filling *err. err may be NULL where the caller does not care.
+ * failure, after filling *err. err may be NULL where the caller does not care;
+ * the returned number is the same then.
  *
  * struct error is plain bytes without pointers: a child inside a container
  * writes it to a pipe and the parent reads the same struct back, so the user

@@ -79,7 +79,9 @@ static void test_set(void **state)
 	assert_string_equal(err.hint, "");
 
 	assert_int_equal(err_set(NULL, ERROR_CONFLICT, "x"), -EBUSY);
+	assert_int_equal(err_hint(NULL, "y"), -EBUSY);
 	assert_int_equal(err_number(NULL, -ENOSPC, "x"), -ENOSPC);
+	assert_int_equal(err_wrap(NULL, "z"), -ENOSPC);
 }
 
 static void test_errno(void **state)
