@@ -478,6 +478,7 @@ static void test_capture_kills(void **state)
 	struct spawn spawn = {.path = "sh", .argv = argv};
 	char *out = NULL;
 
+	assert_true(fd >= 0);
 	assert_int_equal(proc_capture(&spawn, 10, &out, NULL), -EINVAL);
 	assert_null(out);
 	assert_int_equal(unlink(file), 0);
