@@ -1,0 +1,254 @@
+#include "cmd/listing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "cmd/command.h"
+#include "cmd/template.h"
+
+DEFINE_CLEANUP(struct template *, template_free);
+#define cleanup_template CLEANUP(template_free_cleanup)
+
+static const char *member_text(const cJSON *row, const char *field)
+{
+	const char *text = cJSON_GetStringValue(
+		cJSON_GetObjectItemCaseSensitive(row, field));
+
+	return text ? text : "";
+}
+
+static const char *heading_of(const struct listing *listing, const char *field)
+{
+	for (const struct listing_column *c = listing->columns; c->field; c++)
+		if (str_equal(c->field, field))
+			return c->heading;
+	return field;
+}
+
+static void print_table(const struct listing *listing, const cJSON *rows)
+{
+	struct table table = {0};
+	char **cells = NULL;
+	const cJSON *row;
+
+	for (size_t i = 0; listing->shown[i]; i++)
+		strv_push(&cells, heading_of(listing, listing->shown[i]));
+	table_add(&table, cells);
+	cJSON_ArrayForEach(row, rows)
+	{
+		cells = NULL;
+		for (size_t i = 0; listing->shown[i]; i++)
+			strv_push(&cells, member_text(row, listing->shown[i]));
+		table_add(&table, cells);
+	}
+	table_print(&table);
+	table_release(&table);
+}
+
+/* docker takes "\t" and "\n" in a format for the bytes they stand for. */
+static char *unescape(const char *text)
+{
+	struct str plain = {0};
+
+	for (; *text; text++) {
+		if (text[0] == '\\' && (text[1] == 't' || text[1] == 'n'))
+			str_append_char(&plain, *++text == 't' ? '\t' : '\n');
+		else
+			str_append_char(&plain, *text);
+	}
+	return str_steal(&plain);
+}
+
+/* The headings of a "table TEMPLATE", by running it over the headings. */
+static cJSON *headings_row(const struct listing *listing)
+{
+	cJSON *row = json_object();
+
+	for (const struct listing_column *c = listing->columns; c->field; c++)
+		json_set_string(row, c->field, c->heading);
+	return row;
+}
+
+static int template_row(const struct template *template, const cJSON *row,
+			struct table *table, struct error *err)
+{
+	cleanup_str struct str line = {0};
+	int r = template_execute(template, row, &line, err);
+
+	if (r < 0)
+		return r;
+	table_add(table, strv_split(str_text(&line), '\t'));
+	return 0;
+}
+
+static int print_template_table(const struct listing *listing,
+				const struct template *template,
+				const cJSON *rows, struct error *err)
+{
+	cleanup_json cJSON *headings = headings_row(listing);
+	struct table table = {0};
+	const cJSON *row;
+	int r;
+
+	r = template_row(template, headings, &table, err);
+	cJSON_ArrayForEach(row, rows)
+	{
+		if (r >= 0)
+			r = template_row(template, row, &table, err);
+	}
+	if (r >= 0)
+		table_print(&table);
+	table_release(&table);
+	return r;
+}
+
+static int print_template(const struct template *template, const cJSON *rows,
+			  struct error *err)
+{
+	const cJSON *row;
+	int r;
+
+	cJSON_ArrayForEach(row, rows)
+	{
+		cleanup_str struct str line = {0};
+
+		r = template_execute(template, row, &line, err);
+		if (r < 0)
+			return r;
+		printf("%s\n", str_text(&line));
+	}
+	return 0;
+}
+
+static int print_format(const struct listing *listing, const cJSON *rows,
+			struct error *err)
+{
+	cleanup_template struct template *template = NULL;
+	cleanup_free char *text = NULL;
+	const char *format = listing->format;
+	bool table = str_starts(format, "table ");
+	int r;
+
+	text = unescape(table ? format + strlen("table ") : format);
+	r = template_parse(text, &template, err);
+	if (r < 0)
+		return r;
+	if (table)
+		return print_template_table(listing, template, rows, err);
+	return print_template(template, rows, err);
+}
+
+int listing_print(const struct listing *listing, const cJSON *rows,
+		  struct error *err)
+{
+	const cJSON *row;
+
+	if (listing->quiet) {
+		cJSON_ArrayForEach(row, rows)
+		{
+			printf("%s\n", member_text(row, listing->quiet_field));
+		}
+		return 0;
+	}
+	if (str_empty(listing->format) || str_equal(listing->format, "table")) {
+		print_table(listing, rows);
+		return 0;
+	}
+	if (str_equal(listing->format, "json")) {
+		cJSON_ArrayForEach(row, rows)
+		{
+			cleanup_free char *text = json_print(row);
+
+			printf("%s\n", text);
+		}
+		return 0;
+	}
+	return print_format(listing, rows, err);
+}
+
+int filters_check(const struct filters *filters, const char *const *known,
+		  struct error *err)
+{
+	for (size_t i = 0; filters->list[i]; i++) {
+		const char *equals = strchr(filters->list[i], '=');
+		cleanup_free char *key = NULL;
+		bool found = false;
+
+		if (!equals)
+			return err_set(err, ERROR_INVALID,
+				       "invalid argument \"%s\" for \"-f, "
+				       "--filter\" flag: invalid filter "
+				       "'%s': expected key=value",
+				       filters->list[i], filters->list[i]);
+		key = xstrndup(filters->list[i],
+			       (size_t)(equals - filters->list[i]));
+		for (size_t k = 0; known[k]; k++)
+			found = found || str_equal(known[k], key);
+		if (!found)
+			return err_set(err, ERROR_INVALID,
+				       "invalid filter '%s'", key);
+	}
+	return 0;
+}
+
+bool filters_pass(const struct filters *filters, const char *key,
+		  filter_match match, const void *data)
+{
+	size_t length = strlen(key);
+	bool asked = false;
+
+	for (size_t i = 0; filters->list[i]; i++) {
+		if (strncmp(filters->list[i], key, length) != 0 ||
+		    filters->list[i][length] != '=')
+			continue;
+		if (match(filters->list[i] + length + 1, data))
+			return true;
+		asked = true;
+	}
+	return !asked;
+}
+
+char *labels_text(const cJSON *labels)
+{
+	struct str text = {0};
+	const cJSON *label;
+
+	cJSON_ArrayForEach(label, labels)
+	{
+		const char *value = cJSON_GetStringValue(label);
+
+		str_appendf(&text, "%s%s=%s", text.length ? "," : "",
+			    label->string, value ? value : "");
+	}
+	return str_steal(&text);
+}
+
+char *created_text(int64_t epoch)
+{
+	time_t seconds = (time_t)epoch;
+	char text[64];
+	struct tm tm;
+
+	localtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z %Z", &tm);
+	return xstrdup(text);
+}
+
+bool label_matches(const char *value, const void *labels)
+{
+	const char *equals = strchr(value, '=');
+	cleanup_free char *key = NULL;
+	const cJSON *label;
+
+	key = equals ? xstrndup(value, (size_t)(equals - value))
+		     : xstrdup(value);
+	label = cJSON_GetObjectItemCaseSensitive(labels, key);
+	if (!label)
+		return false;
+	return !equals || str_equal(cJSON_GetStringValue(label), equals + 1);
+}

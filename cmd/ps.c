@@ -1,0 +1,436 @@
+#include "cmd/command.h"
+
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "cmd/commands.h"
+#include "cmd/listing.h"
+#include "cmd/ports_text.h"
+
+#define SHORT_ID      12
+#define COMMAND_WIDTH 20
+
+/* clang-format off */
+static const struct option ps_options[] = {
+	{'a', "all", OPTION_FLAG, NULL, NULL, "Show all containers (default shows just running)", false},
+	{'f', "filter", OPTION_LIST, "filter", NULL, "Filter output based on conditions provided", false},
+	{0, "format", OPTION_STRING, NULL, NULL, "Format output: table, table TEMPLATE, json or TEMPLATE", false},
+	{'n', "last", OPTION_INT, NULL, NULL, "Show n last created containers (includes all states)", false},
+	{'l', "latest", OPTION_FLAG, NULL, NULL, "Show the latest created container (includes all states)", false},
+	{0, "no-trunc", OPTION_FLAG, NULL, NULL, "Don't truncate output", false},
+	{'q', "quiet", OPTION_FLAG, NULL, NULL, "Only display container IDs", false},
+	{'s', "size", OPTION_FLAG, NULL, NULL, "Display total file sizes", false},
+	{0},
+};
+/* clang-format on */
+
+static const struct listing_column columns[] = {
+	{"ID", "CONTAINER ID"},
+	{"Image", "IMAGE"},
+	{"Command", "COMMAND"},
+	{"CreatedAt", "CREATED AT"},
+	{"RunningFor", "CREATED"},
+	{"Status", "STATUS"},
+	{"State", "STATE"},
+	{"Ports", "PORTS"},
+	{"Names", "NAMES"},
+	{"Labels", "LABELS"},
+	{"Mounts", "MOUNTS"},
+	{"LocalVolumes", "LOCAL VOLUMES"},
+	{"Networks", "NETWORKS"},
+	{"Size", "SIZE"},
+	{0},
+};
+
+static const char *const filter_keys[] = {
+	"ancestor", "before",  "exited",  "expose", "health", "id",	"label",
+	"name",	    "network", "publish", "since",  "status", "volume", NULL,
+};
+
+static const char *text_of(const cJSON *object, const char *member)
+{
+	const char *text = cJSON_GetStringValue(
+		cJSON_GetObjectItemCaseSensitive(object, member));
+
+	return text ? text : "";
+}
+
+static int64_t number_of(const cJSON *object, const char *member)
+{
+	const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, member);
+
+	return cJSON_IsNumber(number) ? (int64_t)number->valuedouble : 0;
+}
+
+static const cJSON *member_of(const cJSON *object, const char *member)
+{
+	return cJSON_GetObjectItemCaseSensitive(object, member);
+}
+
+/* "/www" without its slash. */
+static const char *name_of(const cJSON *container)
+{
+	const char *name = cJSON_GetStringValue(
+		cJSON_GetArrayItem(member_of(container, "Names"), 0));
+
+	if (!name)
+		return "";
+	return name[0] == '/' ? name + 1 : name;
+}
+
+static char *cut(const char *text, size_t width, bool whole)
+{
+	if (whole || strlen(text) <= width)
+		return xstrdup(text);
+	return xasprintf("%.*s…", (int)width - 1, text);
+}
+
+static char *mounts_text(const cJSON *container, bool whole, size_t *ret_local)
+{
+	struct str text = {0};
+	const cJSON *mount;
+
+	*ret_local = 0;
+	cJSON_ArrayForEach(mount, member_of(container, "Mounts"))
+	{
+		const char *name = text_of(mount, "Name");
+		cleanup_free char *shown = NULL;
+
+		if (*name)
+			(*ret_local)++;
+		else
+			name = text_of(mount, "Source");
+		shown = cut(name, 15, whole);
+		str_appendf(&text, "%s%s", text.length ? "," : "", shown);
+	}
+	return str_steal(&text);
+}
+
+static char *networks_text(const cJSON *container)
+{
+	struct str text = {0};
+	const cJSON *network;
+
+	cJSON_ArrayForEach(
+		network,
+		member_of(member_of(container, "NetworkSettings"), "Networks"))
+	{
+		str_appendf(&text, "%s%s", text.length ? "," : "",
+			    network->string);
+	}
+	return str_steal(&text);
+}
+
+static char *size_text(const cJSON *container)
+{
+	cleanup_free char *writable = NULL;
+	cleanup_free char *virtual = NULL;
+
+	writable = format_bytes((uint64_t)number_of(container, "SizeRw"));
+	virtual = format_bytes((uint64_t)number_of(container, "SizeRootFs"));
+	return xasprintf("%s (virtual %s)", writable, virtual);
+}
+
+static cJSON *row_of(const cJSON *container, bool whole)
+{
+	cleanup_free char *id = NULL;
+	cleanup_free char *quoted = NULL;
+	cleanup_free char *command = NULL;
+	cleanup_free char *created = NULL;
+	cleanup_free char *ago = NULL;
+	cleanup_free char *running = NULL;
+	cleanup_free char *ports = NULL;
+	cleanup_free char *labels = NULL;
+	cleanup_free char *mounts = NULL;
+	cleanup_free char *networks = NULL;
+	cleanup_free char *size = NULL;
+	cleanup_free char *volumes = NULL;
+	int64_t epoch = number_of(container, "Created");
+	cJSON *row = json_object();
+	size_t local;
+
+	id = whole ? xstrdup(text_of(container, "Id"))
+		   : xstrndup(text_of(container, "Id"), SHORT_ID);
+	command = cut(text_of(container, "Command"), COMMAND_WIDTH, whole);
+	quoted = xasprintf("\"%s\"", command);
+	created = created_text(epoch);
+	ago = format_ago((int64_t)time(NULL) - epoch);
+	running = xasprintf("%s ago", ago);
+	ports = ports_text(member_of(container, "Ports"));
+	labels = labels_text(member_of(container, "Labels"));
+	mounts = mounts_text(container, whole, &local);
+	volumes = xasprintf("%zu", local);
+	networks = networks_text(container);
+	size = size_text(container);
+	json_set_string(row, "Command", quoted);
+	json_set_string(row, "CreatedAt", created);
+	json_set_string(row, "ID", id);
+	json_set_string(row, "Image", text_of(container, "Image"));
+	json_set_string(row, "Labels", labels);
+	json_set_string(row, "LocalVolumes", volumes);
+	json_set_string(row, "Mounts", mounts);
+	json_set_string(row, "Names", name_of(container));
+	json_set_string(row, "Networks", networks);
+	json_set_string(row, "Ports", ports);
+	json_set_string(row, "RunningFor", running);
+	json_set_string(row, "Size", size);
+	json_set_string(row, "State", text_of(container, "State"));
+	json_set_string(row, "Status", text_of(container, "Status"));
+	return row;
+}
+
+static bool match_id(const char *value, const void *data)
+{
+	return str_starts(text_of(data, "Id"), value);
+}
+
+/* docker takes a name filter for a regular expression. */
+static bool match_name(const char *value, const void *data)
+{
+	regex_t regex;
+	bool matched;
+
+	if (regcomp(&regex, value, REG_EXTENDED | REG_NOSUB) != 0)
+		return strstr(name_of(data), value) != NULL;
+	matched = regexec(&regex, name_of(data), 0, NULL, 0) == 0;
+	regfree(&regex);
+	return matched;
+}
+
+static bool match_status(const char *value, const void *data)
+{
+	return str_equal(text_of(data, "State"), value);
+}
+
+static bool match_label(const char *value, const void *data)
+{
+	return label_matches(value, member_of(data, "Labels"));
+}
+
+static bool match_exited(const char *value, const void *data)
+{
+	int code;
+
+	return str_equal(text_of(data, "State"), "exited") &&
+	       sscanf(text_of(data, "Status"), "Exited (%d)", &code) == 1 &&
+	       code == atoi(value);
+}
+
+static bool match_ancestor(const char *value, const void *data)
+{
+	const char *image = text_of(data, "Image");
+	const char *id = text_of(data, "ImageID");
+	size_t length = strlen(value);
+
+	if (str_starts(id, "sha256:") && length >= 4 &&
+	    str_starts(id + strlen("sha256:"), value))
+		return true;
+	return str_equal(id, value) || str_equal(image, value) ||
+	       (strncmp(image, value, length) == 0 && image[length] == ':');
+}
+
+static bool match_volume(const char *value, const void *data)
+{
+	const cJSON *mount;
+
+	cJSON_ArrayForEach(mount, member_of(data, "Mounts"))
+	{
+		if (str_equal(text_of(mount, "Name"), value) ||
+		    str_equal(text_of(mount, "Source"), value) ||
+		    str_equal(text_of(mount, "Destination"), value))
+			return true;
+	}
+	return false;
+}
+
+static bool match_network(const char *value, const void *data)
+{
+	return cJSON_HasObjectItem(
+		member_of(member_of(data, "NetworkSettings"), "Networks"),
+		value);
+}
+
+/* "80", "80/udp", "8000-8100/tcp" against one side of the ports. */
+static bool match_port(const char *value, const void *data, const char *side)
+{
+	unsigned int first, last;
+	const char *slash = strchr(value, '/');
+	const cJSON *port;
+	int fields = sscanf(value, "%u-%u", &first, &last);
+
+	if (fields < 1)
+		return false;
+	if (fields == 1)
+		last = first;
+	cJSON_ArrayForEach(port, member_of(data, "Ports"))
+	{
+		int64_t number = number_of(port, side);
+
+		if (number >= first && number <= last &&
+		    (!slash || str_equal(text_of(port, "Type"), slash + 1)))
+			return true;
+	}
+	return false;
+}
+
+static bool match_publish(const char *value, const void *data)
+{
+	return match_port(value, data, "PublicPort");
+}
+
+static bool match_expose(const char *value, const void *data)
+{
+	return match_port(value, data, "PrivatePort");
+}
+
+static bool match_health(const char *value, const void *data)
+{
+	const char *health = text_of(member_of(data, "Health"), "Status");
+
+	return str_equal(*health ? health : "none", value);
+}
+
+static const struct {
+	const char *key;
+	filter_match match;
+} matches[] = {
+	{"ancestor", match_ancestor},
+	{"exited", match_exited},
+	{"expose", match_expose},
+	{"health", match_health},
+	{"id", match_id},
+	{"label", match_label},
+	{"name", match_name},
+	{"network", match_network},
+	{"publish", match_publish},
+	{"status", match_status},
+	{"volume", match_volume},
+};
+
+/* before=X and since=X: the creation time of X, or an error. */
+static int bound_time(struct context *context, const struct filters *filters,
+		      const char *key, int64_t *ret_time, struct error *err)
+{
+	size_t length = strlen(key);
+
+	*ret_time = -1;
+	for (size_t i = 0; filters->list[i]; i++) {
+		cleanup_json cJSON *json = NULL;
+		struct timespec created;
+		char id[ID_TEXT_MAX];
+		int r;
+
+		if (strncmp(filters->list[i], key, length) != 0 ||
+		    filters->list[i][length] != '=')
+			continue;
+		r = engine_container_resolve(&context->engine,
+					     filters->list[i] + length + 1, id,
+					     err);
+		r = r < 0 ? r
+			  : engine_container_inspect(&context->engine, id,
+						     &json, err);
+		if (r < 0)
+			return r;
+		if (parse_time(text_of(json, "Created"), &created) == 0)
+			*ret_time = created.tv_sec;
+	}
+	return 0;
+}
+
+static bool passes(const struct filters *filters, const cJSON *container,
+		   int64_t before, int64_t since)
+{
+	int64_t created = number_of(container, "Created");
+
+	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
+		if (!filters_pass(filters, matches[i].key, matches[i].match,
+				  container))
+			return false;
+	return (before < 0 || created < before) &&
+	       (since < 0 || created > since);
+}
+
+static int rows_of(struct context *context, const struct options *options,
+		   cJSON **ret_rows, struct error *err)
+{
+	struct filters filters = {option_list(options, "filter")};
+	cleanup_json cJSON *containers = NULL;
+	bool whole = option_flag(options, "no-trunc");
+	bool all = option_flag(options, "all");
+	int64_t last = option_flag(options, "latest") ? 1 : -1;
+	int64_t before, since;
+	const cJSON *container;
+	cJSON *rows;
+	int r;
+
+	r = filters_check(&filters, filter_keys, err);
+	r = r < 0 ? r : bound_time(context, &filters, "before", &before, err);
+	r = r < 0 ? r : bound_time(context, &filters, "since", &since, err);
+	if (r < 0)
+		return r;
+	if (option_given(options, "last"))
+		last = option_number(options, "last");
+	for (size_t i = 0; filters.list[i]; i++)
+		all = all || str_starts(filters.list[i], "status=") ||
+		      str_starts(filters.list[i], "exited=");
+	r = engine_container_list(&context->engine, all || last >= 0,
+				  option_flag(options, "size"), &containers,
+				  err);
+	if (r < 0)
+		return r;
+	rows = json_array();
+	cJSON_ArrayForEach(container, containers)
+	{
+		if (last == 0)
+			break;
+		if (!passes(&filters, container, before, since))
+			continue;
+		json_push(rows, row_of(container, whole));
+		last -= last > 0;
+	}
+	*ret_rows = rows;
+	return 0;
+}
+
+static int ps_main(struct context *context, const struct options *options)
+{
+	static const char *const shown[] = {"ID",	  "Image",  "Command",
+					    "RunningFor", "Status", "Ports",
+					    "Names",	  NULL};
+	static const char *const shown_size[] = {
+		"ID",	 "Image", "Command", "RunningFor", "Status",
+		"Ports", "Names", "Size",    NULL};
+	struct listing listing = {
+		.columns = columns,
+		.shown = option_flag(options, "size") ? shown_size : shown,
+		.format = option_string(options, "format"),
+		.quiet = option_flag(options, "quiet"),
+		.quiet_field = "ID",
+	};
+	cleanup_json cJSON *rows = NULL;
+	struct error err = {0};
+
+	if (rows_of(context, options, &rows, &err) < 0 ||
+	    listing_print(&listing, rows, &err) < 0)
+		return command_fail(context, &err);
+	return 0;
+}
+
+static const struct option *const tables[] = {ps_options, NULL};
+
+const struct command command_ps = {
+	.name = "ps",
+	.usage = "[OPTIONS]",
+	.summary = "List containers",
+	.aliases = "moss container ls, moss container list, moss container ps, "
+		   "moss ps",
+	.options = tables,
+	.run = ps_main,
+	.group = "Common Commands",
+};
