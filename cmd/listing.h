@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
