@@ -182,12 +182,18 @@ int record_is_monitored(const struct record *record)
 int record_remove(struct store *store, const struct record *record,
 		  const char *name, struct error *err)
 {
-	char path[RECORD_PATH_MAX];
-	char removed[RECORD_PATH_MAX];
-
 	if (record_is_monitored(record) > 0)
 		return err_set(err, ERROR_CONFLICT,
 			       "container %.12s is running", record->id);
+	return record_discard(store, record, name, err);
+}
+
+int record_discard(struct store *store, const struct record *record,
+		   const char *name, struct error *err)
+{
+	char path[RECORD_PATH_MAX];
+	char removed[RECORD_PATH_MAX];
+
 	record_path(path, record->id);
 	snprintf(removed, sizeof(removed), RECORD_REMOVED_PREFIX "%s",
 		 record->id);

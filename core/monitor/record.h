@@ -34,8 +34,6 @@
  *
  *   StorageDriver     "overlay" | "fuse-overlayfs"
  *   DiffIds           ["sha256:HEX", …], lowest layer first
- *   UidMapping        "inside:outside:count:…" for a driver that shifts | null
- *   GidMapping        likewise
  *   Volatile          bool: overlay's volatile (--rm only)
  *   Network           "slirp" | "none" | "host" | "container"
  *   HostLoopback      bool: may the gateway reach the host's 127.0.0.1?
@@ -101,6 +99,11 @@ struct container_state {
 /* created, nothing yet; release what it held before. */
 void container_state_init(struct container_state *state);
 void container_state_release(struct container_state *state);
+void container_state_set_text(char **text, const char *value);
+/* Nothing of it runs any more: no processes, no ports. */
+void container_state_clear(struct container_state *state);
+/* As above: exited, now. */
+void container_state_end(struct container_state *state, int exit_code);
 
 struct record {
 	char id[ID_TEXT_MAX];
@@ -154,6 +157,10 @@ int record_state_read(const struct record *record,
 /* Synced when the state is final and the record is not volatile. */
 int record_state_write(const struct record *record,
 		       const struct container_state *state, struct error *err);
+/* Never synced: the caller does that when nobody waits for it. */
+int record_state_write_unsynced(const struct record *record,
+				const struct container_state *state,
+				struct error *err);
 
 /* 1 when a monitor lives, 0, negative errno. */
 int record_is_monitored(const struct record *record);
@@ -170,6 +177,9 @@ int record_repair(struct store *store, const struct record *record,
 /* Whole removal with its name (may be NULL); no monitor may live. */
 int record_remove(struct store *store, const struct record *record,
 		  const char *name, struct error *err);
+/* The same by the monitor itself. */
+int record_discard(struct store *store, const struct record *record,
+		   const char *name, struct error *err);
 /*
  * Removes what crashes left: half-made and half-removed containers, names that
  * lead nowhere. Errors are not the caller's; returns how many things went.
@@ -201,7 +211,6 @@ struct record_launch {
 	/* the member "Moss" */
 	enum snapshot_driver storage_driver;
 	char **diff_ids;
-	char *uid_mapping, *gid_mapping;
 	bool is_volatile;
 	enum launch_network network;
 	bool host_loopback;

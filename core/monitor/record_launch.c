@@ -54,8 +54,6 @@ static const struct {
 	MEMBER(PART_CONFIG, TYPE_BOOL, "StdinOnce", stdin_once),
 	MEMBER(PART_HOST_CONFIG, TYPE_BOOL, "AutoRemove", auto_remove),
 	MEMBER(PART_MOSS, TYPE_STRV, "DiffIds", diff_ids),
-	MEMBER(PART_MOSS, TYPE_TEXT, "UidMapping", uid_mapping),
-	MEMBER(PART_MOSS, TYPE_TEXT, "GidMapping", gid_mapping),
 	MEMBER(PART_MOSS, TYPE_BOOL, "Volatile", is_volatile),
 	MEMBER(PART_MOSS, TYPE_BOOL, "HostLoopback", host_loopback),
 	MEMBER(PART_MOSS, TYPE_TEXT, "Address", address),

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -41,27 +40,11 @@ static void end_process(pid_t pid, uint64_t start_time)
 		;
 }
 
-static void set_text(char **text, const char *value)
-{
-	free(*text);
-	*text = xstrdup(value);
-}
-
 static void set_lost(struct container_state *state)
 {
-	char now[TIME_TEXT_MAX];
-
-	format_now(now);
-	state->status = CONTAINER_EXITED;
-	state->exit_code = CONTAINER_EXIT_LOST;
-	state->pid = state->monitor_pid = 0;
-	state->net_pid = state->fuse_pid = 0;
-	state->pid_start = state->monitor_start = 0;
-	state->net_start = state->fuse_start = 0;
-	set_text(&state->finished_at, now);
-	set_text(&state->error, "the container's monitor was killed");
-	port_list_release(&state->ports);
-	state->ports = (struct port_list){0};
+	container_state_end(state, CONTAINER_EXIT_LOST);
+	container_state_set_text(&state->error,
+				 "the container's monitor was killed");
 }
 
 /* A damaged state is that of a container that ran until the power was cut. */

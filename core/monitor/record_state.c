@@ -73,6 +73,33 @@ void container_state_release(struct container_state *state)
 	*state = (struct container_state){0};
 }
 
+void container_state_set_text(char **text, const char *value)
+{
+	free(*text);
+	*text = xstrdup(value);
+}
+
+void container_state_clear(struct container_state *state)
+{
+	state->pid = state->monitor_pid = 0;
+	state->net_pid = state->fuse_pid = 0;
+	state->pid_start = state->monitor_start = 0;
+	state->net_start = state->fuse_start = 0;
+	port_list_release(&state->ports);
+	state->ports = (struct port_list){0};
+}
+
+void container_state_end(struct container_state *state, int exit_code)
+{
+	char now[TIME_TEXT_MAX];
+
+	format_now(now);
+	container_state_clear(state);
+	state->status = CONTAINER_EXITED;
+	state->exit_code = exit_code;
+	container_state_set_text(&state->finished_at, now);
+}
+
 static int parse_status(const cJSON *json, enum container_status *ret_status,
 			struct error *err)
 {
@@ -204,14 +231,29 @@ static cJSON *state_json(const struct container_state *state)
 	return json;
 }
 
+static int write_state(const struct record *record,
+		       const struct container_state *state, unsigned int flags,
+		       struct error *err)
+{
+	cleanup_json cJSON *json = state_json(state);
+	int r = json_write_at(record->directory_fd, STATE_NAME, json, flags,
+			      err);
+
+	return r < 0 ? err_wrap(err, "container %.12s", record->id) : r;
+}
+
 int record_state_write(const struct record *record,
 		       const struct container_state *state, struct error *err)
 {
-	cleanup_json cJSON *json = state_json(state);
 	/* Whatever a monitor still holds is dead after a power cut anyway. */
 	bool is_final = state->monitor_pid == 0 && !record->is_volatile;
-	int r = json_write_at(record->directory_fd, STATE_NAME, json,
-			      is_final ? 0 : FILE_VOLATILE, err);
 
-	return r < 0 ? err_wrap(err, "container %.12s", record->id) : r;
+	return write_state(record, state, is_final ? 0 : FILE_VOLATILE, err);
+}
+
+int record_state_write_unsynced(const struct record *record,
+				const struct container_state *state,
+				struct error *err)
+{
+	return write_state(record, state, FILE_VOLATILE, err);
 }

@@ -1,0 +1,108 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "core/monitor/monitor.h"
+
+#define CHILDREN_TEXT_MAX (64u << 10)
+#define STRAY_ROUNDS	  64
+
+/*
+ * Without its network helper the container goes on; the helper is started anew
+ * on the same tap, namespace and ports.
+ */
+static void uplink_ended(struct monitor *monitor)
+{
+	struct error err = {0};
+
+	close_fd(&monitor->uplink.socket_fd);
+	monitor->uplink.pid = 0;
+	if (monitor->ended || launch_uplink_again(monitor, &err) >= 0)
+		return;
+	err_wrap(&err, "the container has lost its network");
+	monitor_note(monitor, &err);
+}
+
+/*
+ * Without the server of its root no program of the container can go on. The
+ * server also ends, with success, when the container has ended and nobody uses
+ * the root any more; that may come to us first.
+ */
+static void fuse_ended(struct monitor *monitor, int status)
+{
+	monitor->process.fuse_pid = 0;
+	monitor->state.fuse_pid = 0;
+	monitor->fuse_status = status;
+	if (!monitor->ended)
+		proc_pidfd_signal(monitor->process.pid_fd, SIGKILL);
+}
+
+void children_reap(struct monitor *monitor)
+{
+	for (;;) {
+		int status;
+		pid_t pid = waitpid(-1, &status, WNOHANG);
+
+		if (pid < 0 && errno == EINTR)
+			continue;
+		if (pid <= 0)
+			return;
+		status = proc_status_code(status);
+		if (pid == monitor->process.pid) {
+			monitor->ended = true;
+			monitor->process.pid = 0;
+			monitor->exit_code = status;
+			loop_stop(monitor->loop, 0);
+		} else if (pid == monitor->uplink.pid) {
+			uplink_ended(monitor);
+		} else if (pid == monitor->process.fuse_pid) {
+			fuse_ended(monitor, status);
+		} else {
+			exec_ended(monitor, pid, status);
+		}
+	}
+}
+
+/* Our children but the helpers: 1 when there was one. */
+static bool kill_children(struct monitor *monitor)
+{
+	cleanup_free char *text = NULL;
+	cleanup_strv char **pids = NULL;
+	bool found = false;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children",
+		 (int)getpid());
+	if (file_read_at(AT_FDCWD, path, CHILDREN_TEXT_MAX, &text, NULL, NULL) <
+	    0)
+		return false;
+	pids = strv_split(text, ' ');
+	for (size_t i = 0; pids && pids[i]; i++) {
+		pid_t pid = (pid_t)strtol(pids[i], NULL, 10);
+
+		if (pid <= 0 || pid == monitor->uplink.pid ||
+		    pid == monitor->process.fuse_pid)
+			continue;
+		kill(pid, SIGKILL);
+		exec_ended(monitor, pid, proc_wait(pid));
+		found = true;
+	}
+	return found;
+}
+
+void children_kill_strays(struct monitor *monitor)
+{
+	/* The children of those come to us in turn. */
+	for (int i = 0; i < STRAY_ROUNDS; i++) {
+		if (!kill_children(monitor))
+			return;
+	}
+}

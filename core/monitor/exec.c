@@ -1,0 +1,210 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/msg.h"
+#include "base/str.h"
+#include "core/monitor/monitor.h"
+#include "core/monitor/server.h"
+#include "policy/capability.h"
+
+#define EXECS_MAX 256
+
+struct exec {
+	struct monitor *monitor;
+	struct exec *next;
+	pid_t pid;
+	struct connection *connection; /* NULL: its client has gone */
+	/* Our hold on its terminal: without a client we read it empty, so that
+	 * the program neither hangs up nor blocks. */
+	int console_fd;
+	struct loop_source *source;
+};
+
+static void exec_free(struct exec *exec)
+{
+	loop_remove(exec->source);
+	close_fd(&exec->console_fd);
+	free(exec);
+}
+
+/* Limits, capabilities and the rest are the container's, whatever is asked. */
+static void take_over(const struct monitor *monitor, bool privileged,
+		      struct spec_process *process)
+{
+	uint64_t mask =
+		privileged ? capability_all() : monitor->launch.capabilities;
+
+	process->bounding = mask;
+	process->permitted = mask;
+	process->effective = mask;
+	process->inheritable = 0;
+	process->ambient = 0;
+	process->no_new_privileges = monitor->no_new_privileges && !privileged;
+	if (process->rlimit_count == 0 && monitor->rlimit_count > 0) {
+		size_t size = monitor->rlimit_count * sizeof(*process->rlimits);
+
+		process->rlimits = xrealloc(process->rlimits, size, 1);
+		memcpy(process->rlimits, monitor->rlimits, size);
+		process->rlimit_count = monitor->rlimit_count;
+	}
+	if (!process->has_oom_score_adj) {
+		process->has_oom_score_adj = monitor->has_oom_score_adj;
+		process->oom_score_adj = monitor->oom_score_adj;
+	}
+}
+
+static int load_filter(const struct monitor *monitor,
+		       struct seccomp_filter *ret_filter, struct error *err)
+{
+	/* With one ID only, chown and friends must succeed here as well. */
+	const struct seccomp_request request = {
+		.capabilities = capability_all(),
+		.single_id = monitor->launch.single_id,
+		.unconfined = true,
+	};
+
+	return seccomp_filter_load(&request, -1, ret_filter, err);
+}
+
+static int run(struct monitor *monitor, const struct spec_process *process,
+	       bool privileged, const int *fds,
+	       struct runtime_process *ret_process, struct error *err)
+{
+	struct seccomp_filter unconfined = {0};
+	struct runtime_exec_request request = {
+		.process = process,
+		.init_pid = monitor->process.pid,
+		.init_pid_fd = monitor->process.pid_fd,
+		.filter = privileged ? &unconfined : &monitor->filter,
+		.stdio = {-1, -1, -1},
+	};
+	int r = 0;
+
+	if (!process->terminal)
+		memcpy(request.stdio, fds, sizeof(request.stdio));
+	if (privileged)
+		r = load_filter(monitor, &unconfined, err);
+	if (r >= 0)
+		r = runtime_exec(&request, ret_process, err);
+	seccomp_filter_release(&unconfined);
+	return r;
+}
+
+static void add(struct monitor *monitor, struct connection *connection,
+		struct runtime_process *process)
+{
+	struct exec *exec = xcalloc(1, sizeof(*exec));
+	cleanup_json cJSON *answer = json_object();
+	size_t fd_count;
+
+	exec->monitor = monitor;
+	exec->pid = process->pid;
+	exec->connection = connection;
+	exec->console_fd = steal_fd(&process->console_fd);
+	exec->next = monitor->execs;
+	monitor->execs = exec;
+	monitor->exec_count++;
+
+	fd_count = exec->console_fd >= 0;
+	json_set_i64(answer, "pid", exec->pid);
+	if (msg_send(connection->fd, answer, &exec->console_fd, fd_count,
+		     NULL) < 0)
+		exec_abandon(exec);
+	else
+		connection->exec = exec;
+}
+
+int exec_start(struct monitor *monitor, struct connection *connection,
+	       const cJSON *request, const int *fds, size_t fd_count,
+	       struct error *err)
+{
+	struct spec_process process = {0};
+	struct runtime_process started = {0};
+	const cJSON *json = NULL;
+	bool privileged = false;
+	int r;
+
+	if (monitor->exec_count >= EXECS_MAX)
+		return err_set(err, ERROR_CONFLICT,
+			       "more than %d programs run by exec in container "
+			       "%.12s",
+			       EXECS_MAX, monitor->record.id);
+	r = json_get_object(request, "exec", "process", &json, err);
+	if (r == 0)
+		r = err_set(err, ERROR_INVALID, "exec.process: missing");
+	if (r >= 0)
+		r = json_get_bool(request, "exec", "privileged", &privileged,
+				  err);
+	if (r >= 0)
+		r = spec_process_parse(json, &process, err);
+	if (r < 0)
+		return r;
+	take_over(monitor, privileged, &process);
+	if (!process.terminal && fd_count != 3)
+		r = err_set(err, ERROR_INVALID,
+			    "exec: expected 3 descriptors, not %zu", fd_count);
+	if (r >= 0)
+		r = run(monitor, &process, privileged, fds, &started, err);
+	spec_process_release(&process);
+	if (r < 0)
+		return r;
+	add(monitor, connection, &started);
+	runtime_process_release(&started);
+	return 0;
+}
+
+bool exec_ended(struct monitor *monitor, pid_t pid, int exit_code)
+{
+	struct exec **link = &monitor->execs;
+	struct exec *exec;
+
+	while (*link && (*link)->pid != pid)
+		link = &(*link)->next;
+	exec = *link;
+	if (!exec)
+		return false;
+	*link = exec->next;
+	monitor->exec_count--;
+	if (exec->connection)
+		connection_answer_exit(exec->connection, exit_code);
+	exec_free(exec);
+	return true;
+}
+
+static void on_abandoned(struct loop_source *source, int fd, uint32_t events,
+			 void *data)
+{
+	struct exec *exec = data;
+
+	if ((events & EPOLLIN) &&
+	    read(fd, exec->monitor->buffer, MONITOR_READ_SIZE) > 0)
+		return;
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+		loop_remove(exec->source);
+		exec->source = NULL;
+		close_fd(&exec->console_fd);
+	}
+}
+
+void exec_abandon(struct exec *exec)
+{
+	exec->connection = NULL;
+	if (exec->console_fd >= 0 && !exec->source &&
+	    loop_add_fd(exec->monitor->loop, exec->console_fd, EPOLLIN,
+			on_abandoned, exec, &exec->source, NULL) < 0)
+		close_fd(&exec->console_fd);
+}
+
+void exec_release(struct monitor *monitor)
+{
+	while (monitor->execs) {
+		struct exec *exec = monitor->execs;
+
+		monitor->execs = exec->next;
+		exec_free(exec);
+	}
+	monitor->exec_count = 0;
+}

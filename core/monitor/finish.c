@@ -1,0 +1,158 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/proc.h"
+#include "core/monitor/monitor.h"
+#include "storage/volume.h"
+
+/* For a file system's server to write what the kernel still has for it. */
+#define FUSE_WAIT_MS   10000
+#define LINGER_WAIT_MS 10000 /* for clients that take their time */
+
+/*
+ * A FUSE server ends by itself when the mount has gone with the container's
+ * namespace, and writes back what was still in the kernel; a killed one would
+ * lose that.
+ */
+static void end_fuse(struct monitor *monitor)
+{
+	pid_t pid = monitor->process.fuse_pid;
+	cleanup_fd int fd = -1;
+	struct pollfd event;
+
+	if (pid <= 0)
+		return;
+	fd = proc_pidfd_open(pid, 0);
+	event = (struct pollfd){.fd = fd, .events = POLLIN};
+	if (!monitor->launch.is_volatile && fd >= 0) {
+		while (poll(&event, 1, FUSE_WAIT_MS) < 0 && errno == EINTR)
+			;
+	}
+	kill(pid, SIGKILL);
+	proc_wait(pid);
+	monitor->process.fuse_pid = 0;
+}
+
+/* The present name: it may have been renamed since. */
+static char *current_name(struct monitor *monitor)
+{
+	cleanup_json cJSON *container = NULL;
+	const char *name = NULL;
+
+	if (record_read(&monitor->record, &container, NULL) >= 0)
+		json_get_string(container, "container", "Name", &name, NULL);
+	if (str_empty(name))
+		name = monitor->launch.name;
+	return xstrdup(name && *name == '/' ? name + 1 : name);
+}
+
+static void remove_record(struct monitor *monitor)
+{
+	char **volumes = monitor->launch.anonymous_volumes;
+	cleanup_free char *name = current_name(monitor);
+
+	for (size_t i = 0; volumes && volumes[i]; i++)
+		volume_remove(&monitor->store, volumes[i], NULL);
+	record_discard(&monitor->store, &monitor->record, name, NULL);
+}
+
+static void set_exited(struct monitor *monitor)
+{
+	struct container_state *state = &monitor->state;
+
+	container_state_end(state, monitor->exit_code);
+	/* A server that ended well did so because the container had. */
+	if (monitor->fuse_status != 0 && monitor->exit_code == 128 + SIGKILL)
+		container_state_set_text(&state->error,
+					 "the server of the container's root "
+					 "file system died");
+}
+
+/* After the answers, since a disk may take its time. */
+static void sync_state(struct monitor *monitor)
+{
+	cleanup_fd int fd = -1;
+
+	fd = openat(monitor->record.directory_fd, "state.json",
+		    O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && fsync(fd) == 0)
+		fsync(monitor->record.directory_fd);
+}
+
+static void on_linger(struct loop_source *source, void *data)
+{
+	struct monitor *monitor = data;
+
+	loop_stop(monitor->loop, 0);
+}
+
+/* For clients whose sockets did not take all that is for them. */
+static void linger(struct monitor *monitor)
+{
+	struct loop_source *source = NULL;
+
+	if (!monitor->clients ||
+	    loop_add_timer(monitor->loop, LINGER_WAIT_MS, on_linger, monitor,
+			   &source, NULL) < 0)
+		return;
+	loop_run(monitor->loop);
+	loop_remove(source);
+}
+
+/*
+ * In this order: all output is in the log and with the clients; nothing of the
+ * container runs and its ports are free; the state says so, or the record is
+ * gone; no new command reaches us; the lock is free for the next start. Only
+ * then is the end told.
+ */
+void finish(struct monitor *monitor)
+{
+	bool stays = !monitor->launch.auto_remove;
+
+	if (monitor->shares_pids)
+		children_kill_strays(monitor);
+	output_drain(monitor);
+	log_writer_flush(monitor->log, NULL);
+	input_release(monitor);
+	clients_finish(monitor);
+	uplink_stop(&monitor->uplink);
+	end_fuse(monitor);
+	launch_undo(monitor);
+	children_reap(monitor);
+
+	set_exited(monitor);
+	if (stays)
+		record_state_write_unsynced(&monitor->record, &monitor->state,
+					    NULL);
+	else
+		remove_record(monitor);
+	server_close(monitor);
+	close_fd(&monitor->lock_fd);
+	server_answer_end(monitor);
+	if (stays)
+		sync_state(monitor);
+	linger(monitor);
+}
+
+void finish_failed(struct monitor *monitor, const struct error *err)
+{
+	struct container_state *state = &monitor->state;
+
+	container_state_clear(state);
+	state->exit_code = error_meaning(err->kind)->exit_code;
+	if (monitor->launch.auto_remove) {
+		remove_record(monitor);
+	} else if (state->started_at) {
+		container_state_set_text(&state->error, err->message);
+		record_state_write(&monitor->record, state, NULL);
+	}
+	server_close(monitor);
+	close_fd(&monitor->lock_fd);
+}

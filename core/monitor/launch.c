@@ -1,0 +1,426 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/proc.h"
+#include "core/monitor/monitor.h"
+#include "core/monitor/start.h"
+
+/* A network helper that dies more often within the time is let go. */
+#define UPLINK_RESTARTS_MAX  5
+#define UPLINK_RESTARTS_TIME 60 /* seconds */
+
+/* The ends of the container's standard streams, ours and its. */
+struct stdio {
+	int theirs[3];
+	int input, outputs[2]; /* ours */
+};
+
+static void stdio_release(struct stdio *stdio)
+{
+	for (int i = 0; i < 3; i++)
+		close_fd(&stdio->theirs[i]);
+	close_fd(&stdio->input);
+	close_fd(&stdio->outputs[0]);
+	close_fd(&stdio->outputs[1]);
+}
+
+void monitor_note(struct monitor *monitor, const struct error *err)
+{
+	container_state_set_text(&monitor->state.error, err->message);
+	if (monitor->process.pid > 0 && !monitor->ended)
+		record_state_write(&monitor->record, &monitor->state, NULL);
+}
+
+static int read_record(struct monitor *monitor, struct runtime_spec *spec,
+		       struct error *err)
+{
+	cleanup_json cJSON *container = NULL;
+	cleanup_json cJSON *config = NULL;
+	int r = record_read(&monitor->record, &container, err);
+
+	if (r >= 0)
+		r = record_launch_parse(container, &monitor->launch, err);
+	if (r < 0)
+		return r;
+	monitor->record.is_volatile = monitor->launch.auto_remove;
+	proc_name_set("moss: monitor %s", monitor->launch.name);
+	r = json_read_at(monitor->record.directory_fd, "config.json", &config,
+			 err);
+	return r < 0 ? r : spec_parse(config, spec, err);
+}
+
+/* The stream and the exit connection that monitor_start() made. */
+static int take_starter(struct monitor *monitor, const char *attach,
+			struct error *err)
+{
+	const struct client_options options = {
+		.in = strchr(attach, START_ATTACH_STDIN),
+		.out = strchr(attach, START_ATTACH_STDOUT),
+		.err = strchr(attach, START_ATTACH_STDERR),
+		.logs = strchr(attach, START_ATTACH_LOGS),
+	};
+
+	server_add_waiter(monitor, START_WAIT_FD);
+	return client_add(monitor, START_STREAM_FD, &options, err);
+}
+
+/* From here on a state without a living monitor tells that it was killed. */
+static int begin(struct monitor *monitor, struct error *err)
+{
+	struct container_state *state = &monitor->state;
+	int r = record_state_read(&monitor->record, state, err);
+
+	if (r < 0)
+		return r;
+	state->monitor_pid = getpid();
+	r = proc_start_time(state->monitor_pid, &state->monitor_start);
+	if (r < 0)
+		return err_number(err, r, "cannot read /proc");
+	return record_state_write(&monitor->record, state, err);
+}
+
+static int bind_ports(struct monitor *monitor, struct error *err)
+{
+	const struct port_list *wanted = &monitor->launch.ports;
+	struct port_list *ports = &monitor->state.ports;
+
+	port_list_release(ports);
+	*ports = (struct port_list){0};
+	if (monitor->launch.network != LAUNCH_NETWORK_SLIRP ||
+	    wanted->count == 0)
+		return 0;
+	monitor->forwards = xcalloc(wanted->count, sizeof(*monitor->forwards));
+	ports->entries = xcalloc(wanted->count, sizeof(*ports->entries));
+	for (size_t i = 0; i < wanted->count; i++) {
+		struct uplink_forward *forward = &monitor->forwards[i];
+		struct port_mapping *port = &ports->entries[i];
+		int r;
+
+		*port = wanted->entries[i];
+		*forward = (struct uplink_forward){
+			.fds = {-1, -1},
+			.container_port = port->container_port,
+			.protocol = port->protocol,
+		};
+		r = port_bind(port, forward->fds, err);
+		if (r < 0)
+			return r;
+		monitor->forward_count = i + 1;
+		ports->count = i + 1;
+	}
+	return 0;
+}
+
+static void close_ports(struct monitor *monitor)
+{
+	for (size_t i = 0; i < monitor->forward_count; i++) {
+		close_fd(&monitor->forwards[i].fds[0]);
+		close_fd(&monitor->forwards[i].fds[1]);
+	}
+	free(monitor->forwards);
+	monitor->forwards = NULL;
+	monitor->forward_count = 0;
+}
+
+static int open_cache(struct monitor *monitor)
+{
+	int root_fd = monitor->store.root_fd;
+	int fd = openat(root_fd, "cache", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT && mkdirat(root_fd, "cache", 0700) == 0)
+		fd = openat(root_fd, "cache",
+			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd;
+}
+
+static int load_filter(struct monitor *monitor, struct error *err)
+{
+	const struct record_launch *launch = &monitor->launch;
+	cleanup_free char *profile = NULL;
+	cleanup_fd int cache_fd = open_cache(monitor);
+	struct seccomp_request request = {
+		.name = launch->seccomp_name,
+		.capabilities = launch->capabilities,
+		.single_id = launch->single_id,
+		.unconfined = launch->seccomp == LAUNCH_SECCOMP_UNCONFINED,
+	};
+	int r;
+
+	if (launch->seccomp == LAUNCH_SECCOMP_FILE) {
+		r = file_read_at(monitor->record.directory_fd, "seccomp.json",
+				 SECCOMP_PROFILE_MAX, &profile,
+				 &request.profile_length, err);
+		if (r < 0)
+			return r;
+		request.profile = profile;
+		if (!request.name)
+			request.name = "seccomp.json";
+	}
+	return seccomp_filter_load(&request, cache_fd, &monitor->filter, err);
+}
+
+static int make_pipe(int *ret_read, int *ret_write, struct error *err)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_errno(err, "cannot make a pipe");
+	*ret_read = fds[0];
+	*ret_write = fds[1];
+	return 0;
+}
+
+static int make_stdio(const struct monitor *monitor, struct stdio *stdio,
+		      struct error *err)
+{
+	int r;
+
+	if (monitor->launch.terminal)
+		return 0;
+	if (monitor->launch.open_stdin) {
+		r = make_pipe(&stdio->theirs[0], &stdio->input, err);
+		if (r < 0)
+			return r;
+	} else {
+		stdio->theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		if (stdio->theirs[0] < 0)
+			return err_errno(err, "cannot open /dev/null");
+	}
+	r = make_pipe(&stdio->outputs[0], &stdio->theirs[1], err);
+	if (r >= 0)
+		r = make_pipe(&stdio->outputs[1], &stdio->theirs[2], err);
+	return r;
+}
+
+static int connect_streams(struct monitor *monitor, struct stdio *stdio,
+			   struct error *err)
+{
+	int r;
+
+	if (monitor->launch.terminal) {
+		int console = monitor->process.console_fd;
+
+		if (monitor->launch.open_stdin) {
+			stdio->input = fcntl(console, F_DUPFD_CLOEXEC, 0);
+			if (stdio->input < 0)
+				return err_errno(err, "cannot use a terminal");
+		}
+		stdio->outputs[0] = steal_fd(&monitor->process.console_fd);
+	}
+	monitor->input.fd = steal_fd(&stdio->input);
+	monitor->outputs[0].fd = steal_fd(&stdio->outputs[0]);
+	monitor->outputs[1].fd = steal_fd(&stdio->outputs[1]);
+	r = input_start(monitor, err);
+	return r < 0 ? r : output_start(monitor, err);
+}
+
+/* Makes the container, up to its last step. */
+static int create(struct monitor *monitor, const struct runtime_spec *spec,
+		  struct stdio *stdio, struct error *err)
+{
+	const struct record_launch *launch = &monitor->launch;
+	bool has_uplink = launch->network == LAUNCH_NETWORK_SLIRP;
+	const struct snapshot snapshot = {
+		.driver = launch->storage_driver,
+		.store = &monitor->store,
+		.diff_ids = launch->diff_ids,
+		.directory_fd = monitor->record.directory_fd,
+		.is_volatile = launch->is_volatile,
+		.read_only = spec->root_readonly,
+	};
+	const struct netns_config network = {
+		.interface = "eth0",
+		.address = launch->address,
+		.mac = launch->mac,
+		.tun_fd = -1,
+	};
+	struct runtime_request request = {
+		.spec = spec,
+		.snapshot = &snapshot,
+		.filter = &monitor->filter,
+		.network = has_uplink ? &network : NULL,
+		.stdio = {stdio->theirs[0], stdio->theirs[1], stdio->theirs[2]},
+	};
+	int r;
+
+	/* First, as its start takes as long as all of ours. */
+	r = has_uplink ? uplink_spawn(&monitor->uplink, err) : 0;
+	if (r >= 0)
+		r = log_writer_open(monitor->record.directory_fd, &launch->log,
+				    &monitor->log, err);
+	if (r >= 0)
+		r = load_filter(monitor, err);
+	if (r >= 0)
+		r = snapshot_prepare(&snapshot, err);
+	if (r >= 0)
+		r = make_stdio(monitor, stdio, err);
+	if (r < 0)
+		return r;
+	/* Without a PID namespace, orphans come to us to be ended. */
+	monitor->shares_pids = !spec_namespace_is_new(spec, CLONE_NEWPID);
+	if (monitor->shares_pids)
+		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	return runtime_create(&request, &monitor->process, err);
+}
+
+static int configure_uplink(struct monitor *monitor, struct error *err)
+{
+	const struct record_launch *launch = &monitor->launch;
+	const struct uplink_request request = {
+		.name = launch->name,
+		.tap_fd = monitor->process.tap_fd,
+		.netns_fd = monitor->process.netns_fd,
+		.address = launch->address,
+		.host_loopback = launch->host_loopback,
+		.forwards = monitor->forwards,
+		.forward_count = monitor->forward_count,
+	};
+	struct container_state *state = &monitor->state;
+	int r = uplink_configure(&monitor->uplink, &request, err);
+
+	if (r < 0)
+		return r;
+	state->net_pid = monitor->uplink.pid;
+	return proc_start_time(state->net_pid, &state->net_start);
+}
+
+int launch_uplink_again(struct monitor *monitor, struct error *err)
+{
+	struct timespec now;
+	int r;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec - monitor->uplink_time > UPLINK_RESTARTS_TIME)
+		monitor->uplink_restarts = 0;
+	monitor->uplink_time = now.tv_sec;
+	monitor->state.net_pid = 0;
+	if (monitor->uplink_restarts++ < UPLINK_RESTARTS_MAX) {
+		r = uplink_spawn(&monitor->uplink, err);
+		if (r >= 0)
+			r = configure_uplink(monitor, err);
+	} else {
+		r = err_set(err, ERROR_GENERIC,
+			    "the network helper died %d "
+			    "times",
+			    UPLINK_RESTARTS_MAX + 1);
+	}
+	/* Nobody answers there any more. */
+	if (r < 0)
+		close_ports(monitor);
+	record_state_write(&monitor->record, &monitor->state, NULL);
+	return r;
+}
+
+/* What exec needs of the configuration. */
+static void keep_of_spec(struct monitor *monitor, struct runtime_spec *spec)
+{
+	struct spec_process *process = &spec->process;
+
+	monitor->no_new_privileges = process->no_new_privileges;
+	monitor->has_oom_score_adj = process->has_oom_score_adj;
+	monitor->oom_score_adj = process->oom_score_adj;
+	monitor->rlimits = steal_ptr(&process->rlimits);
+	monitor->rlimit_count = process->rlimit_count;
+	process->rlimit_count = 0;
+}
+
+static int set_running(struct monitor *monitor, struct error *err)
+{
+	struct container_state *state = &monitor->state;
+	char now[TIME_TEXT_MAX];
+	int r;
+
+	format_now(now);
+	state->status = CONTAINER_RUNNING;
+	state->pid = monitor->process.pid;
+	state->pid_start = monitor->process.start_time;
+	state->fuse_pid = monitor->process.fuse_pid;
+	state->exit_code = 0;
+	state->oom_killed = false;
+	container_state_set_text(&state->error, "");
+	container_state_set_text(&state->started_at, now);
+	container_state_set_text(&state->finished_at, CONTAINER_TIME_NONE);
+	if (state->fuse_pid > 0) {
+		r = proc_start_time(state->fuse_pid, &state->fuse_start);
+		if (r < 0)
+			return err_number(err, r,
+					  "the root file system's server died");
+	}
+	return record_state_write(&monitor->record, state, err);
+}
+
+static int start(struct monitor *monitor, struct runtime_spec *spec,
+		 struct stdio *stdio, struct error *err)
+{
+	int r = create(monitor, spec, stdio, err);
+
+	if (r >= 0 && monitor->launch.network == LAUNCH_NETWORK_SLIRP)
+		r = configure_uplink(monitor, err);
+	if (r >= 0)
+		r = connect_streams(monitor, stdio, err);
+	if (r >= 0)
+		r = server_start(monitor, err);
+	if (r >= 0)
+		r = set_running(monitor, err);
+	if (r >= 0)
+		r = runtime_start(&monitor->process, err);
+	if (r < 0)
+		return r;
+	keep_of_spec(monitor, spec);
+	return 0;
+}
+
+int launch(struct monitor *monitor, const char *attach, struct error *err)
+{
+	struct runtime_spec *spec = xcalloc(1, sizeof(*spec));
+	struct stdio stdio = {{-1, -1, -1}, -1, {-1, -1}};
+	enum container_status before;
+	int r = read_record(monitor, spec, err);
+
+	if (r >= 0 && attach)
+		r = take_starter(monitor, attach, err);
+	if (r >= 0)
+		r = begin(monitor, err);
+	before = monitor->state.status;
+	if (r >= 0)
+		r = bind_ports(monitor, err);
+	if (r >= 0)
+		r = start(monitor, spec, &stdio, err);
+	if (r < 0) {
+		launch_undo(monitor);
+		monitor->state.status = before;
+	}
+	stdio_release(&stdio);
+	spec_release(spec);
+	free(spec);
+	return r;
+}
+
+static void end_child(pid_t *pid)
+{
+	if (*pid > 0) {
+		kill(*pid, SIGKILL);
+		proc_wait(*pid);
+	}
+	*pid = 0;
+}
+
+void launch_undo(struct monitor *monitor)
+{
+	end_child(&monitor->process.pid);
+	uplink_stop(&monitor->uplink);
+	end_child(&monitor->process.fuse_pid);
+	close_ports(monitor);
+}

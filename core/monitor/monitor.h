@@ -1,0 +1,208 @@
+/*
+ * The program moss-monitor, one a container: parent of the container's init,
+ * owner of its streams and its log, server of its control socket. It survives
+ * whoever started it and ends with the container.
+ *
+ *   monitor.c   arguments, the order of a life, signals
+ *   launch.c    from the record to a running container
+ *   children.c  what happens when a child ends
+ *   output.c    the container's stdout, stderr or terminal → log and clients
+ *   attach.c    the clients: their streams, the container's stdin
+ *   server.c    the control socket: requests and their answers
+ *   exec.c      further programs in the container
+ *   finish.c    the end: state, removal, last answers
+ *
+ * One thread, one loop (base/loop.h), and nothing in it waits for a client or
+ * for the container. What waits is only the start and the end, and starting a
+ * program by exec, each a matter of milliseconds.
+ *
+ * Back pressure: what a client does not take at once is kept for it, and while
+ * anything is kept, the container's output is not read. So a client costs at
+ * most one read of the output. Likewise what the container's stdin does not
+ * take is kept, and while it is, clients' input is not read.
+ *
+ * Nothing of the monitor's reaches the container: descriptors are O_CLOEXEC,
+ * blocked and ignored signals are put right by the runtime's child.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "core/monitor/log.h"
+#include "core/monitor/record.h"
+#include "core/runtime/runtime.h"
+#include "core/runtime/spec.h"
+#include "net/uplink.h"
+#include "policy/seccomp.h"
+
+#define MONITOR_READ_SIZE (64u << 10) /* one read of output or input */
+
+struct monitor;
+
+/* The container's standard output, error or terminal. */
+struct output {
+	struct monitor *monitor;
+	int stream; /* 1 or 2 */
+	int fd;	    /* -1: ended */
+	struct loop_source *source;
+};
+
+/* The container's standard input. */
+struct input {
+	int fd; /* pipe or terminal; -1: closed or not there */
+	struct loop_source *source;
+	char *kept; /* what it did not take yet */
+	size_t kept_length, kept_offset;
+	bool ending; /* to be closed once all is taken */
+};
+
+struct client;
+struct connection;
+struct exec;
+
+struct monitor {
+	struct loop *loop;
+	struct store store;
+	struct record record;
+	struct record_launch launch;
+	struct container_state state;
+	int lock_fd;
+	int start_fd; /* -1 once the start was reported */
+
+	/* The container. */
+	struct runtime_process process;
+	struct seccomp_filter filter;
+	bool no_new_privileges;
+	struct spec_rlimit *rlimits;
+	size_t rlimit_count;
+	bool has_oom_score_adj;
+	int oom_score_adj;
+	bool shares_pids; /* no PID namespace that ends with init */
+	bool ended;	  /* init was reaped */
+	int exit_code;	  /* of init */
+	int fuse_status;  /* of the root's server when it failed, else 0 */
+
+	/* The network helper, and what it is started again from. */
+	struct uplink uplink;
+	struct uplink_forward *forwards;
+	size_t forward_count;
+	unsigned int uplink_restarts;
+	time_t uplink_time; /* of the last restart, CLOCK_MONOTONIC */
+
+	/* Streams. */
+	struct log_writer *log;
+	bool log_failed;
+	struct output outputs[2];
+	bool output_held; /* a client is slow */
+	int terminal_fd;  /* our hold on the terminal's far side */
+	struct loop_source *terminal_timer;
+	struct input input;
+	char *buffer; /* MONITOR_READ_SIZE */
+	struct client *clients;
+	size_t client_count;
+
+	/* Control. */
+	int listen_fd;
+	struct loop_source *listen_source;
+	struct loop_source *accept_timer;
+	struct connection *connections;
+	size_t connection_count;
+	struct exec *execs;
+	size_t exec_count;
+	struct loop_source *kill_timer;
+	int64_t kill_at; /* ms, CLOCK_MONOTONIC; 0: no stop has a deadline */
+};
+
+/* ---- launch.c ---- */
+
+/*
+ * Starts the container. attach: monitor_start()'s flags, NULL when it made no
+ * stream. On failure nothing of it is left but the record, whose
+ * state tells why.
+ */
+int launch(struct monitor *monitor, const char *attach, struct error *err);
+/* The network helper after its death; an error when it died too often. */
+int launch_uplink_again(struct monitor *monitor, struct error *err);
+/* Ends what is left of the container's processes and frees its ports. */
+void launch_undo(struct monitor *monitor);
+/* Notes what went wrong in the state, once the container runs. */
+void monitor_note(struct monitor *monitor, const struct error *err);
+
+/* ---- children.c ---- */
+
+void children_reap(struct monitor *monitor);
+/* Kills what reparented to us, for a container without a PID namespace. */
+void children_kill_strays(struct monitor *monitor);
+
+/* ---- output.c ---- */
+
+int output_start(struct monitor *monitor, struct error *err);
+/* Stops or goes on reading, as the clients can take it. */
+void output_update(struct monitor *monitor);
+/* All there is, without waiting for more; then closes. */
+void output_drain(struct monitor *monitor);
+void output_release(struct monitor *monitor);
+
+/* ---- attach.c ---- */
+
+struct client_options {
+	bool in, out, err, logs;
+};
+
+/* Takes fd, whatever happens. */
+int client_add(struct monitor *monitor, int fd,
+	       const struct client_options *options, struct error *err);
+void clients_write(struct monitor *monitor, int stream, const char *data,
+		   size_t length);
+/* Is output kept for a client that could not take it? */
+bool clients_are_slow(const struct monitor *monitor);
+/* Lets go of clients that have everything; true when others are left. */
+bool clients_finish(struct monitor *monitor);
+void clients_release(struct monitor *monitor);
+int input_start(struct monitor *monitor, struct error *err);
+void input_release(struct monitor *monitor);
+
+/* ---- server.c ---- */
+
+int server_start(struct monitor *monitor, struct error *err);
+/* A connection on which the exit code is waited for; takes fd. */
+void server_add_waiter(struct monitor *monitor, int fd);
+/* Signal first, then SIGKILL after timeout_s (-1: never, -2: the own one). */
+int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
+			   struct error *err);
+/* Takes the connections that still wait at the door, and closes it. */
+void server_close(struct monitor *monitor);
+/* The last answers to everyone who waits for the end. */
+void server_answer_end(struct monitor *monitor);
+void server_release(struct monitor *monitor);
+
+/* The connection of an exec: an answer, after which it is closed. */
+void connection_answer_exit(struct connection *connection, int exit_code);
+
+/* ---- exec.c ---- */
+
+/*
+ * Starts request's program; the connection gets {"pid"} now and {"exit_code"}
+ * later. fds: its stdio, stay the caller's.
+ */
+int exec_start(struct monitor *monitor, struct connection *connection,
+	       const cJSON *request, const int *fds, size_t fd_count,
+	       struct error *err);
+/* True when pid was one of ours. */
+bool exec_ended(struct monitor *monitor, pid_t pid, int exit_code);
+/* Its client has gone. */
+void exec_abandon(struct exec *exec);
+void exec_release(struct monitor *monitor);
+
+/* ---- finish.c ---- */
+
+/* After init was reaped. */
+void finish(struct monitor *monitor);
+/* After a failed launch: records err and removes a --rm container. */
+void finish_failed(struct monitor *monitor, const struct error *err);
