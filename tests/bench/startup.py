@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Start-up: moss run --rm against bwrap, crun and podman, in one run.
+
+    MOSS_BUILD=build tests/bench/startup.py [RUNS]
+
+Each command runs once a round, the rounds interleave, so that whatever else
+the machine does hits all of them. Printed: median wall time, 10th and 90th
+percentile, CPU time of the whole tree, and the ratio to bwrap with a seccomp
+filter. Peers that are not installed are left out.
+"""
+import ctypes
+import json
+import os
+import pathlib
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent /
+                       "integration"))
+import roots  # noqa: E402
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def crun_bundle(work, root):
+    bundle = work / "bundle"
+    bundle.mkdir()
+    subprocess.run(["crun", "spec", "--rootless"], cwd=bundle, check=True)
+    spec = json.loads((bundle / "config.json").read_text())
+    spec["process"].update(args=["/bin/true"], terminal=False)
+    spec["root"]["path"] = str(root)
+    (bundle / "config.json").write_text(json.dumps(spec))
+    return bundle
+
+
+def commands(build, work, root, tar):
+    moss = build / "moss"
+    env = {"MOSS_ROOT": str(work / "moss"), "MOSS_RUN": str(work)}
+    os.environ.update(env)
+    subprocess.run([moss, "import", tar, "bench"], check=True,
+                   stdout=subprocess.DEVNULL)
+    filter_file = work / "filter.bpf"
+    filter_file.write_bytes(compiled_filter(work))
+    found = {}
+    if shutil.which("bwrap"):
+        base = ["bwrap", "--unshare-all", "--bind", str(root), "/", "--proc",
+                "/proc", "--dev", "/dev"]
+        found["bwrap+seccomp"] = (base + ["--seccomp", "9", "/bin/true"],
+                                  filter_file)
+        found["bwrap"] = (base + ["/bin/true"], None)
+    run = [str(moss), "run", "--rm"]
+    found["moss none"] = (run + ["--network", "none", "bench", "/bin/true"], None)
+    found["moss host"] = (run + ["--network", "host", "bench", "/bin/true"], None)
+    found["moss slirp"] = (run + ["bench", "/bin/true"], None)
+    found["moss slirp+port"] = (run + ["-p", "127.0.0.1:18098:80", "bench",
+                                       "/bin/true"], None)
+    if shutil.which("crun"):
+        found["crun"] = (["crun", "--root", str(work / "crun"), "run", "-b",
+                          str(crun_bundle(work, root)), "bench-%d"], None)
+    if shutil.which("podman"):
+        podman = ["podman", "--root", str(work / "podman"), "--runroot",
+                  str(work / "podman-run"), "--cgroup-manager", "cgroupfs",
+                  "--events-backend", "none"]
+        imported = subprocess.run(podman + ["import", "-q", str(tar), "bench"],
+                                  stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        if imported.returncode == 0:
+            found["podman none"] = (podman + ["run", "--rm", "--network", "none",
+                                              "bench", "/bin/true"], None)
+    return found
+
+
+def compiled_filter(work):
+    """moss's own default filter, so that bwrap loads one of the same size."""
+    subprocess.run([os.environ["MOSS_BUILD"] + "/moss", "run", "--rm",
+                    "--network", "none", "bench", "/bin/true"], check=True)
+    filters = [f for f in (work / "moss" / "cache").rglob("*")
+               if f.is_file() and "seccomp" in str(f)]
+    # Cache files carry their inputs before the code: eight bytes a step, and
+    # the first step of every filter loads the architecture.
+    data = max(filters, key=lambda f: f.stat().st_size).read_bytes()
+    start = data.find(bytes.fromhex("2000000004000000"))
+    assert start >= 0, "no compiled filter in the cache"
+    return data[start:len(data) - (len(data) - start) % 8]
+
+
+def run_once(argv, filter_file, counter):
+    argv = [a.replace("%d", str(counter)) for a in argv]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    stdin = None
+    preexec = None
+    if filter_file:
+        stdin = os.open(filter_file, os.O_RDONLY)
+        preexec = lambda: os.dup2(stdin, 9)  # noqa: E731
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, pass_fds=[9] if
+                               filter_file else [], preexec_fn=preexec)
+    _, err = process.communicate()
+    wall = time.perf_counter() - start
+    if stdin is not None:
+        os.close(stdin)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.001)
+        except ChildProcessError:
+            break
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if process.returncode != 0:
+        return None, err.decode(errors="replace").strip()
+    cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+    return wall * 1e3, cpu * 1e3
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    build = pathlib.Path(os.environ.setdefault("MOSS_BUILD", "build")).resolve()
+    os.environ["MOSS_BUILD"] = str(build)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with tempfile.TemporaryDirectory() as directory:
+        work = pathlib.Path(directory)
+        tar = roots.busybox(work)
+        root = work / "root"
+        root.mkdir()
+        subprocess.run(["tar", "-C", root, "-xf", tar], check=True)
+        table = commands(build, work, root, tar)
+        times = {name: [] for name in table}
+        failures = {}
+        for round_number in range(rounds + 1):
+            for name, (argv, filter_file) in table.items():
+                wall, cpu = run_once(argv, filter_file, round_number)
+                if wall is None:
+                    failures[name] = cpu
+                elif round_number > 0:  # the first is a warm-up
+                    times[name].append((wall, cpu))
+        report(times, failures)
+
+
+def report(times, failures):
+    reference = times.get("bwrap+seccomp") or times.get("bwrap")
+    base = statistics.median(w for w, _ in reference) if reference else None
+    print(f"{'command':18} {'wall ms':>8} {'p10':>7} {'p90':>7} {'cpu ms':>7} "
+          f"{'x bwrap+seccomp':>16}")
+    for name, values in times.items():
+        if not values:
+            print(f"{name:18} failed: {failures.get(name, '?')[:90]}")
+            continue
+        walls = sorted(w for w, _ in values)
+        median = statistics.median(walls)
+        ratio = f"{median / base:.2f}" if base else "-"
+        print(f"{name:18} {median:8.2f} {walls[len(walls) // 10]:7.2f} "
+              f"{walls[len(walls) * 9 // 10]:7.2f} "
+              f"{statistics.median(c for _, c in values):7.2f} {ratio:>16}")
+
+
+if __name__ == "__main__":
+    main()
