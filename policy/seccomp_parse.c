@@ -11,7 +11,8 @@
 #include "policy/capability.h"
 #include "policy/seccomp_profile.h"
 
-#define PATH_MAX_TEXT 128
+#define PATH_GROUP_MAX 48 /* "syscalls[N]" */
+#define PATH_MAX_TEXT  128
 /*
  * cJSON keeps numbers as doubles, which is exact up to 2^53; arguments have 64
  * bits. Integers this long are handed to it as strings with a prefix that
@@ -266,7 +267,7 @@ static int parse_arch_map(struct parser *parser, const cJSON *map,
 
 	cJSON_ArrayForEach(row, map)
 	{
-		char path[PATH_MAX_TEXT];
+		char path[PATH_GROUP_MAX];
 		const char *name = NULL;
 		uint32_t arch = 0;
 
@@ -597,7 +598,7 @@ static int parse_group(struct parser *parser, const cJSON *group, size_t index,
 	size_t conditions = parser->profile->condition_count;
 	struct condition includes;
 	struct condition excludes;
-	char path[PATH_MAX_TEXT];
+	char path[PATH_GROUP_MAX];
 	int r;
 
 	snprintf(path, sizeof(path), "syscalls[%zu]", index);
