@@ -1,0 +1,57 @@
+"""A user without subordinate IDs: one ID, ownership calls that succeed."""
+import os
+
+import pytest
+
+from conftest import Moss
+
+
+@pytest.fixture(scope="module")
+def single(build, tmp_path_factory, busybox_tar):
+    """moss as it is where newuidmap is not to be found."""
+    base = tmp_path_factory.mktemp("single")
+    run = tmp_path_factory.mktemp("single-run")
+    run.chmod(0o700)
+    moss = Moss(build / "moss", base / "data", run, {"PATH": "/nonexistent"})
+    moss.ok("import", busybox_tar, "busybox")
+    yield moss
+    moss.remove_all()
+
+
+def test_runs_with_a_note(single):
+    result = single("run", "--rm", "busybox", "id", "-u", check=0)
+    assert result.out == "0\n"
+    assert "single-ID" in result.err and "newuidmap" in result.err
+
+
+def test_one_id_is_mapped(single):
+    out = single.ok("run", "--rm", "busybox", "cat", "/proc/self/uid_map")
+    assert [int(v) for v in out.split()][::2] == [0, 1]
+
+
+def test_ownership_calls_succeed(single):
+    assert single.ok("run", "--rm", "busybox", "sh", "-c",
+                     "touch /x && chown 33:33 /x && chgrp 5 /x && echo done") == \
+        "done"
+
+
+def test_exec_and_detached(single):
+    single.ok("run", "-d", "--name", "s", "busybox", "sleep", "100")
+    assert single.ok("exec", "s", "echo", "in") == "in"
+    single.ok("rm", "-f", "s")
+
+
+def test_modes_that_need_ids_are_refused(single):
+    for mode in ("auto", "nomap"):
+        result = single("run", "--rm", "--userns", mode, "busybox", "true")
+        assert result.code == 125 and "userns" in result.err
+
+
+def test_other_users_are_explained(single):
+    result = single("run", "--rm", "-u", "1000", "busybox", "id", "-u")
+    assert result.code == 0 or "1000" in result.err
+
+
+def test_files_belong_to_the_user(single, tmp_path):
+    single.ok("run", "--rm", "-v", f"{tmp_path}:/d", "busybox", "touch", "/d/f")
+    assert (tmp_path / "f").stat().st_uid == os.getuid()
