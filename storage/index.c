@@ -1,0 +1,248 @@
+#include "storage/index.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "storage/oci.h"
+#include "storage/reference.h"
+
+static cJSON *member(const cJSON *object, const char *key)
+{
+	return cJSON_IsObject(object)
+		       ? cJSON_GetObjectItemCaseSensitive(object, key)
+		       : NULL;
+}
+
+static const char *text_member(const cJSON *object, const char *key)
+{
+	const cJSON *item = member(object, key);
+
+	return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+static const char *annotation(const cJSON *entry, const char *key)
+{
+	return text_member(member(entry, "annotations"), key);
+}
+
+static void set_annotation(cJSON *entry, const char *key, const char *value)
+{
+	cJSON *annotations = member(entry, "annotations");
+
+	if (!cJSON_IsObject(annotations)) {
+		json_set(entry, "annotations", json_object());
+		annotations = member(entry, "annotations");
+	}
+	if (value) {
+		json_set_string(annotations, key, value);
+		return;
+	}
+	cJSON_DeleteItemFromObjectCaseSensitive(annotations, key);
+	if (!annotations->child)
+		cJSON_DeleteItemFromObjectCaseSensitive(entry, "annotations");
+}
+
+int index_read(const struct store *store, cJSON **ret_index, struct error *err)
+{
+	cleanup_json cJSON *index = NULL;
+	int r = json_read_at(store->image_fd, OCI_INDEX_FILE, &index, err);
+
+	if (r < 0)
+		return err_wrap(err, "%s/image", store->path);
+	if (!cJSON_IsArray(member(index, "manifests")))
+		return err_set(err, ERROR_CORRUPT,
+			       "%s/image/index.json: no array \"manifests\"",
+			       store->path);
+	*ret_index = steal_ptr(&index);
+	return 0;
+}
+
+int index_write(const struct store *store, const cJSON *index,
+		struct error *err)
+{
+	cleanup_free char *text = json_print(index);
+
+	if (strlen(text) > JSON_FILE_MAX)
+		return err_set(err, ERROR_INVALID,
+			       "too many images: index.json would be larger "
+			       "than %u bytes",
+			       JSON_FILE_MAX);
+	return file_write_atomic_at(store->image_fd, OCI_INDEX_FILE, text,
+				    strlen(text), 0644, 0, err);
+}
+
+cJSON *index_entries(const cJSON *index)
+{
+	return member(index, "manifests");
+}
+
+const char *index_entry_name(const cJSON *entry)
+{
+	return annotation(entry, ANNOTATION_NAME);
+}
+
+char *index_entry_reference(const cJSON *entry)
+{
+	const char *name = index_entry_name(entry);
+	struct reference reference;
+
+	if (str_empty(name) || reference_parse(name, &reference, NULL) < 0)
+		return NULL;
+	return reference_full(&reference);
+}
+
+const char *index_entry_digest(const cJSON *entry)
+{
+	const char *digest = text_member(entry, "digest");
+
+	return digest_is_valid(digest) ? digest : NULL;
+}
+
+bool index_entry_is_removed(const cJSON *entry)
+{
+	return annotation(entry, ANNOTATION_REMOVED) != NULL;
+}
+
+uint64_t index_entry_size(const cJSON *entry)
+{
+	const char *text = annotation(entry, ANNOTATION_SIZE);
+	uint64_t size = 0;
+
+	if (text && parse_u64(text, &size) < 0)
+		return 0;
+	return size;
+}
+
+cJSON *index_find_reference(const cJSON *index, const char *full)
+{
+	cJSON *entry;
+
+	/* Nearly always the annotation is the very text. */
+	cJSON_ArrayForEach(entry, index_entries(index))
+	{
+		if (str_equal(index_entry_name(entry), full) &&
+		    !index_entry_is_removed(entry))
+			return entry;
+	}
+	cJSON_ArrayForEach(entry, index_entries(index))
+	{
+		cleanup_free char *reference = NULL;
+
+		if (index_entry_is_removed(entry))
+			continue;
+		reference = index_entry_reference(entry);
+		if (reference && str_equal(reference, full))
+			return entry;
+	}
+	return NULL;
+}
+
+cJSON *index_find_manifest(const cJSON *index, const char *digest)
+{
+	cJSON *entry;
+
+	cJSON_ArrayForEach(entry, index_entries(index))
+	{
+		if (str_equal(index_entry_digest(entry), digest) &&
+		    !index_entry_is_removed(entry))
+			return entry;
+	}
+	return NULL;
+}
+
+static size_t count_manifest(const cJSON *index, const char *digest)
+{
+	const cJSON *entry;
+	size_t count = 0;
+
+	cJSON_ArrayForEach(entry, index_entries(index))
+	{
+		if (str_equal(index_entry_digest(entry), digest))
+			count++;
+	}
+	return count;
+}
+
+void index_unset(cJSON *index, const char *full)
+{
+	cJSON *entry = index_find_reference(index, full);
+	const char *digest = entry ? index_entry_digest(entry) : NULL;
+
+	if (!entry)
+		return;
+	if (!digest || count_manifest(index, digest) > 1)
+		cJSON_Delete(cJSON_DetachItemViaPointer(index_entries(index),
+							entry));
+	else
+		set_annotation(entry, ANNOTATION_NAME, NULL);
+}
+
+/* An entry of that manifest without a name, or NULL. */
+static cJSON *find_nameless(const cJSON *index, const char *digest)
+{
+	cJSON *entry;
+
+	cJSON_ArrayForEach(entry, index_entries(index))
+	{
+		if (str_equal(index_entry_digest(entry), digest) &&
+		    !index_entry_name(entry))
+			return entry;
+	}
+	return NULL;
+}
+
+void index_set(cJSON *index, const char *full,
+	       const struct descriptor *manifest, uint64_t unpacked_size)
+{
+	const cJSON *old = full ? index_find_reference(index, full) : NULL;
+	cleanup_free char *size =
+		xasprintf("%llu", (unsigned long long)unpacked_size);
+	cJSON *entry;
+
+	if (old && str_equal(index_entry_digest(old), manifest->digest))
+		return;
+	if (old)
+		index_unset(index, full);
+	entry = find_nameless(index, manifest->digest);
+	if (!entry && !full && count_manifest(index, manifest->digest) > 0)
+		return;
+	if (!entry) {
+		entry = descriptor_json(manifest);
+		json_push(index_entries(index), entry);
+	}
+	set_annotation(entry, ANNOTATION_REMOVED, NULL);
+	set_annotation(entry, ANNOTATION_NAME, full);
+	set_annotation(entry, ANNOTATION_SIZE, size);
+}
+
+void index_drop(cJSON *index, const char *digest)
+{
+	cJSON *entries = index_entries(index);
+	cJSON *next;
+
+	for (cJSON *entry = entries->child; entry; entry = next) {
+		next = entry->next;
+		if (str_equal(index_entry_digest(entry), digest))
+			cJSON_Delete(
+				cJSON_DetachItemViaPointer(entries, entry));
+	}
+}
+
+void index_hide(cJSON *index, const char *digest)
+{
+	cJSON *entry = index_find_manifest(index, digest);
+	cJSON *kept;
+
+	if (!entry)
+		return;
+	kept = cJSON_Duplicate(entry, true);
+	if (!kept)
+		str_oom();
+	index_drop(index, digest);
+	json_push(index_entries(index), kept);
+	set_annotation(kept, ANNOTATION_NAME, NULL);
+	set_annotation(kept, ANNOTATION_REMOVED, "true");
+}
