@@ -3,6 +3,13 @@
  * org.opencontainers.image.ref.name holding the full reference
  * ("docker.io/library/web:latest"), pointing at a manifest blob, which names a
  * config blob and layers. An image's ID is its config's digest, as docker's.
+ *
+ * Finding an image by its name reads index.json, its manifest and its config,
+ * and nothing of other images, for `moss run` starts with it; an ID costs the
+ * manifests of those before it.
+ *
+ * An image removed by force while a stopped container still needs it keeps its
+ * layers and a hidden entry, until image_collect() learns that nobody does.
  */
 #pragma once
 
@@ -29,33 +36,45 @@ struct image {
 
 void image_release(struct image *image);
 
-/* All images, newest first. Caller frees with image_list_free. */
+/*
+ * All images, newest first, one for each ID. One whose blobs are damaged is
+ * listed (so that it can be removed) with its manifest's digest for an ID and
+ * an empty config. Caller frees with image_list_free.
+ */
 int image_list(struct store *store, struct image **ret_images,
 	       size_t *ret_count, struct error *err);
 void image_list_free(struct image *images, size_t count);
 
 /*
- * By reference, ID, short ID (unique prefix) or digest. ERROR_NOT_FOUND "No
- * such image: NAME"; an ambiguous prefix is ERROR_INVALID.
+ * By reference, ID, short ID (unique prefix) or digest; a name goes before a
+ * prefix. ERROR_NOT_FOUND "No such image: NAME"; an ambiguous prefix is
+ * ERROR_INVALID.
  */
 int image_find(struct store *store, const char *name, struct image *ret_image,
 	       struct error *err);
-/*
- * Only what `run` needs, without reading other images: config and diff IDs.
- */
+/* As docker tag: the name may be any that image_find() takes. */
 int image_tag(struct store *store, const char *name, const char *new_reference,
 	      struct error *err);
 /*
  * Removes one reference, and the image with its unshared layers when it was the
- * last. in_use(image id) answers whether a container needs it (refused with
- * docker's wording unless force). *ret_report: "Untagged: …", "Deleted: …"
- * lines.
+ * last. in_use(image id) answers whether a container needs it: 1 and the
+ * container (a running one when there is any), 0, or negative errno; refused
+ * with docker's wording unless force. NULL: nobody uses images. *ret_report:
+ * "Untagged: …", "Deleted: …" lines, caller frees.
  */
 typedef int (*image_in_use)(const char *image_id, char **ret_container_id,
 			    bool *ret_running, void *data);
 int image_remove(struct store *store, const char *name, bool force,
 		 image_in_use in_use, void *data, char ***ret_report,
 		 struct error *err);
+/*
+ * Removes what nothing refers to: blobs and layers of images that are gone,
+ * of interrupted work, and images removed by force whose containers are gone.
+ * For `system prune` and after the removal of a container whose image is no
+ * longer there.
+ */
+int image_collect(struct store *store, image_in_use in_use, void *data,
+		  struct error *err);
 
 /* Is every layer unpacked and whole? 0, or ERROR_CORRUPT that names the layer.
  */

@@ -1,0 +1,430 @@
+#include "storage/image.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "storage/blob.h"
+#include "storage/digest.h"
+#include "storage/image_entry.h"
+#include "storage/index.h"
+#include "storage/layer.h"
+#include "storage/manifest.h"
+#include "storage/reference.h"
+
+void image_release(struct image *image)
+{
+	if (!image)
+		return;
+	free(image->id);
+	free(image->manifest);
+	strv_free(image->references);
+	cJSON_Delete(image->config);
+	strv_free(image->diff_ids);
+	free(image->created);
+	*image = (struct image){0};
+}
+
+void image_list_free(struct image *images, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		image_release(&images[i]);
+	free(images);
+}
+
+int image_entry_manifest(const struct store *store, const cJSON *entry,
+			 struct manifest *ret_manifest, struct error *err)
+{
+	const char *digest = index_entry_digest(entry);
+	cleanup_json cJSON *json = NULL;
+	int r;
+
+	if (!digest)
+		return err_set(err, ERROR_CORRUPT,
+			       "index.json: an entry has no valid digest");
+	r = blob_read_json(store, digest, &json, err);
+	if (r < 0)
+		return r;
+	return manifest_parse(json, digest, ret_manifest, err);
+}
+
+static void add_reference(struct image *image, const cJSON *entry)
+{
+	char *reference = index_entry_reference(entry);
+
+	if (reference && !strv_contains(image->references, reference))
+		strv_push_take(&image->references, reference);
+	else
+		free(reference);
+}
+
+static uint64_t sum_layers(const struct store *store, char *const *diff_ids)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; diff_ids && diff_ids[i]; i++) {
+		struct layer layer;
+
+		if (layer_read(store, diff_ids[i], &layer, NULL) == 0)
+			size += layer.size;
+	}
+	return size;
+}
+
+int image_from_entry(const struct store *store, const cJSON *index,
+		     const cJSON *entry, struct image *ret_image,
+		     struct error *err)
+{
+	CLEANUP(image_release) struct image image = {0};
+	CLEANUP(manifest_release) struct manifest manifest = {0};
+	const char *created = "";
+	const cJSON *other;
+	int r;
+
+	r = image_entry_manifest(store, entry, &manifest, err);
+	if (r < 0)
+		return r;
+	r = blob_read_json(store, manifest.config.digest, &image.config, err);
+	if (r < 0)
+		return r;
+	r = config_diff_ids(image.config, manifest.config.digest,
+			    &image.diff_ids, err);
+	if (r < 0)
+		return r;
+	if (json_get_string(image.config, "", "created", &created, NULL) < 0)
+		created = "";
+	image.created = xstrdup(created);
+	image.id = xstrdup(manifest.config.digest);
+	image.manifest = xstrdup(index_entry_digest(entry));
+	cJSON_ArrayForEach(other, index_entries(index))
+	{
+		if (str_equal(index_entry_digest(other), image.manifest))
+			add_reference(&image, other);
+	}
+	image.size = index_entry_size(entry);
+	if (image.size == 0)
+		image.size = sum_layers(store, image.diff_ids);
+	*ret_image = image;
+	image = (struct image){0};
+	return 0;
+}
+
+static int no_such_image(const char *name, struct error *err)
+{
+	struct reference reference;
+	cleanup_free char *familiar = NULL;
+
+	/* docker says the tag it looked for. */
+	if (reference_parse(name, &reference, NULL) == 0)
+		familiar = reference_familiar(&reference);
+	return err_set(err, ERROR_NOT_FOUND, "No such image: %s",
+		       familiar ? familiar : name);
+}
+
+/* "web@sha256:…": the manifest, if it goes by that name here. */
+static cJSON *find_digested(const cJSON *index,
+			    const struct reference *reference)
+{
+	cJSON *entry;
+
+	cJSON_ArrayForEach(entry, index_entries(index))
+	{
+		cleanup_free char *name = NULL;
+		struct reference other;
+
+		if (!str_equal(index_entry_digest(entry), reference->digest) ||
+		    index_entry_is_removed(entry))
+			continue;
+		name = index_entry_reference(entry);
+		if (name && reference_parse(name, &other, NULL) == 0 &&
+		    str_equal(other.registry, reference->registry) &&
+		    str_equal(other.repository, reference->repository))
+			return entry;
+	}
+	return NULL;
+}
+
+static cJSON *find_reference(const cJSON *index, const char *name)
+{
+	struct reference reference;
+	cleanup_free char *full = NULL;
+
+	if (reference_parse(name, &reference, NULL) < 0)
+		return NULL;
+	if (*reference.digest)
+		return find_digested(index, &reference);
+	full = reference_full(&reference);
+	return index_find_reference(index, full);
+}
+
+/* By the (beginning of the) ID or the manifest's digest. 1, 0, error. */
+static int find_prefix(const struct store *store, const cJSON *index,
+		       const char *name, const cJSON **ret_entry,
+		       struct error *err)
+{
+	char found[DIGEST_TEXT_MAX] = "";
+	const char *prefix =
+		str_starts(name, DIGEST_PREFIX) ? digest_hex(name) : name;
+	size_t length = strlen(prefix);
+	const cJSON *entry;
+
+	if (length == 0 || length > DIGEST_HEX ||
+	    !digest_is_hex(prefix, length))
+		return 0;
+	cJSON_ArrayForEach(entry, index_entries(index))
+	{
+		CLEANUP(manifest_release) struct manifest manifest = {0};
+		const char *digest = index_entry_digest(entry);
+
+		if (!digest || index_entry_is_removed(entry))
+			continue;
+		/* A damaged image goes by its manifest's digest. */
+		if (image_entry_manifest(store, entry, &manifest, NULL) < 0)
+			strcpy(manifest.config.digest, digest);
+		if (length == DIGEST_HEX &&
+		    str_equal(digest_hex(digest), prefix)) {
+			*ret_entry = entry;
+			return 1;
+		}
+		if (strncmp(digest_hex(manifest.config.digest), prefix,
+			    length) != 0 ||
+		    str_equal(found, manifest.config.digest))
+			continue;
+		if (*found)
+			return err_set(err, ERROR_INVALID,
+				       "ambiguous image ID \"%s\": several "
+				       "begin with it",
+				       name);
+		strcpy(found, manifest.config.digest);
+		*ret_entry = entry;
+	}
+	return *found ? 1 : 0;
+}
+
+int image_find_entry(const struct store *store, const cJSON *index,
+		     const char *name, const cJSON **ret_entry,
+		     struct error *err)
+{
+	const cJSON *entry = find_reference(index, name);
+	int r;
+
+	if (!entry) {
+		r = find_prefix(store, index, name, &entry, err);
+		if (r < 0)
+			return r;
+	}
+	if (!entry) {
+		struct reference reference;
+
+		/* A name that cannot be one says so, rather than "no such". */
+		if (!*name || (!digest_is_hex(name, strlen(name)) &&
+			       !digest_is_valid(name))) {
+			r = reference_parse(name, &reference, err);
+			if (r < 0)
+				return r;
+		}
+		return no_such_image(name, err);
+	}
+	*ret_entry = entry;
+	return 0;
+}
+
+int image_find(struct store *store, const char *name, struct image *ret_image,
+	       struct error *err)
+{
+	cleanup_fd int lock_fd = store_lock(store, LOCK_SHARED, err);
+	cleanup_json cJSON *index = NULL;
+	const cJSON *entry = NULL;
+	int r;
+
+	if (lock_fd < 0)
+		return lock_fd;
+	r = index_read(store, &index, err);
+	if (r < 0)
+		return r;
+	r = image_find_entry(store, index, name, &entry, err);
+	if (r < 0)
+		return r;
+	r = image_from_entry(store, index, entry, ret_image, err);
+	return r < 0 ? err_wrap(err, "image %s", name) : 0;
+}
+
+static void damaged_image(const cJSON *index, const cJSON *entry,
+			  struct image *ret_image)
+{
+	const cJSON *other;
+	struct image image = {
+		.id = xstrdup(index_entry_digest(entry)),
+		.manifest = xstrdup(index_entry_digest(entry)),
+		.config = json_object(),
+		.created = xstrdup(""),
+	};
+
+	cJSON_ArrayForEach(other, index_entries(index))
+	{
+		if (str_equal(index_entry_digest(other), image.manifest))
+			add_reference(&image, other);
+	}
+	*ret_image = image;
+}
+
+/* An image that is listed already by another manifest gets the names. */
+static bool merge_image(struct image *images, size_t count,
+			const struct image *image)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!str_equal(images[i].id, image->id))
+			continue;
+		for (size_t j = 0; image->references && image->references[j];
+		     j++) {
+			if (!strv_contains(images[i].references,
+					   image->references[j]))
+				strv_push(&images[i].references,
+					  image->references[j]);
+		}
+		return true;
+	}
+	return false;
+}
+
+/* Nested indexes and artifacts that other tools keep here are no images. */
+static bool is_foreign(const cJSON *entry)
+{
+	const cJSON *type =
+		cJSON_GetObjectItemCaseSensitive(entry, "mediaType");
+	cleanup_json cJSON *document = json_object();
+
+	if (!index_entry_digest(entry))
+		return true;
+	if (!cJSON_IsString(type))
+		return false;
+	json_set_string(document, "mediaType", type->valuestring);
+	return document_kind(document) != DOCUMENT_MANIFEST;
+}
+
+static int compare_created(const void *a, const void *b)
+{
+	const struct image *x = a;
+	const struct image *y = b;
+	struct timespec times[2] = {{0}, {0}};
+
+	if (parse_time(x->created, &times[0]) < 0)
+		times[0].tv_sec = 0;
+	if (parse_time(y->created, &times[1]) < 0)
+		times[1].tv_sec = 0;
+	if (times[0].tv_sec != times[1].tv_sec)
+		return times[0].tv_sec < times[1].tv_sec ? 1 : -1;
+	if (times[0].tv_nsec != times[1].tv_nsec)
+		return times[0].tv_nsec < times[1].tv_nsec ? 1 : -1;
+	return strcmp(x->id, y->id);
+}
+
+int image_list(struct store *store, struct image **ret_images,
+	       size_t *ret_count, struct error *err)
+{
+	cleanup_fd int lock_fd = store_lock(store, LOCK_SHARED, err);
+	cleanup_json cJSON *index = NULL;
+	struct image *images;
+	const cJSON *entry;
+	size_t count = 0;
+	int r;
+
+	if (lock_fd < 0)
+		return lock_fd;
+	r = index_read(store, &index, err);
+	if (r < 0)
+		return r;
+	images = xcalloc((size_t)cJSON_GetArraySize(index_entries(index)) + 1,
+			 sizeof(*images));
+	cJSON_ArrayForEach(entry, index_entries(index))
+	{
+		struct image *image = &images[count];
+
+		if (is_foreign(entry) || index_entry_is_removed(entry) ||
+		    index_find_manifest(index, index_entry_digest(entry)) !=
+			    entry)
+			continue;
+		if (image_from_entry(store, index, entry, image, NULL) < 0)
+			damaged_image(index, entry, image);
+		if (merge_image(images, count, image))
+			image_release(image);
+		else
+			count++;
+	}
+	qsort(images, count, sizeof(*images), compare_created);
+	*ret_images = images;
+	*ret_count = count;
+	return 0;
+}
+
+int image_tag(struct store *store, const char *name, const char *new_reference,
+	      struct error *err)
+{
+	cleanup_fd int lock_fd = -1;
+	cleanup_json cJSON *index = NULL;
+	cleanup_free char *full = NULL;
+	struct reference reference;
+	struct descriptor descriptor;
+	const cJSON *entry = NULL;
+	int r;
+
+	r = image_check_new_reference(new_reference, &reference, err);
+	if (r < 0)
+		return r;
+	full = reference_full(&reference);
+	lock_fd = store_lock(store, LOCK_EXCLUSIVE, err);
+	if (lock_fd < 0)
+		return lock_fd;
+	r = index_read(store, &index, err);
+	if (r < 0)
+		return r;
+	r = image_find_entry(store, index, name, &entry, err);
+	if (r < 0)
+		return r;
+	r = descriptor_parse(entry, "index.json", &descriptor, err);
+	if (r < 0)
+		return r;
+	index_set(index, full, &descriptor, index_entry_size(entry));
+	return index_write(store, index, err);
+}
+
+int image_check_new_reference(const char *text, struct reference *ret_reference,
+			      struct error *err)
+{
+	int r = reference_parse(text, ret_reference, err);
+
+	if (r < 0)
+		return r;
+	if (*ret_reference->digest)
+		return err_set(err, ERROR_INVALID,
+			       "refusing to create a tag with a digest "
+			       "reference");
+	if (str_equal(ret_reference->repository, "library/sha256"))
+		return err_set(err, ERROR_INVALID,
+			       "refusing to create an ambiguous tag using "
+			       "digest algorithm as name");
+	return 0;
+}
+
+int image_check_layers(struct store *store, const struct image *image,
+		       struct error *err)
+{
+	char **diff_ids = image->diff_ids;
+
+	for (size_t i = 0; diff_ids && diff_ids[i]; i++) {
+		char id[DIGEST_SHORT_MAX];
+
+		if (layer_exists(store, diff_ids[i]))
+			continue;
+		digest_short(id, image->id);
+		err_set(err, ERROR_CORRUPT,
+			"image %s: layer %s is not unpacked or damaged", id,
+			diff_ids[i]);
+		return err_hint(err,
+				"import or load the image again (moss load, "
+				"moss import)");
+	}
+	return 0;
+}
