@@ -1,0 +1,42 @@
+/*
+ * How much an archive may ask of us. What is larger is taken for an attack or
+ * an accident and refused with a line that names the limit; honest images stay
+ * far below.
+ */
+#pragma once
+
+#include <stdint.h>
+
+/* One tar archive. */
+#define TAR_ENTRIES_MAX	   (4u << 20)
+#define TAR_PATH_MAX	   4096u       /* bytes of a name or a link, with NUL */
+#define TAR_COMPONENT_MAX  255u	       /* bytes of one name in a path */
+#define TAR_DEPTH_MAX	   1024u       /* names in a path */
+#define TAR_PAX_MAX	   (1u << 20)  /* bytes of one extended header */
+#define TAR_XATTRS_MAX	   128u	       /* of one entry */
+#define TAR_XATTR_NAME_MAX 255u	       /* the kernel's */
+#define TAR_XATTR_MAX	   (64u << 10) /* bytes of a value, the kernel's */
+#define TAR_SPARSE_MAX	   (256u << 10) /* pieces of a sparse file */
+#define TAR_FILE_MAX	   (8ull << 40) /* bytes of one file, holes included */
+
+/* One layer. */
+#define LAYER_BYTES_MAX	   (4ull << 40)	  /* of all files' data */
+#define LAYER_NAMES_MAX	   (256ull << 20) /* bytes of directories' names */
+#define LAYER_DEVICES_MAX  4096u
+#define LAYER_DEVICES_TEXT (1u << 20) /* bytes of their names */
+
+/* A packed stream: beyond the floor, no more than RATIO times its size. */
+#define PACKED_FLOOR (4ull << 30)
+#define PACKED_RATIO 2000u
+
+/* The archive of `load`, and what it stages. */
+#define LOAD_ENTRIES_MAX (256u << 10)
+#define LOAD_IMAGES_MAX	 1024u
+#define LOAD_BYTES_MAX	 (4ull << 40)
+#define LOAD_LINKS_MAX	 16 /* links from one entry to the next */
+
+/* http(s) */
+#define FETCH_REDIRECTS_MAX 10L
+#define FETCH_CONNECT_S	    30L
+#define FETCH_STALL_S	    60L /* without a byte */
+#define FETCH_BYTES_MAX	    (1ull << 40)

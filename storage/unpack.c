@@ -1,0 +1,498 @@
+#include "storage/unpack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "storage/layer_path.h"
+#include "storage/limits.h"
+#include "storage/unpack_internal.h"
+
+int unpack_error(const struct tar_entry *entry, const char *what,
+		 struct error *err)
+{
+	err_errno(err, "cannot %s \"%.256s\"", what, entry->path);
+	if (err && err->kind == ERROR_NO_SPACE)
+		return err_hint(err, "free some space, or move the store with "
+				     "MOSS_ROOT");
+	return err ? err_return(err) : -errno;
+}
+
+static void forget_parent(struct unpack *unpack)
+{
+	unpack->stale = false;
+	free(steal_ptr(&unpack->parent));
+	close_fd(&unpack->parent_fd);
+}
+
+static void unpack_release(struct unpack *unpack)
+{
+	forget_parent(unpack);
+	for (size_t i = 0; i < unpack->directory_count; i++)
+		free(unpack->directories[i].path);
+	free(unpack->directories);
+	cJSON_Delete(unpack->result.devices);
+}
+
+/*
+ * A parent that is a whiteout so far: the archive hides the lower one and puts
+ * something into a new one without an entry for it.
+ */
+static int replace_whiteout(struct unpack *unpack, const char *parent,
+			    struct error *err)
+{
+	cleanup_free char *path = xstrdup(parent);
+
+	for (char *end = path; *end;) {
+		cleanup_free char *name = NULL;
+		cleanup_fd int fd = -1;
+		struct stat st;
+		char *slash;
+		char kept;
+
+		end += strspn(end, "/");
+		end += strcspn(end, "/");
+		kept = *end;
+		*end = '\0';
+		slash = strrchr(path, '/');
+		name = xstrdup(slash ? slash + 1 : path);
+		if (slash)
+			*slash = '\0';
+		fd = path_open_in_root(unpack->root_fd, slash ? path : "/",
+				       O_PATH | O_DIRECTORY, 0);
+		if (slash)
+			*slash = '/';
+		if (fd < 0)
+			return 0;
+		if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    unpack_is_whiteout(fd, name, &st)) {
+			if (unlinkat(fd, name, 0) < 0 ||
+			    mkdirat(fd, name, 0755) < 0)
+				return err_errno(err,
+						 "cannot make directory "
+						 "\"%.256s\"",
+						 path);
+			return unpack_opaque_at(unpack, fd, name, path, err);
+		}
+		*end = kept;
+	}
+	return 0;
+}
+
+static int open_parent(struct unpack *unpack, const char *parent,
+		       struct error *err)
+{
+	int fd = path_open_in_root(unpack->root_fd, parent,
+				   O_PATH | O_DIRECTORY, 0);
+
+	if (fd == -ENOTDIR) {
+		int r = replace_whiteout(unpack, parent, err);
+
+		if (r < 0)
+			return r;
+	}
+	return fd >= 0 ? fd
+		       : path_mkdirs_in_root(unpack->root_fd, parent, 0755,
+					     err);
+}
+
+int unpack_parent(struct unpack *unpack, const char *path, int *ret_fd,
+		  const char **ret_name, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	size_t length = slash ? (size_t)(slash - path) : 0;
+	int fd;
+
+	if (unpack->stale)
+		forget_parent(unpack);
+	*ret_name = slash ? slash + 1 : path;
+	if (!slash) {
+		*ret_fd = unpack->root_fd;
+		return 0;
+	}
+	/* Most entries lie where the one before them does. */
+	if (unpack->parent && strlen(unpack->parent) == length &&
+	    memcmp(unpack->parent, path, length) == 0) {
+		*ret_fd = unpack->parent_fd;
+		return 0;
+	}
+	forget_parent(unpack);
+	unpack->parent = xstrndup(path, length);
+	fd = open_parent(unpack, unpack->parent, err);
+	if (fd < 0) {
+		free(steal_ptr(&unpack->parent));
+		return fd;
+	}
+	unpack->parent_fd = fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+/*
+ * Makes room for an entry where something is. *ret_opaque, when not NULL: it
+ * was a whiteout, so a directory in its place must be opaque.
+ */
+static int remove_existing(struct unpack *unpack, const struct tar_entry *entry,
+			   int parent_fd, const char *name, bool *ret_opaque,
+			   struct error *err)
+{
+	struct stat st;
+
+	if (fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return unpack_error(entry, "look up", err);
+	unpack->stale = true;
+	if (S_ISDIR(st.st_mode))
+		return tree_remove_at(parent_fd, name, err);
+	if (ret_opaque)
+		*ret_opaque = unpack_is_whiteout(parent_fd, name, &st);
+	if (unlinkat(parent_fd, name, 0) < 0)
+		return unpack_error(entry, "replace", err);
+	return 0;
+}
+
+static int write_data(struct unpack *unpack, const struct tar_entry *entry,
+		      int fd, struct error *err)
+{
+	uint64_t at = 0;
+	int r;
+
+	for (;;) {
+		const void *bytes = NULL;
+		size_t length = 0;
+		uint64_t offset = 0;
+
+		r = tar_data(unpack->reader, &bytes, &length, &offset, err);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			break;
+		unpack->result.bytes += length;
+		if (unpack->result.bytes > LAYER_BYTES_MAX)
+			return err_set(err, ERROR_INVALID,
+				       "entry \"%.256s\": the layer is larger "
+				       "than %llu bytes",
+				       entry->path, LAYER_BYTES_MAX);
+		if (offset != at && lseek(fd, (off_t)offset, SEEK_SET) < 0)
+			return unpack_error(entry, "write", err);
+		r = write_all(fd, bytes, length);
+		if (r < 0) {
+			errno = -r;
+			return unpack_error(entry, "write", err);
+		}
+		at = offset + length;
+	}
+	/* A hole at the end. */
+	if (at < entry->size && ftruncate(fd, (off_t)entry->size) < 0)
+		return unpack_error(entry, "set the size of", err);
+	return 0;
+}
+
+static int make_file(struct unpack *unpack, const struct tar_entry *entry,
+		     int parent_fd, const char *name, struct error *err)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	cleanup_fd int fd = -1;
+	int r;
+
+	fd = openat(parent_fd, name, flags, 0600);
+	if (fd < 0 && errno == EEXIST) {
+		r = remove_existing(unpack, entry, parent_fd, name, NULL, err);
+		if (r < 0)
+			return r;
+		fd = openat(parent_fd, name, flags, 0600);
+	}
+	if (fd < 0)
+		return unpack_error(entry, "make file", err);
+	r = write_data(unpack, entry, fd, err);
+	if (r < 0)
+		return r;
+	return unpack_attributes(unpack, entry, fd, parent_fd, name, err);
+}
+
+static int note_directory(struct unpack *unpack, const struct tar_entry *entry,
+			  const char *path, struct error *err)
+{
+	unpack->names += strlen(path) + 1;
+	if (unpack->names > LAYER_NAMES_MAX)
+		return err_set(err, ERROR_INVALID,
+			       "entry \"%.256s\": names of directories beyond "
+			       "%llu bytes",
+			       entry->path, LAYER_NAMES_MAX);
+	if (unpack->directory_count == unpack->directory_room) {
+		unpack->directory_room = unpack->directory_room
+						 ? unpack->directory_room * 2
+						 : 256;
+		unpack->directories =
+			xrealloc(unpack->directories, unpack->directory_room,
+				 sizeof(*unpack->directories));
+	}
+	unpack->directories[unpack->directory_count++] =
+		(struct unpack_directory){xstrdup(path), entry->mtime};
+	return 0;
+}
+
+static int make_directory(struct unpack *unpack, const struct tar_entry *entry,
+			  const char *path, int parent_fd, const char *name,
+			  struct error *err)
+{
+	cleanup_fd int fd = -1;
+	bool opaque = false;
+	struct stat st;
+	int r = mkdirat(parent_fd, name, 0700);
+
+	if (r < 0 && errno == EEXIST &&
+	    fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		r = 0;
+		if (!S_ISDIR(st.st_mode)) {
+			r = remove_existing(unpack, entry, parent_fd, name,
+					    &opaque, err);
+			if (r < 0)
+				return r;
+			r = mkdirat(parent_fd, name, 0700);
+		}
+	}
+	if (r == 0)
+		fd = openat(parent_fd, name,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (r < 0 || fd < 0)
+		return unpack_error(entry, "make directory", err);
+	if (opaque) {
+		r = unpack_opaque_at(unpack, parent_fd, name, path, err);
+		if (r < 0)
+			return r;
+	}
+	r = unpack_attributes(unpack, entry, fd, parent_fd, name, err);
+	if (r < 0)
+		return r;
+	return note_directory(unpack, entry, path, err);
+}
+
+static int make_symlink(struct unpack *unpack, const struct tar_entry *entry,
+			int parent_fd, const char *name, struct error *err)
+{
+	int r = symlinkat(entry->link, parent_fd, name);
+
+	if (r < 0 && errno == EEXIST) {
+		r = remove_existing(unpack, entry, parent_fd, name, NULL, err);
+		if (r < 0)
+			return r;
+		r = symlinkat(entry->link, parent_fd, name);
+	}
+	if (r < 0)
+		return unpack_error(entry, "make link", err);
+	return unpack_attributes(unpack, entry, -1, parent_fd, name, err);
+}
+
+static int link_error(const struct tar_entry *entry, int number,
+		      struct error *err)
+{
+	if (number == -ENOENT)
+		return err_set(err, ERROR_INVALID,
+			       "entry \"%.256s\": hard link to \"%.256s\", "
+			       "which is not in the layer",
+			       entry->path, entry->link);
+	return err_number(err, number,
+			  "cannot make \"%.256s\", a hard link to \"%.256s\"",
+			  entry->path, entry->link);
+}
+
+static int make_hardlink(struct unpack *unpack, const struct tar_entry *entry,
+			 const char *path, int parent_fd, const char *name,
+			 struct error *err)
+{
+	cleanup_free char *target = NULL;
+	cleanup_fd int target_fd = -1;
+	const char *target_name;
+	char *slash;
+	int r = layer_link_path(entry->link, &target, err);
+
+	if (r < 0)
+		return err_wrap(err, "hard link \"%.256s\"", entry->path);
+	if (str_equal(target, path))
+		return 0;
+	slash = strrchr(target, '/');
+	target_name = slash ? slash + 1 : target;
+	if (slash)
+		*slash = '\0';
+	target_fd = path_open_in_root(unpack->root_fd, slash ? target : "/",
+				      O_PATH | O_DIRECTORY, 0);
+	if (target_fd < 0)
+		return link_error(entry, target_fd, err);
+	r = linkat(target_fd, target_name, parent_fd, name, 0);
+	if (r < 0 && errno == EEXIST) {
+		r = remove_existing(unpack, entry, parent_fd, name, NULL, err);
+		if (r < 0)
+			return r;
+		r = linkat(target_fd, target_name, parent_fd, name, 0);
+	}
+	return r < 0 ? link_error(entry, -errno, err) : 0;
+}
+
+static int note_device(struct unpack *unpack, const struct tar_entry *entry,
+		       const char *path, struct error *err)
+{
+	cJSON *device;
+
+	if (!unpack->result.devices)
+		unpack->result.devices = json_array();
+	unpack->device_names += strlen(path);
+	if ((unsigned int)cJSON_GetArraySize(unpack->result.devices) >=
+		    LAYER_DEVICES_MAX ||
+	    unpack->device_names > LAYER_DEVICES_TEXT)
+		return err_set(err, ERROR_INVALID,
+			       "entry \"%.256s\": too many device nodes",
+			       entry->path);
+	device = json_object();
+	json_set_string(device, "path", path);
+	json_set_string(device, "type", entry->type == TAR_CHAR ? "c" : "b");
+	json_set_i64(device, "major", entry->device_major);
+	json_set_i64(device, "minor", entry->device_minor);
+	json_push(unpack->result.devices, device);
+	return 0;
+}
+
+static int make_node(struct unpack *unpack, const struct tar_entry *entry,
+		     const char *path, int parent_fd, const char *name,
+		     struct error *err)
+{
+	mode_t type = entry->type == TAR_FIFO	? S_IFIFO
+		      : entry->type == TAR_CHAR ? S_IFCHR
+						: S_IFBLK;
+	dev_t device = makedev(entry->device_major, entry->device_minor);
+	int r = mknodat(parent_fd, name, type | 0600, device);
+
+	if (r < 0 && errno == EEXIST) {
+		r = remove_existing(unpack, entry, parent_fd, name, NULL, err);
+		if (r < 0)
+			return r;
+		r = mknodat(parent_fd, name, type | 0600, device);
+	}
+	if (r < 0 && errno == EPERM && type != S_IFIFO) {
+		r = note_device(unpack, entry, path, err);
+		if (r < 0)
+			return r;
+		r = mknodat(parent_fd, name, S_IFREG | 0600, 0);
+	}
+	if (r < 0)
+		return unpack_error(entry, "make node", err);
+	return unpack_attributes(unpack, entry, -1, parent_fd, name, err);
+}
+
+/* The layer's root itself; a root that is no directory is nonsense. */
+static int set_root(struct unpack *unpack, const struct tar_entry *entry,
+		    struct error *err)
+{
+	int r;
+
+	if (entry->type != TAR_DIRECTORY)
+		return err_set(err, ERROR_INVALID,
+			       "entry \"%.256s\": the root is no directory",
+			       entry->path);
+	r = unpack_attributes(unpack, entry, unpack->root_fd, -1, NULL, err);
+	if (r < 0)
+		return r;
+	return note_directory(unpack, entry, "/", err);
+}
+
+static int make_entry(struct unpack *unpack, const struct tar_entry *entry,
+		      const char *path, struct error *err)
+{
+	const char *name;
+	int fd;
+	int r;
+
+	if (!*path)
+		return set_root(unpack, entry, err);
+	r = unpack_parent(unpack, path, &fd, &name, err);
+	if (r < 0)
+		return r;
+	switch (entry->type) {
+	case TAR_FILE:
+		return make_file(unpack, entry, fd, name, err);
+	case TAR_DIRECTORY:
+		return make_directory(unpack, entry, path, fd, name, err);
+	case TAR_SYMLINK:
+		return make_symlink(unpack, entry, fd, name, err);
+	case TAR_HARDLINK:
+		return make_hardlink(unpack, entry, path, fd, name, err);
+	case TAR_CHAR:
+	case TAR_BLOCK:
+	case TAR_FIFO:
+		break;
+	}
+	return make_node(unpack, entry, path, fd, name, err);
+}
+
+static int unpack_entry(struct unpack *unpack, const struct tar_entry *entry,
+			struct error *err)
+{
+	cleanup_free char *path = NULL;
+	int kind = layer_path(entry->path, &path, err);
+
+	if (kind < 0)
+		return kind;
+	unpack->result.entries++;
+	switch ((enum layer_path_kind)kind) {
+	case LAYER_PATH_SKIP:
+		return 0;
+	case LAYER_PATH_WHITEOUT:
+		return unpack_whiteout(unpack, path, err);
+	case LAYER_PATH_OPAQUE:
+		return unpack_opaque(unpack, path, err);
+	case LAYER_PATH_FILE:
+		break;
+	}
+	return make_entry(unpack, entry, path, err);
+}
+
+/* Of a directory that came twice, the later entry counts. */
+static void set_directory_times(const struct unpack *unpack)
+{
+	for (size_t i = 0; i < unpack->directory_count; i++) {
+		const struct unpack_directory *directory =
+			&unpack->directories[i];
+		const struct timespec times[2] = {directory->mtime,
+						  directory->mtime};
+		cleanup_fd int fd =
+			path_open_in_root(unpack->root_fd, directory->path,
+					  O_RDONLY | O_DIRECTORY, 0);
+
+		/* A later entry may have replaced it. */
+		if (fd >= 0)
+			(void)!futimens(fd, times);
+	}
+}
+
+int unpack_layer(struct tar_reader *reader, int root_fd,
+		 struct unpack_result *ret_result, struct error *err)
+{
+	CLEANUP(unpack_release)
+	struct unpack unpack = {
+		.reader = reader,
+		.root_fd = root_fd,
+		.parent_fd = -1,
+	};
+	const struct tar_entry *entry;
+	int r;
+
+	while ((r = tar_next(reader, &entry, err)) > 0) {
+		r = unpack_entry(&unpack, entry, err);
+		if (r < 0)
+			return r;
+	}
+	if (r < 0)
+		return r;
+	set_directory_times(&unpack);
+	*ret_result = unpack.result;
+	unpack.result.devices = NULL;
+	return 0;
+}
