@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,9 +35,22 @@ static int parse_error(const char *text, size_t at, const char *name,
 		       what);
 }
 
+/* What is wrong with the escape sequence at text, NULL when nothing is. */
+static const char *check_escape(const char *text, size_t length)
+{
+	if (length < 6 || text[1] != 'u')
+		return NULL;
+	for (int i = 2; i < 6; i++) {
+		if (!isxdigit((unsigned char)text[i]))
+			return "invalid \\u escape";
+	}
+	return memcmp(text, "\\u0000", 6) ? NULL : "\\u0000 in a string";
+}
+
 /*
  * What cJSON lets through or would do silently: NUL bytes as blanks, raw
- * control characters in strings, \u0000 that cuts a string short, depth.
+ * control characters in strings, \u0000 that cuts a string short and malformed
+ * \u escapes that it takes for it, depth.
  * *ret_open tells whether the text ends within a string, object or array.
  */
 static const char *check_text(const char *text, size_t length, size_t *ret_at,
@@ -52,8 +66,10 @@ static const char *check_text(const char *text, size_t length, size_t *ret_at,
 		if (byte < 0x20 && (in_string || !memchr("\t\n\r", byte, 3)))
 			return "control character";
 		if (in_string && byte == '\\') {
-			if (length - i > 5 && !memcmp(text + i, "\\u0000", 6))
-				return "\\u0000 in a string";
+			const char *what = check_escape(text + i, length - i);
+
+			if (what)
+				return what;
 			i++;
 		} else if (byte == '"') {
 			in_string = !in_string;

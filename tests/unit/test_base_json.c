@@ -44,6 +44,7 @@ static void test_parse_errors(void **state)
 		{"\"a\nb\"", "t:1:3: control character"},
 		{"{\"a\":\v1}", "t:1:6: control character"},
 		{"[\"a\\u0000b\"]", "t:1:4: \\u0000 in a string"},
+		{"[\"a\\uzzzzb\"]", "t:1:4: invalid \\u escape"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
