@@ -9,9 +9,7 @@
  *
  * Directory of a snapshot (the container's): upper/, work/ (fresh at each
  * mount), merged/ (mount point), none/ (an empty layer, for an image without
- * any), fuse.log (what the FUSE server complained about). It must not be
- * reached by other users: the directory itself becomes mode 0711, so that a
- * container whose root is not its owner gets to merged/.
+ * any), fuse.log (what the FUSE server complained about).
  *
  * The driver is chosen when the container is made, by really mounting
  * (snapshot_choose), and recorded by the caller: an upper/ that one driver
@@ -35,7 +33,9 @@
  *   P  snapshot_serve(): starts the server; closes its descriptor, for as long
  *      as anyone else holds one a dead server blocks the container for ever
  *      instead of giving it ENOTCONN; tells C
- *   C  looks at the root once. When that fails P asks snapshot_explain() why
+ *   C  opens the root by path (O_PATH), takes its identity, and looks at the
+ *      root once: FUSE refuses whoever has no ID in its namespace (EOVERFLOW).
+ *      When the look fails P asks snapshot_explain() why
  *
  * /dev/fuse must be opened in the namespace that mounts, but it may be served
  * from another one: IDs in requests are the container's own numbers. The server
@@ -104,12 +104,16 @@ struct snapshot {
 int snapshot_prepare(const struct snapshot *snapshot, struct error *err);
 
 /*
- * Step one, in the container's new user and mount namespace, with the host's
- * /proc and /dev still there: mounts the root on directory/merged. For a FUSE
- * driver returns in *ret_fuse_fd the descriptor (>= 0) that the server needs;
- * -1 otherwise. Set-uid programs and everything else mount options can forbid
- * are allowed; the kernel itself ignores device nodes here. Changes and
- * restores the working directory.
+ * Step one, in the container's new user and mount namespace, before its
+ * identity changes and with the host's /proc and /dev still there: mounts the
+ * root on directory/merged. A descriptor from before the mount namespace was
+ * made belongs to the host's mounts, so directory and layers are reached by
+ * their paths (as /proc knows them), for which the process must still be the
+ * user; for the same reason the mounted root is to be opened by path, not from
+ * directory_fd. For a FUSE driver returns in *ret_fuse_fd the descriptor
+ * (>= 0) that the server needs; -1 otherwise. No mount option forbids set-uid
+ * programs; device nodes the kernel ignores anyway. Changes and restores the
+ * working directory.
  */
 int snapshot_mount(const struct snapshot *snapshot, int *ret_fuse_fd,
 		   struct error *err);
