@@ -9,6 +9,12 @@
  * ContainerInspect, listed as ContainerSummary. What docker has no member for
  * lies in HostConfig.Moss:
  *     StorageDriver   "overlay" | "fuse-overlayfs" | "" (probe)
+ *     SeccompName     file name of the profile in SecurityOpt, for messages
+ *
+ * What a body may not hold: members that moss has nothing behind yet, unless
+ * they are empty (members.h). What was accepted is obeyed.
+ *
+ * Wherever an ID is asked for, a name or a unique prefix will do as well.
  *
  * The process is in the pinned user namespace (policy/userns.h) when it calls.
  * Each call is atomic against other processes: locks are on disk (store `lock`,
@@ -76,11 +82,14 @@ int engine_container_attach(struct engine *engine, const char *id,
 			    const struct attach_options *options,
 			    int *ret_stream_fd, int *ret_wait_fd,
 			    struct error *err);
-/* Blocks until it is not running; its exit code. */
+/* Blocks until it is not running; its exit code (137 when its monitor was
+   killed and it was to be removed at its end). */
 int engine_container_wait(struct engine *engine, const char *id,
 			  int *ret_exit_code, struct error *err);
-/* signal 0: the container's stop signal; timeout -1: its own (10 s). 1 when it
-   was not running. */
+/* signal 0: the container's stop signal; then SIGKILL after timeout_s. 1 when
+   it was not running. */
+#define STOP_TIMEOUT_OWN   (-1) /* the container's; 10 s by default */
+#define STOP_TIMEOUT_NEVER (-2)
 int engine_container_stop(struct engine *engine, const char *id, int signal,
 			  int timeout_s, struct error *err);
 int engine_container_kill(struct engine *engine, const char *id, int signal,
@@ -90,7 +99,8 @@ int engine_container_resize(struct engine *engine, const char *id,
 			    struct error *err);
 int engine_container_rename(struct engine *engine, const char *id,
 			    const char *new_name, struct error *err);
-/* Running ones only with force. volumes: anonymous volumes too. */
+/* Running ones only with force. volumes: anonymous volumes too. A container
+   whose record is damaged goes with force. */
 int engine_container_remove(struct engine *engine, const char *id, bool force,
 			    bool volumes, struct error *err);
 
@@ -102,7 +112,10 @@ int engine_container_inspect(struct engine *engine, const char *id,
 int engine_container_list(struct engine *engine, bool all, bool size,
 			  cJSON **ret_array, struct error *err);
 
-/* Log reader; *ret_running tells whether following makes sense. */
+/*
+ * Log reader. *ret_wait_fd: readable when there will be no more, -1 when it is
+ * not followed, or ends anyway. *ret_terminal: the log is a terminal's.
+ */
 int engine_container_logs(struct engine *engine, const char *id,
 			  const struct log_reader_options *options,
 			  struct log_reader **ret_reader, int *ret_wait_fd,

@@ -1,0 +1,219 @@
+#include "core/engine/container.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "core/engine/members.h"
+
+#define NAME_LENGTH_MAX 255
+
+void container_close(struct container *container)
+{
+	if (!container)
+		return;
+	cJSON_Delete(container->json);
+	container_state_release(&container->state);
+	record_close(&container->record);
+	*container = (struct container)CONTAINER_INIT;
+}
+
+char *container_path(const struct engine *engine, const char *id)
+{
+	return xasprintf("%s/containers/%s", engine->store.path, id);
+}
+
+static int no_such_container(const char *name, struct error *err)
+{
+	return err_set(err, ERROR_NOT_FOUND, "No such container: %s", name);
+}
+
+static int read_json(struct container *container, struct error *err)
+{
+	const char *name;
+	int r;
+
+	r = record_read(&container->record, &container->json, err);
+	if (r < 0)
+		return r;
+	name = member_string(container->json, "Name");
+	container->name = *name == '/' ? name + 1 : name;
+	container->record.is_volatile = member_bool(
+		member_get(container->json, "HostConfig"), "AutoRemove");
+	return 0;
+}
+
+int container_refresh(struct engine *engine, struct container *container,
+		      struct error *err)
+{
+	struct container_state state = {0};
+	int r;
+
+	r = record_repair(&engine->store, &container->record, &state, err);
+	if (r == RECORD_REMOVED) {
+		container_state_release(&state);
+		return no_such_container(container->record.id, err);
+	}
+	if (r < 0)
+		return r;
+	container_state_release(&container->state);
+	container->state = state;
+	return 0;
+}
+
+static int open_container(struct engine *engine, const char *name, bool lock,
+			  struct container *ret_container, struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	char id[ID_TEXT_MAX];
+	int r;
+
+	r = engine_container_resolve(engine, name, id, err);
+	if (r < 0)
+		return r;
+	r = record_open(&engine->store, id, &container.record, err);
+	if (r < 0)
+		return r;
+	if (lock) {
+		r = record_lock(&container.record, true, err);
+		if (r < 0)
+			return r;
+	}
+	r = container_refresh(engine, &container, err);
+	if (r < 0)
+		return r;
+	r = read_json(&container, err);
+	if (r < 0)
+		return r;
+	*ret_container = container;
+	container = (struct container)CONTAINER_INIT;
+	return 0;
+}
+
+int container_open(struct engine *engine, const char *name,
+		   struct container *ret_container, struct error *err)
+{
+	return open_container(engine, name, false, ret_container, err);
+}
+
+int container_open_locked(struct engine *engine, const char *name,
+			  struct container *ret_container, struct error *err)
+{
+	return open_container(engine, name, true, ret_container, err);
+}
+
+bool container_is_running(const struct container *container)
+{
+	return container->state.status == CONTAINER_RUNNING ||
+	       container->state.status == CONTAINER_PAUSED ||
+	       container->state.status == CONTAINER_RESTARTING;
+}
+
+int container_check_running(const struct container *container,
+			    struct error *err)
+{
+	if (container_is_running(container))
+		return 0;
+	return err_set(err, ERROR_CONFLICT, "container %s is not running",
+		       container->record.id);
+}
+
+static int visit_one(struct engine *engine, const char *id,
+		     container_visit visit, void *data, struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+
+	/* It may vanish while we look; one that is damaged concerns rm only. */
+	if (record_open(&engine->store, id, &container.record, NULL) < 0 ||
+	    read_json(&container, NULL) < 0 ||
+	    record_state_read(&container.record, &container.state, NULL) < 0)
+		return 0;
+	return visit(&container, data, err);
+}
+
+int container_for_each(struct engine *engine, container_visit visit, void *data,
+		       struct error *err)
+{
+	cleanup_strv char **ids = NULL;
+	int r;
+
+	r = record_list(&engine->store, &ids, err);
+	for (size_t i = 0; r == 0 && ids && ids[i]; i++)
+		r = visit_one(engine, ids[i], visit, data, err);
+	return r;
+}
+
+int container_name_check(const char *name, struct error *err)
+{
+	static const char first[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+	static const char others[] = "abcdefghijklmnopqrstuvwxyz"
+				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+	size_t length = strlen(name);
+
+	if (length >= 2 && strchr(first, name[0]) &&
+	    strspn(name, others) == length && length <= NAME_LENGTH_MAX)
+		return 0;
+	if (length > NAME_LENGTH_MAX)
+		return err_set(err, ERROR_INVALID,
+			       "Invalid container name: longer than %d "
+			       "characters",
+			       NAME_LENGTH_MAX);
+	return err_set(err, ERROR_INVALID,
+		       "Invalid container name (%s), only "
+		       "[a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+		       name);
+}
+
+static int find_by_prefix(struct engine *engine, const char *prefix,
+			  char ret_id[ID_TEXT_MAX], struct error *err)
+{
+	cleanup_strv char **ids = NULL;
+	const char *found = NULL;
+	int r;
+
+	if (strspn(prefix, "0123456789abcdef") != strlen(prefix))
+		return no_such_container(prefix, err);
+	r = record_list(&engine->store, &ids, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; ids && ids[i]; i++) {
+		if (!str_starts(ids[i], prefix))
+			continue;
+		if (found)
+			return err_set(err, ERROR_INVALID,
+				       "Multiple IDs found with provided "
+				       "prefix: %s",
+				       prefix);
+		found = ids[i];
+	}
+	if (!found)
+		return no_such_container(prefix, err);
+	memcpy(ret_id, found, ID_TEXT_MAX);
+	return 0;
+}
+
+int engine_container_resolve(struct engine *engine, const char *name,
+			     char ret_id[ID_TEXT_MAX], struct error *err)
+{
+	const char *given = name;
+	int r;
+
+	if (*name == '/')
+		name++;
+	if (*name == '\0' || strlen(name) > NAME_LENGTH_MAX)
+		return err_set(err, ERROR_INVALID,
+			       "invalid name or ID supplied: \"%.300s\"",
+			       given);
+	/* Whoever opens it sees whether it is there. */
+	if (record_id_is_valid(name)) {
+		memcpy(ret_id, name, ID_TEXT_MAX);
+		return 0;
+	}
+	r = record_name_find(&engine->store, name, ret_id, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	return find_by_prefix(engine, name, ret_id, err);
+}

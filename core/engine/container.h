@@ -1,0 +1,82 @@
+/*
+ * A container as the engine's functions work on it: its record, container.json
+ * and state, after repair of what a crash may have left.
+ *
+ * container.json has docker's inspect members, "Moss" for the monitor
+ * (core/monitor/record.h) and "Engine" for the engine itself:
+ *   Mounts           see core/engine/mounts.h
+ *   Uids, Gids       [[inside, outside, count], …], container to pinned
+ *   UsernsAuto       bool: the IDs are this container's alone
+ *   NoNewPrivileges  bool
+ *   Layers           bytes of the image
+ *
+ * Locks: whoever starts, removes or renames a container holds its
+ * operation.lock. Nobody waits for a container's end with that lock held, since
+ * the monitor of a --rm container takes it to remove it.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "base/error.h"
+#include "core/engine/engine.h"
+#include "core/monitor/record.h"
+
+struct container {
+	struct record record;
+	cJSON *json;
+	struct container_state state;
+	const char *name; /* without the slash; in json */
+};
+
+#define CONTAINER_INIT                                              \
+	{                                                           \
+		.record = {.directory_fd = -1, .operation_fd = -1 } \
+	}
+
+/* name: whatever engine_container_resolve() takes. */
+int container_open(struct engine *engine, const char *name,
+		   struct container *ret_container, struct error *err);
+/* As container_open, and holds operation.lock until container_close(). */
+int container_open_locked(struct engine *engine, const char *name,
+			  struct container *ret_container, struct error *err);
+void container_close(struct container *container);
+
+/* Reads the state again, repairing it. ERROR_NOT_FOUND when it is gone. */
+int container_refresh(struct engine *engine, struct container *container,
+		      struct error *err);
+bool container_is_running(const struct container *container);
+/* ERROR_CONFLICT "container ID is not running" unless it is. */
+int container_check_running(const struct container *container,
+			    struct error *err);
+
+/* Absolute path of the container's directory; caller frees. */
+char *container_path(const struct engine *engine, const char *id);
+
+/*
+ * Calls visit for each container that can be read, until it returns non-zero.
+ * States are as stored, not repaired.
+ */
+typedef int (*container_visit)(const struct container *container, void *data,
+			       struct error *err);
+int container_for_each(struct engine *engine, container_visit visit, void *data,
+		       struct error *err);
+
+/* "[a-zA-Z0-9][a-zA-Z0-9_.-]+" without a slash in front. */
+int container_name_check(const char *name, struct error *err);
+/* names.c: two words; attempt > 0 adds a digit. Caller frees. */
+char *container_name_random(unsigned int attempt);
+
+/* images.c: is an image used? See storage/image.h; data is the engine. */
+int container_image_in_use(const char *image_id, char **ret_container_id,
+			   bool *ret_running, void *data);
+
+#define CONTAINER_KILL_WAIT_MS 10000 /* a killed one must have ended */
+/*
+ * SIGKILL, and waits for its effect; without the lock. -ETIMEDOUT,
+ * -ECONNRESET (its monitor died), ERROR_CONFLICT (it had ended).
+ */
+int container_kill_hard(struct container *container, struct error *err);
+/* Removes the record and its name, volumes: anonymous ones too; locked. */
+int container_discard(struct engine *engine, struct container *container,
+		      bool volumes, struct error *err);

@@ -1,0 +1,315 @@
+/*
+ * ContainerCreate. In order: what needs the body alone, then the image, then
+ * other containers, then what this machine allows; only then anything is made.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "core/engine/config.h"
+#include "core/engine/creation.h"
+#include "core/engine/hostconfig.h"
+#include "core/engine/members.h"
+#include "core/engine/resources.h"
+#include "policy/capability.h"
+#include "policy/seccomp.h"
+#include "storage/layer.h"
+#include "storage/platform.h"
+#include "storage/volume.h"
+
+static void creation_release(struct creation *creation)
+{
+	cJSON_Delete(creation->config);
+	cJSON_Delete(creation->host);
+	image_release(&creation->image);
+	network_release(&creation->network);
+	mount_list_release(&creation->mounts);
+	strv_free(creation->warnings);
+	strv_free(creation->created_volumes);
+	record_close(&creation->record);
+}
+
+/* What the body says by itself. */
+static int check_body(struct creation *creation, struct error *err)
+{
+	const cJSON *given = member_get(creation->body, "HostConfig");
+	int r;
+
+	r = config_check_body(creation->body, err);
+	if (r < 0)
+		return r;
+	r = host_config_check(given, err);
+	if (r < 0)
+		return r;
+	r = host_config_check_conflicts(creation->body, given,
+					&creation->warnings, err);
+	if (r < 0)
+		return r;
+	creation->host = host_config_normalise(given);
+	if (member_bool(creation->body, "NetworkDisabled"))
+		json_set_string(creation->host, "NetworkMode", "none");
+	return security_parse(creation->host, &creation->security,
+			      &creation->warnings, err);
+}
+
+static void check_platform(struct creation *creation)
+{
+	char wanted_text[PLATFORM_TEXT_MAX], host_text[PLATFORM_TEXT_MAX];
+	struct platform wanted, host;
+	const cJSON *config = creation->image.config;
+
+	platform_host(&host);
+	platform_set(&wanted, member_string(config, "os"),
+		     member_string(config, "architecture"),
+		     member_string(config, "variant"));
+	if (*wanted.architecture == '\0' || platform_match(&host, &wanted) > 0)
+		return;
+	platform_text(wanted_text, &wanted);
+	platform_text(host_text, &host);
+	strv_push_take(&creation->warnings,
+		       xasprintf("The requested image's platform (%s) does not "
+				 "match the detected host platform (%s) and no "
+				 "specific platform was requested",
+				 wanted_text, host_text));
+}
+
+static int find_image(struct creation *creation, struct error *err)
+{
+	const char *name = member_string(creation->body, "Image");
+	int r;
+
+	if (*name == '\0')
+		return err_set(err, ERROR_INVALID, "no image given");
+	r = image_find(&creation->engine->store, name, &creation->image, err);
+	if (r < 0)
+		return r;
+	check_platform(creation);
+	return config_merge(creation->body,
+			    member_get(creation->image.config, "config"),
+			    &creation->config, err);
+}
+
+/* Where the user gave no host name: docker's, or the host's. */
+static int set_hostname(struct creation *creation, struct error *err)
+{
+	const char *network = member_string(creation->host, "NetworkMode");
+	const char *uts = member_string(creation->host, "UTSMode");
+	cleanup_free char *name = NULL;
+	struct utsname host;
+
+	if (*member_string(creation->config, "Hostname"))
+		return 0;
+	if (str_equal(network, "host") || str_equal(uts, "host")) {
+		if (uname(&host) < 0)
+			return err_errno(err, "cannot read the host's name");
+		name = xstrdup(host.nodename);
+	} else {
+		name = xstrndup(creation->id, 12);
+	}
+	json_set_string(creation->config, "Hostname", name);
+	return 0;
+}
+
+/*
+ * Without a program that gains privileges (set-uid, set-gid, file capabilities)
+ * in the image nothing is lost by forbidding it. A layer that does not tell
+ * counts as one that has some.
+ */
+static bool image_gains_privileges(const struct creation *creation)
+{
+	const struct store *store = &creation->engine->store;
+	char *const *diff_ids = creation->image.diff_ids;
+
+	for (size_t i = 0; diff_ids && diff_ids[i]; i++) {
+		cleanup_json cJSON *layer = NULL;
+		cleanup_free char *path = NULL;
+		int64_t count = -1;
+
+		path = xasprintf("%.64s/" LAYER_MARKER,
+				 digest_hex(diff_ids[i]));
+		if (json_read_at(store->layers_fd, path, &layer, NULL) < 0 ||
+		    json_get_i64(layer, path, "privileged", &count, NULL) < 0 ||
+		    count != 0)
+			return true;
+	}
+	return false;
+}
+
+static int check_seccomp(const struct creation *creation, struct error *err)
+{
+	const cJSON *moss = member_get(creation->host, "Moss");
+	const char *name = member_string(moss, "SeccompName");
+	struct seccomp_filter filter = {0};
+	struct seccomp_request request = {
+		.profile = creation->security.profile,
+		.name = *name ? name : "seccomp profile",
+		.capabilities = creation->capabilities,
+		.single_id = !creation->engine->identity.mapped,
+	};
+	int r;
+
+	if (creation->security.seccomp != LAUNCH_SECCOMP_FILE)
+		return 0;
+	/* The compiled filter stays in the cache for the start. */
+	request.profile_length = strlen(request.profile);
+	r = seccomp_filter_load(&request, creation->engine->cache_fd, &filter,
+				err);
+	if (r < 0)
+		return r;
+	seccomp_filter_release(&filter);
+	return 0;
+}
+
+static int check_security(struct creation *creation, struct error *err)
+{
+	cleanup_strv char **add = member_strv(creation->host, "CapAdd");
+	cleanup_strv char **drop = member_strv(creation->host, "CapDrop");
+	bool privileged = member_bool(creation->host, "Privileged");
+	int r;
+
+	r = capability_resolve(add, drop, privileged, &creation->capabilities,
+			       err);
+	if (r < 0)
+		return r;
+	if (creation->security.no_new_privileges_given)
+		creation->no_new_privileges =
+			creation->security.no_new_privileges;
+	else
+		creation->no_new_privileges =
+			!privileged && !image_gains_privileges(creation);
+	if (creation->security.system_paths) {
+		json_set(creation->host, "MaskedPaths", json_array());
+		json_set(creation->host, "ReadonlyPaths", json_array());
+	}
+	return check_seccomp(creation, err);
+}
+
+static int check_resources(const struct creation *creation, struct error *err)
+{
+	static const char *const members[] = {"NetworkMode", "IpcMode",
+					      "UTSMode"};
+	const cJSON *host = creation->host;
+	bool own[ARRAY_SIZE(members)];
+	struct resource_namespaces namespaces;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		own[i] = !str_equal(member_string(host, members[i]), "host");
+	namespaces = (struct resource_namespaces){
+		.network = own[0], .ipc = own[1], .uts = own[2]};
+	r = sysctls_check(host, &namespaces, err);
+	if (r < 0)
+		return r;
+	r = ulimits_check(host, err);
+	if (r < 0)
+		return r;
+	r = oom_score_check(host, err);
+	if (r < 0)
+		return r;
+	return devices_check(host, err);
+}
+
+static int choose_driver(struct creation *creation, struct error *err)
+{
+	const cJSON *moss = member_get(creation->host, "Moss");
+	enum snapshot_driver wanted;
+	int r;
+
+	r = snapshot_driver_from_name(member_string(moss, "StorageDriver"),
+				      &wanted, err);
+	if (r < 0)
+		return r;
+	return snapshot_choose(&creation->engine->store, wanted,
+			       creation->shifted, creation->engine->cache_fd,
+			       &creation->driver, NULL, err);
+}
+
+static int prepare(struct creation *creation, struct error *err)
+{
+	int r;
+
+	r = find_image(creation, err);
+	if (r < 0)
+		return r;
+	r = network_parse(creation->body, creation->host,
+			  member_get(creation->config, "ExposedPorts"),
+			  &creation->network, &creation->warnings, err);
+	if (r < 0)
+		return r;
+	r = creation_join(creation, err);
+	if (r < 0)
+		return r;
+	r = set_hostname(creation, err);
+	if (r < 0)
+		return r;
+	r = creation_userns(creation, err);
+	if (r < 0)
+		return r;
+	r = creation_check_user(creation, err);
+	if (r < 0)
+		return r;
+	r = check_security(creation, err);
+	if (r < 0)
+		return r;
+	r = check_resources(creation, err);
+	if (r < 0)
+		return r;
+	r = creation_volumes_from(creation, err);
+	if (r < 0)
+		return r;
+	r = mounts_collect(creation->host,
+			   member_get(creation->config, "Volumes"),
+			   &creation->mounts, err);
+	if (r < 0)
+		return r;
+	return choose_driver(creation, err);
+}
+
+int engine_container_create(struct engine *engine, const cJSON *body,
+			    const char *name, char ret_id[ID_TEXT_MAX],
+			    char ***ret_warnings, struct error *err)
+{
+	CLEANUP(creation_release)
+	struct creation creation = {
+		.engine = engine,
+		.body = body,
+		.record = {.directory_fd = -1, .operation_fd = -1},
+	};
+	cleanup_fd int lock_fd = -1;
+	int r;
+
+	if (name && *name == '/')
+		name++;
+	if (name) {
+		r = container_name_check(name, err);
+		if (r < 0)
+			return r;
+	}
+	r = check_body(&creation, err);
+	if (r < 0)
+		return r;
+	random_id(creation.id);
+	/* Held until the record says which image and volumes it uses. */
+	lock_fd = store_lock(&engine->store, LOCK_SHARED, err);
+	if (lock_fd < 0)
+		return lock_fd;
+	r = prepare(&creation, err);
+	if (r < 0)
+		return r;
+	r = creation_write(&creation, name, err);
+	if (r < 0) {
+		for (size_t i = 0;
+		     creation.created_volumes && creation.created_volumes[i];
+		     i++)
+			(void)volume_remove(&engine->store,
+					    creation.created_volumes[i], NULL);
+		return r;
+	}
+	memcpy(ret_id, creation.id, ID_TEXT_MAX);
+	if (ret_warnings)
+		*ret_warnings = steal_ptr(&creation.warnings);
+	return 0;
+}

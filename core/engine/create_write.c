@@ -1,0 +1,194 @@
+/* The record of a new container: core/engine/creation.h. */
+#include "core/engine/creation.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "core/engine/config.h"
+#include "core/engine/members.h"
+#include "core/engine/ocispec.h"
+
+#define NAME_TRIES 8
+
+static cJSON *copy_of(const cJSON *json)
+{
+	cJSON *copy = cJSON_Duplicate(json, true);
+
+	if (!copy)
+		str_oom();
+	return copy;
+}
+
+static char **anonymous_volumes(const struct mount_list *mounts)
+{
+	char **names = NULL;
+
+	for (size_t i = 0; i < mounts->count; i++) {
+		if (mounts->entries[i].anonymous)
+			strv_push(&names, mounts->entries[i].name);
+	}
+	return names;
+}
+
+/* The member "Moss"; everything in launch is borrowed. */
+static cJSON *launch_json(const struct creation *creation)
+{
+	const cJSON *host = creation->host;
+	cleanup_strv char **volumes = anonymous_volumes(&creation->mounts);
+	cleanup_free char *profile = NULL;
+	const char *name =
+		member_string(member_get(host, "Moss"), "SeccompName");
+	struct record_launch launch = {
+		.storage_driver = creation->driver,
+		.diff_ids = creation->image.diff_ids,
+		.is_volatile = member_bool(host, "AutoRemove"),
+		.network = creation->network.kind,
+		.host_loopback = creation->network.host_loopback,
+		.address = creation->network.address,
+		.mac = creation->network.mac,
+		.ports = creation->network.ports,
+		.single_id = !creation->engine->identity.mapped,
+		.seccomp = creation->security.seccomp,
+		.capabilities = creation->capabilities,
+		.anonymous_volumes = volumes,
+	};
+
+	if (*name)
+		launch.seccomp_name = profile = xstrdup(name);
+	return record_launch_json(&launch);
+}
+
+static cJSON *engine_json(const struct creation *creation)
+{
+	cJSON *json = json_object();
+
+	json_set(json, "Mounts", mounts_json(&creation->mounts));
+	json_set(json, "Uids", ocispec_map_json(&creation->uids));
+	json_set(json, "Gids", ocispec_map_json(&creation->gids));
+	json_set_bool(json, "UsernsAuto", creation->userns_auto);
+	json_set_bool(json, "NoNewPrivileges", creation->no_new_privileges);
+	json_set_i64(json, "Layers", (int64_t)creation->image.size);
+	return json;
+}
+
+static cJSON *container_json(const struct creation *creation)
+{
+	cJSON *json = json_object();
+	char now[TIME_TEXT_MAX];
+	const char *path;
+	cJSON *args;
+
+	format_now(now);
+	json_set_string(json, "Id", creation->id);
+	json_set_string(json, "Created", now);
+	config_command(creation->config, &path, &args);
+	json_set_string(json, "Path", path);
+	json_set(json, "Args", args);
+	json_set_string(json, "Image", creation->image.id);
+	json_set_string(json, "Name", "");
+	json_set_string(json, "Driver", snapshot_driver_name(creation->driver));
+	json_set_string(json, "Platform", "linux");
+	json_set(json, "HostConfig", copy_of(creation->host));
+	json_set(json, "Mounts", mounts_docker_json(&creation->mounts));
+	json_set(json, "Config", copy_of(creation->config));
+	json_set(json, "Moss", launch_json(creation));
+	json_set(json, "Engine", engine_json(creation));
+	return json;
+}
+
+static int write_named(struct creation *creation, cJSON *json, const char *name,
+		       struct error *err)
+{
+	cleanup_free char *docker_name = xasprintf("/%s", name);
+	struct record_launch launch;
+	int r;
+
+	json_set_string(json, "Name", docker_name);
+	/* What a start could not read back must fail here. */
+	r = record_launch_parse(json, &launch, err);
+	if (r < 0)
+		return r;
+	record_launch_release(&launch);
+	r = record_write(&creation->record, json, err);
+	if (r < 0)
+		return r;
+	return record_name_claim(&creation->engine->store, name, creation->id,
+				 creation->record.is_volatile, err);
+}
+
+static int write_random_name(struct creation *creation, cJSON *json,
+			     struct error *err)
+{
+	int r = -EEXIST;
+
+	for (unsigned int i = 0; r == -EEXIST && i < NAME_TRIES; i++) {
+		cleanup_free char *name = container_name_random(i);
+		char owner[ID_TEXT_MAX];
+
+		err_clear(err);
+		if (record_name_find(&creation->engine->store, name, owner,
+				     NULL) > 0)
+			continue;
+		r = write_named(creation, json, name, err);
+	}
+	if (r == -EEXIST) {
+		cleanup_free char *name = xstrndup(creation->id, 12);
+
+		err_clear(err);
+		return write_named(creation, json, name, err);
+	}
+	return r;
+}
+
+static int write_seccomp(const struct creation *creation, struct error *err)
+{
+	const char *profile = creation->security.profile;
+
+	if (creation->security.seccomp != LAUNCH_SECCOMP_FILE)
+		return 0;
+	return file_write_atomic_at(
+		creation->record.directory_fd, "seccomp.json", profile,
+		strlen(profile), 0600,
+		creation->record.is_volatile ? FILE_VOLATILE : 0, err);
+}
+
+static int write_record(struct creation *creation, const char *name,
+			struct error *err)
+{
+	cleanup_json cJSON *json = NULL;
+	int r;
+
+	r = write_seccomp(creation, err);
+	if (r < 0)
+		return r;
+	r = mounts_make_volumes(&creation->engine->store, &creation->mounts,
+				&creation->created_volumes, err);
+	if (r < 0)
+		return r;
+	json = container_json(creation);
+	if (name)
+		return write_named(creation, json, name, err);
+	return write_random_name(creation, json, err);
+}
+
+int creation_write(struct creation *creation, const char *name,
+		   struct error *err)
+{
+	struct store *store = &creation->engine->store;
+	bool temporary = member_bool(creation->host, "AutoRemove");
+	int r;
+
+	r = record_create(store, creation->id, temporary, &creation->record,
+			  err);
+	if (r < 0)
+		return r;
+	r = write_record(creation, name, err);
+	if (r < 0)
+		(void)record_remove(store, &creation->record, NULL, NULL);
+	return r;
+}

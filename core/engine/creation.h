@@ -1,0 +1,56 @@
+/*
+ * A container on its way into the world: what create.c fills step by step from
+ * a ContainerCreate body, and what its steps in create_join.c, create_user.c
+ * and create_write.c share. Everything is checked before anything is made; what
+ * is made is taken back when a later step fails.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "core/engine/container.h"
+#include "core/engine/mounts.h"
+#include "core/engine/network.h"
+#include "core/engine/security.h"
+
+struct creation {
+	struct engine *engine;
+	const cJSON *body;
+	cJSON *config; /* docker's Config, merged */
+	cJSON *host;   /* HostConfig, normalised */
+	struct image image;
+	struct network network;
+	struct security security;
+	struct mount_list mounts;
+	struct id_map uids;
+	struct id_map gids;
+	bool userns_joined;
+	bool userns_auto;
+	bool shifted;
+	enum snapshot_driver driver;
+	uint64_t capabilities;
+	bool no_new_privileges;
+	char **warnings;
+
+	char id[ID_TEXT_MAX];
+	struct record record;
+	char **created_volumes;
+};
+
+/*
+ * create_join.c: other containers that this one names. NetworkMode, IpcMode and
+ * PidMode become "container:ID"; a joined user namespace and, with the network,
+ * the host name are taken over; mounts of --volumes-from are put in the list.
+ */
+int creation_join(struct creation *creation, struct error *err);
+int creation_volumes_from(struct creation *creation, struct error *err);
+
+/* create_user.c: user namespace and who runs in it. */
+int creation_userns(struct creation *creation, struct error *err);
+int creation_check_user(const struct creation *creation, struct error *err);
+
+/* create_write.c: makes the record under the name, NULL for a random one. */
+int creation_write(struct creation *creation, const char *name,
+		   struct error *err);

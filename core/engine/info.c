@@ -1,0 +1,306 @@
+/* SystemInfo: core/engine/engine.h. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statfs.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "core/engine/container.h"
+#include "core/engine/hostconfig.h"
+#include "core/engine/limits.h"
+#include "storage/image.h"
+
+#define FILE_TEXT_MAX 65536
+
+struct counts {
+	struct engine *engine;
+	int64_t all, running, paused;
+};
+
+static int count_container(const struct container *container, void *data,
+			   struct error *err)
+{
+	struct counts *counts = data;
+	struct container_state state = {0};
+
+	if (record_repair(&counts->engine->store, &container->record, &state,
+			  NULL) != 0)
+		return 0;
+	counts->all++;
+	counts->running += state.status == CONTAINER_RUNNING ||
+			   state.status == CONTAINER_RESTARTING;
+	counts->paused += state.status == CONTAINER_PAUSED;
+	container_state_release(&state);
+	return 0;
+}
+
+static int set_counts(struct engine *engine, cJSON *json, struct error *err)
+{
+	struct counts counts = {.engine = engine};
+	cleanup_fd int lock_fd = -1;
+	struct image *images = NULL;
+	size_t image_count = 0;
+	int r;
+
+	r = container_for_each(engine, count_container, &counts, err);
+	if (r < 0)
+		return r;
+	lock_fd = store_lock(&engine->store, LOCK_SHARED, err);
+	if (lock_fd < 0)
+		return lock_fd;
+	r = image_list(&engine->store, &images, &image_count, err);
+	if (r < 0)
+		return r;
+	image_list_free(images, image_count);
+	json_set_i64(json, "Containers", counts.all);
+	json_set_i64(json, "ContainersRunning", counts.running);
+	json_set_i64(json, "ContainersPaused", counts.paused);
+	json_set_i64(json, "ContainersStopped",
+		     counts.all - counts.running - counts.paused);
+	json_set_i64(json, "Images", (int64_t)image_count);
+	return 0;
+}
+
+/* PRETTY_NAME of os-release(5), without its quotes. */
+static char *operating_system(void)
+{
+	static const char *const files[] = {"/etc/os-release",
+					    "/usr/lib/os-release"};
+	static const char key[] = "PRETTY_NAME=";
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		cleanup_free char *text = NULL;
+		cleanup_strv char **lines = NULL;
+
+		if (file_read_at(AT_FDCWD, files[i], FILE_TEXT_MAX, &text, NULL,
+				 NULL) < 0)
+			continue;
+		lines = strv_split(text, '\n');
+		for (size_t j = 0; lines[j]; j++) {
+			const char *value = lines[j] + strlen(key);
+			size_t length;
+
+			if (!str_starts(lines[j], key))
+				continue;
+			length = strlen(value);
+			if (length >= 2 && (*value == '"' || *value == '\''))
+				return xstrndup(value + 1, length - 2);
+			return xstrdup(value);
+		}
+	}
+	return xstrdup("Linux");
+}
+
+static void set_machine(cJSON *json)
+{
+	cleanup_free char *system = operating_system();
+	struct utsname host = {0};
+	struct sysinfo memory = {0};
+	char now[TIME_TEXT_MAX];
+
+	(void)uname(&host);
+	(void)sysinfo(&memory);
+	format_now(now);
+	json_set_string(json, "SystemTime", now);
+	json_set_string(json, "KernelVersion", host.release);
+	json_set_string(json, "OperatingSystem", system);
+	json_set_string(json, "OSType", "linux");
+	json_set_string(json, "Architecture", host.machine);
+	json_set_i64(json, "NCPU", sysconf(_SC_NPROCESSORS_ONLN));
+	json_set_i64(json, "MemTotal",
+		     (int64_t)((uint64_t)memory.totalram * memory.mem_unit));
+	json_set_string(json, "Name", host.nodename);
+}
+
+static const struct {
+	unsigned long magic;
+	const char *name;
+} file_systems[] = {
+	{0xef53, "extfs"},	 {0x58465342, "xfs"},	{0x9123683e, "btrfs"},
+	{0x2fc12fc1, "zfs"},	 {0x01021994, "tmpfs"}, {0x6969, "nfs"},
+	{0x794c7630, "overlay"}, {0x65735546, "fuse"},	{0xf2f52010, "f2fs"},
+};
+
+static const char *backing_file_system(const struct engine *engine)
+{
+	struct statfs status;
+
+	if (fstatfs(engine->store.root_fd, &status) < 0)
+		return "unknown";
+	for (size_t i = 0; i < ARRAY_SIZE(file_systems); i++) {
+		if ((unsigned long)status.f_type == file_systems[i].magic)
+			return file_systems[i].name;
+	}
+	return "unknown";
+}
+
+static void push_pair(cJSON *array, const char *name, const char *value)
+{
+	cJSON *pair = json_array();
+
+	json_push_string(pair, name);
+	json_push_string(pair, value);
+	json_push(array, pair);
+}
+
+/* Driver, DriverStatus, and Moss.Drivers: a line why or why not for each. */
+static int set_drivers(struct engine *engine, cJSON *json, cJSON *moss,
+		       struct error *err)
+{
+	enum snapshot_driver driver = SNAPSHOT_AUTO;
+	cleanup_free char *reasons = NULL;
+	cleanup_strv char **lines = NULL;
+	cJSON *status = json_array();
+	cJSON *array = json_array();
+	int r;
+
+	json_set(json, "DriverStatus", status);
+	json_set(moss, "Drivers", array);
+	r = snapshot_choose(&engine->store, SNAPSHOT_AUTO, false,
+			    engine->cache_fd, &driver, &reasons, err);
+	if (r < 0)
+		return r;
+	json_set_string(json, "Driver",
+			driver == SNAPSHOT_AUTO ? "none"
+						: snapshot_driver_name(driver));
+	push_pair(status, "Backing Filesystem", backing_file_system(engine));
+	lines = strv_split(reasons, '\n');
+	for (size_t i = 0; lines && lines[i]; i++) {
+		if (*lines[i])
+			json_push_string(array, lines[i]);
+	}
+	return 0;
+}
+
+static cJSON *string_array(const char *const *strings, size_t count)
+{
+	cJSON *array = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_push_string(array, strings[i]);
+	return array;
+}
+
+static void set_plugins(cJSON *json)
+{
+	static const char *const volumes[] = {"local"};
+	static const char *const networks[] = {"host", "none", "slirp"};
+	static const char *const logs[] = {"json-file", "none"};
+	cJSON *plugins = json_object();
+
+	json_set(plugins, "Volume", string_array(volumes, 1));
+	json_set(plugins, "Network", string_array(networks, 3));
+	json_set(plugins, "Authorization", NULL);
+	json_set(plugins, "Log", string_array(logs, 2));
+	json_set(json, "Plugins", plugins);
+}
+
+static void set_runtimes(cJSON *json)
+{
+	cJSON *runtimes = json_object();
+	cJSON *own = json_object();
+
+	json_set_string(own, "path", RUNTIME_NAME);
+	json_set(runtimes, RUNTIME_NAME, own);
+	json_set(json, "Runtimes", runtimes);
+	json_set_string(json, "DefaultRuntime", RUNTIME_NAME);
+}
+
+static void set_security(cJSON *json)
+{
+	static const char *const options[] = {"name=seccomp,profile=builtin",
+					      "name=rootless", "name=cgroupns"};
+
+	json_set(json, "SecurityOptions",
+		 string_array(options, ARRAY_SIZE(options)));
+}
+
+static const struct {
+	const char *controller;
+	const char *what;
+} controllers[] = {
+	{"memory", "memory limit"}, {"cpu", "cpu limit"},
+	{"pids", "pids limit"},	    {"cpuset", "cpuset"},
+	{"io", "io limit"},
+};
+
+static void set_limits(const struct engine *engine, cJSON *json, cJSON *moss)
+{
+	static const char *const members[] = {
+		"MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota",
+		"CPUShares",   "CPUSet",    "PidsLimit",    "OomKillDisable",
+	};
+	bool unified = access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
+	cJSON *delegated = json_array();
+	cJSON *warnings = json_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		json_set_bool(json, members[i], false);
+	json_set_string(json, "CgroupDriver", "none");
+	json_set_string(json, "CgroupVersion", unified ? "2" : "1");
+	if (!engine->identity.mapped)
+		json_push_string(warnings,
+				 "WARNING: no subordinate IDs: containers have "
+				 "one user, root");
+	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
+		cleanup_free char *text = NULL;
+
+		if (limits_delegated(controllers[i].controller))
+			json_push_string(delegated, controllers[i].controller);
+		text = xasprintf("WARNING: No %s support", controllers[i].what);
+		json_push_string(warnings, text);
+	}
+	json_set(moss, "DelegatedControllers", delegated);
+	json_set(json, "Warnings", warnings);
+}
+
+static void set_identity(const struct engine *engine, cJSON *moss)
+{
+	const struct identity *identity = &engine->identity;
+	cJSON *json = json_object();
+
+	json_set_string(json, "User", identity->user);
+	json_set_i64(json, "Uid", identity->uid);
+	json_set_i64(json, "Gid", identity->gid);
+	json_set_bool(json, "Mapped", identity->mapped);
+	json_set_i64(json, "Uids", (int64_t)idmap_size(&identity->uids));
+	json_set_i64(json, "Gids", (int64_t)idmap_size(&identity->gids));
+	json_set(moss, "Identity", json);
+}
+
+int engine_info(struct engine *engine, cJSON **ret_json, struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cJSON *moss = json_object();
+	int r;
+
+	json_set_string(json, "ID", "");
+	json_set(json, "Moss", moss);
+	r = set_counts(engine, json, err);
+	if (r < 0)
+		return r;
+	r = set_drivers(engine, json, moss, err);
+	if (r < 0)
+		return r;
+	set_plugins(json);
+	set_machine(json);
+	set_runtimes(json);
+	set_security(json);
+	set_limits(engine, json, moss);
+	set_identity(engine, moss);
+	json_set_string(json, "LoggingDriver", "json-file");
+	json_set_string(json, "DockerRootDir", engine->store.path);
+	json_set_string(json, "ServerVersion", MOSS_VERSION);
+	json_set_bool(json, "Debug", false);
+	json_set_bool(json, "ExperimentalBuild", false);
+	json_set(json, "Labels", json_array());
+	*ret_json = steal_ptr(&json);
+	return 0;
+}

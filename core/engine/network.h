@@ -1,0 +1,39 @@
+/*
+ * A container's network as asked for: HostConfig.NetworkMode, PortBindings,
+ * PublishAllPorts, NetworkingConfig and MacAddress.
+ *
+ *   "", "default", "bridge"   what docker calls bridge is slirp here
+ *   "slirp[:allow_host_loopback=BOOL]"
+ *   "none", "host", "container:NAME"
+ *
+ * Any other word is the name of a network, and there are none yet.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "core/monitor/record.h"
+#include "net/port.h"
+
+struct network {
+	enum launch_network kind;
+	bool host_loopback;
+	char *address; /* with slirp, else NULL */
+	char *mac;     /* likewise */
+	struct port_list ports;
+};
+
+/*
+ * body: ContainerCreate's. host: its HostConfig. exposed: the merged
+ * ExposedPorts, for PublishAllPorts.
+ */
+int network_parse(const cJSON *body, const cJSON *host, const cJSON *exposed,
+		  struct network *ret_network, char ***warnings,
+		  struct error *err);
+void network_release(struct network *network);
+
+/* The name under NetworkSettings.Networks: "bridge", "slirp", "none", "host";
+   "" for another container's. */
+const char *network_name(const char *mode);
