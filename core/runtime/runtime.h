@@ -5,20 +5,28 @@
  * becomes the parent of the container's first process.
  *
  *   runtime_create()  clones the child into its new namespaces, writes its
- * maps, answers its requests (FUSE server) while it builds the root: setup.c
- * tells the order and why. Returns when the child stands before its last step,
- * with the descriptors the monitor needs (console, tap, namespaces).
+ *                     maps, answers its requests (FUSE server) while it builds
+ *                     the root: setup.c tells the order and why. Returns when
+ *                     the child stands before its last step, with the
+ *                     descriptors the monitor needs (console, tap, namespaces).
  *   runtime_start()   lets it go. Returns after execve(2) succeeded, or with
- * the child's own struct error. runtime_exec()    a further process in a
- * running container; the child is the caller's too.
+ *                     the child's own struct error.
+ *   runtime_exec()    a further process in a running container; the child is
+ *                     the caller's too.
  *
  * The program that makes the last steps is moss-init (init/): static, without
  * libc, carried inside this library, executed from a sealed memfd, so that
  * nothing of the host can be reached or changed through /proc/PID/exe. The
  * child is non-dumpable from before it can be seen until then.
  *
- * On failure every process made here has been killed and reaped.
- * The child dies with its parent (PDEATHSIG).
+ * On failure every process made here has been killed and reaped. A child is the
+ * leader of its own session and dies with its parent (PDEATHSIG). The caller's
+ * descriptors, locks among them, are closed in it at once, whatever their
+ * flags.
+ *
+ * Signals: the caller may block or ignore any; the program starts with none
+ * blocked and none ignored. SIGCHLD may arrive for a short-lived helper, which
+ * has been reaped here when the call returns.
  */
 #pragma once
 
@@ -38,10 +46,12 @@ struct runtime_request {
 	const struct seccomp_filter *filter; /* code NULL: unconfined */
 	const struct netns_config *network;  /* tap wanted; NULL: loopback only,
 						or  a joined/host namespace */
-	/* The container's ends; ignored with a terminal. Stay the caller's. */
+	/* The container's ends; ignored with a terminal. Stay the caller's.
+	   -1: /dev/null. */
 	int stdio[3];
-	/* Descriptors that must not stay open in the child, beyond O_CLOEXEC.
-	 */
+	/* > 0: a cgroup v2 directory that the child is born into (and that is
+	   the root of its cgroup namespace, when that is new). */
+	int cgroup_fd;
 };
 
 struct runtime_process {

@@ -1,32 +1,47 @@
 /*
  * The OCI runtime configuration (runtime-spec 1.1, config.md and
  * config-linux.md) as a struct: what the runtime reads, nothing else. Strings
- * are owned by the struct.
+ * are owned by the struct. Members the runtime would have to obey and does not
+ * know how to (hooks, an AppArmor profile …) are refused by name; unknown ones
+ * are ignored, as the specification asks.
  *
  * Extensions in "annotations", written by core/engine:
  *   dev.moss.user       "name[:group]" still to be looked up in the container's
  *                       /etc/passwd and /etc/group; wins over process.user
  *   dev.moss.group-add  comma-separated names or numbers, looked up likewise
  *   dev.moss.init       "true": moss-init stays as PID 1 and reaps
- * and mount options "copyup" (an empty volume is first filled from the image's
- * directory below the mount point, see storage/volume.h) and "nocopy".
- * Capabilities, seccomp and ID maps are in their OCI places.
+ * A process object on its own (exec) may carry "annotations" with the first two
+ * of them.
+ *
+ * Mount options beyond those of mount(8), see mountopt.c:
+ *   copyup              an empty volume is first filled from the image's
+ *                       directory below the mount point (storage/volume.h)
+ *   nocopy              it is not
+ *   tmpcopyup           the same for a tmpfs
+ * "ro" on an "rbind" mount covers what is mounted below its source too. Without
+ * a propagation word a mount is rprivate.
+ *
+ * A device may have "source": the host's node when it is not the same path.
  */
 #pragma once
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <sys/resource.h>
 
 #include "base/error.h"
 #include "policy/idmap.h"
 
-#define SPEC_MOUNTS_MAX 1024
-#define SPEC_ARGS_MAX	65536
+#define SPEC_MOUNTS_MAX	    1024
+#define SPEC_ARGS_MAX	    65536
+#define SPEC_NAMESPACES_MAX 16
+#define SPEC_DEVICES_MAX    1024
+#define SPEC_PATHS_MAX	    1024  /* masked, read-only, sysctl */
+#define SPEC_GROUPS_MAX	    65536 /* the kernel's NGROUPS_MAX */
 
 struct spec_mount {
-	char *destination; /* absolute, in the container */
+	char *destination; /* absolute and clean, in the container; not "/" */
 	char *type;	   /* "bind", "tmpfs", "proc", … */
 	char *source;
 	char **options;
@@ -34,12 +49,12 @@ struct spec_mount {
 
 struct spec_rlimit {
 	int resource; /* RLIMIT_… */
-	struct rlimit64 limit;
+	uint64_t soft, hard;
 };
 
 struct spec_device {
-	char *path;
-	char type; /* c b u p */
+	char *path; /* absolute and clean */
+	char type;  /* c b u p */
 	uint32_t major, minor;
 	uint32_t mode, uid, gid;
 	char *source; /* moss: host node to bind, NULL: same as path */
@@ -74,6 +89,7 @@ struct runtime_spec {
 	struct spec_process process;
 	char *root_path; /* used when the request has no snapshot */
 	bool root_readonly;
+	unsigned long root_propagation; /* MS_PRIVATE …, perhaps with MS_REC */
 	char *hostname;
 	char *domainname;
 	struct spec_mount *mounts;
@@ -91,10 +107,18 @@ struct runtime_spec {
 	cJSON *seccomp; /* linux.seccomp, NULL: none; the caller compiles it */
 };
 
-/* Errors name the JSON path. Unknown members are ignored, as the spec asks. */
+/* Errors name the JSON path. *ret_spec is untouched on failure. */
 int spec_parse(const cJSON *json, struct runtime_spec *ret_spec,
 	       struct error *err);
 int spec_process_parse(const cJSON *process, struct spec_process *ret_process,
 		       struct error *err);
 void spec_release(struct runtime_spec *spec);
 void spec_process_release(struct spec_process *process);
+
+const char *spec_rlimit_name(int resource); /* "RLIMIT_NOFILE" */
+
+/* NULL: the namespace is the caller's. */
+const struct spec_namespace *spec_namespace(const struct runtime_spec *spec,
+					    int flag);
+/* The container has one of its own, new. */
+bool spec_namespace_is_new(const struct runtime_spec *spec, int flag);

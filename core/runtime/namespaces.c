@@ -1,0 +1,262 @@
+#include "core/runtime/namespaces.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/str.h"
+#include "core/runtime/kernel.h"
+
+/* User first: it gives the rights over the others. */
+static const struct {
+	int flag;
+	const char *file; /* below /proc/PID/ns */
+	const char *name;
+} kinds[] = {
+	{CLONE_NEWUSER, "user", "user"},
+	{CLONE_NEWPID, "pid", "PID"},
+	{CLONE_NEWIPC, "ipc", "IPC"},
+	{CLONE_NEWUTS, "uts", "UTS"},
+	{CLONE_NEWNET, "net", "network"},
+	{CLONE_NEWCGROUP, "cgroup", "cgroup"},
+	{CLONE_NEWTIME, "time_for_children", "time"},
+	{CLONE_NEWNS, "mnt", "mount"},
+};
+
+uint64_t namespaces_new(const struct runtime_spec *spec)
+{
+	uint64_t flags = 0;
+
+	for (size_t i = 0; i < spec->namespace_count; i++) {
+		if (!spec->namespaces[i].path)
+			flags |= (uint64_t)spec->namespaces[i].flag;
+	}
+	return flags;
+}
+
+bool namespaces_joins(const struct runtime_spec *spec)
+{
+	for (size_t i = 0; i < spec->namespace_count; i++) {
+		if (spec->namespaces[i].path)
+			return true;
+	}
+	return false;
+}
+
+static int clone_error(uint64_t flags, struct error *err)
+{
+	int number = errno;
+
+	err_number(err, number, "cannot make the container's namespaces");
+	if (number == ENOSPC || number == EUSERS)
+		return err_hint(err,
+				"a limit below /proc/sys/user "
+				"(max_user_namespaces, max_net_namespaces …) "
+				"or the nesting depth of 32 is reached");
+	if (number == EPERM && (flags & CLONE_NEWUSER))
+		return err_hint(err,
+				"user namespaces are switched off here: see "
+				"the sysctls kernel.unprivileged_userns_clone "
+				"and kernel.apparmor_restrict_unprivileged_"
+				"userns");
+	if (number == EAGAIN)
+		return err_hint(err, "the limit of processes (ulimit -u, "
+				     "cgroup pids.max) is reached");
+	return -number;
+}
+
+pid_t namespaces_clone(const struct namespaces_clone *clone, int *ret_pid_fd,
+		       struct error *err)
+{
+	int pid_fd = -1;
+	struct clone_args arguments = {
+		.flags = clone->flags | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pid_fd,
+		/* A sibling inherits it. */
+		.exit_signal = clone->flags & CLONE_PARENT ? 0 : SIGCHLD,
+	};
+	pid_t pid;
+
+	if (clone->cgroup_fd > 0) {
+		arguments.flags |= CLONE_INTO_CGROUP;
+		arguments.cgroup = (uint64_t)clone->cgroup_fd;
+	}
+	pid = kernel_clone3(&arguments);
+	/* Seccomp filters that cannot look into its argument refuse clone3. */
+	if (pid < 0 && errno == ENOSYS && clone->cgroup_fd <= 0)
+		pid = (pid_t)syscall(SYS_clone,
+				     arguments.flags | arguments.exit_signal,
+				     NULL, &pid_fd, NULL, NULL);
+	if (pid < 0)
+		return clone_error(clone->flags, err);
+	if (pid > 0)
+		*ret_pid_fd = pid_fd;
+	return pid;
+}
+
+int namespaces_join(const struct runtime_spec *spec, struct error *err)
+{
+	int fds[ARRAY_SIZE(kinds)];
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		fds[i] = -1;
+	/* Opened before any is joined, with the rights we came with. */
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kinds); i++) {
+		const struct spec_namespace *space =
+			spec_namespace(spec, kinds[i].flag);
+
+		if (!space || !space->path)
+			continue;
+		fds[i] = open(space->path, O_RDONLY | O_CLOEXEC);
+		if (fds[i] < 0)
+			r = err_errno(err, "cannot open the %s namespace %s",
+				      kinds[i].name, space->path);
+	}
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kinds); i++) {
+		if (fds[i] >= 0 && setns(fds[i], kinds[i].flag) < 0)
+			r = err_errno(
+				err, "cannot join the %s namespace %s",
+				kinds[i].name,
+				spec_namespace(spec, kinds[i].flag)->path);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		close_fd(&fds[i]);
+	return r;
+}
+
+/* 1 when pid's namespace is not the caller's. */
+static int is_other(pid_t pid, const char *file, struct error *err)
+{
+	char path[64];
+	struct stat own, other;
+
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", file);
+	if (stat(path, &own) < 0)
+		return errno == ENOENT ? 0 : err_errno(err, "%s", path);
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, file);
+	if (stat(path, &other) < 0) {
+		if (errno == ENOENT || errno == ESRCH)
+			return err_set(err, ERROR_CONFLICT,
+				       "the container is not running");
+		return err_errno(err, "%s", path);
+	}
+	return own.st_dev != other.st_dev || own.st_ino != other.st_ino;
+}
+
+int namespaces_join_process(pid_t pid, int pid_fd, struct error *err)
+{
+	int flags = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		int r = is_other(pid, kinds[i].file, err);
+
+		if (r < 0)
+			return r;
+		if (r > 0)
+			flags |= kinds[i].flag;
+	}
+	/* All at once, by the pidfd, cannot meet another process (5.8). */
+	if (setns(pid_fd, flags) == 0)
+		return 0;
+	if (errno == ESRCH)
+		return err_set(err, ERROR_CONFLICT,
+			       "the container is not running");
+	return err_errno(err, "cannot join the container's namespaces");
+}
+
+bool namespaces_can_set_groups(const struct id_map *gids)
+{
+	return idmap_size(gids) > 1;
+}
+
+static int write_file(pid_t pid, const char *name, const char *text,
+		      struct error *err)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	return file_write_once_at(AT_FDCWD, path, text, err);
+}
+
+int namespaces_map(pid_t pid, const struct runtime_spec *spec,
+		   struct error *err)
+{
+	const struct {
+		const char *file;
+		const struct id_map *map;
+	} maps[] = {
+		{"uid_map", &spec->uid_map},
+		{"gid_map", &spec->gid_map},
+	};
+	int r;
+
+	if (!namespaces_can_set_groups(&spec->gid_map)) {
+		r = write_file(pid, "setgroups", "deny", err);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		cleanup_free char *text = idmap_text(maps[i].map);
+
+		r = write_file(pid, maps[i].file, text, err);
+		if (r < 0) {
+			err_wrap(err, "cannot map the container's IDs");
+			return err_hint(err,
+					"the container's IDs must be a subset "
+					"of yours: see /etc/subuid, "
+					"/etc/subgid and --userns");
+		}
+	}
+	return 0;
+}
+
+static int read_map(const char *process, const char *name,
+		    struct id_map *ret_map, struct error *err)
+{
+	cleanup_free char *path = xasprintf("/proc/%s/%s", process, name);
+	cleanup_free char *text = NULL;
+	struct id_map map = {0};
+	char *line, *rest = NULL;
+	int r = file_read_at(AT_FDCWD, path, 65536, &text, NULL, err);
+
+	if (r < 0)
+		return r;
+	for (line = strtok_r(text, "\n", &rest); line && map.count < ID_MAP_MAX;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		struct id_extent *extent = &map.extents[map.count];
+
+		if (sscanf(line, "%u %u %u", &extent->inside, &extent->outside,
+			   &extent->count) == 3)
+			map.count++;
+	}
+	*ret_map = map;
+	return 0;
+}
+
+int namespaces_read_maps(const char *process, struct id_map *ret_uids,
+			 struct id_map *ret_gids, struct error *err)
+{
+	int r = read_map(process, "uid_map", ret_uids, err);
+
+	return r < 0 ? r : read_map(process, "gid_map", ret_gids, err);
+}
+
+int namespaces_open(pid_t pid, const char *name, struct error *err)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(err, "cannot open %s", path);
+	return fd;
+}

@@ -1,0 +1,45 @@
+/*
+ * Making and joining namespaces, and who is who in them.
+ *
+ * A container's own namespaces are made by the one clone that makes its first
+ * process. Joining (container:X, a path) takes a process between: the joiner
+ * enters what has a path, the user namespace first, as that gives the rights
+ * over the others, and then clones the container's process as its own sibling
+ * (CLONE_PARENT): a PID namespace is entered only by children.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "core/runtime/spec.h"
+
+/* Flags of the namespaces that are to be new. */
+uint64_t namespaces_new(const struct runtime_spec *spec);
+bool namespaces_joins(const struct runtime_spec *spec);
+
+struct namespaces_clone {
+	uint64_t flags; /* CLONE_NEW…, CLONE_PARENT */
+	int cgroup_fd;	/* > 0: born into that cgroup */
+};
+/* As fork(2): the PID, 0 in the child, negative errno. */
+pid_t namespaces_clone(const struct namespaces_clone *clone, int *ret_pid_fd,
+		       struct error *err);
+
+/* By the joiner. */
+int namespaces_join(const struct runtime_spec *spec, struct error *err);
+/* All of a process's namespaces that are not the caller's. */
+int namespaces_join_process(pid_t pid, int pid_fd, struct error *err);
+
+/* By the parent: writes pid's maps; one group alone forbids setgroups(2). */
+int namespaces_map(pid_t pid, const struct runtime_spec *spec,
+		   struct error *err);
+/* The maps of a namespace that was there before: "self" or a PID. */
+int namespaces_read_maps(const char *process, struct id_map *ret_uids,
+			 struct id_map *ret_gids, struct error *err);
+bool namespaces_can_set_groups(const struct id_map *gids);
+
+/* Descriptor of pid's namespace: "user", "net" … */
+int namespaces_open(pid_t pid, const char *name, struct error *err);

@@ -1,0 +1,118 @@
+#include "core/runtime/parent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/proc.h"
+#include "core/runtime/sync.h"
+
+static int reap(pid_t pid)
+{
+	int status = 0;
+	pid_t found;
+
+	do
+		found = waitpid(pid, &status, 0);
+	while (found < 0 && errno == EINTR);
+	return found < 0 ? 0 : status;
+}
+
+int parent_adopt(struct runtime_process *process, struct error *err)
+{
+	struct sync_message message;
+	int fds[SYNC_FDS_MAX];
+	size_t count = 0;
+	int r = sync_receive(process->sync_fd, &message, fds, &count, err);
+
+	if (r == 0)
+		r = parent_child_died(process, err);
+	if (r > 0 &&
+	    (message.type != SYNC_CHILD || count != 1 || message.value <= 0))
+		r = err_number(err, EBADMSG, "unexpected packet %u",
+			       message.type);
+	if (r < 0) {
+		for (size_t i = 0; i < count; i++)
+			close(fds[i]);
+		return r;
+	}
+	/* It has nothing left to do but to exit. */
+	reap(process->pid);
+	close_fd(&process->pid_fd);
+	process->pid = message.value;
+	process->pid_fd = fds[0];
+	return 0;
+}
+
+int parent_take_ready(struct runtime_process *process, int has, int *fds,
+		      size_t count, struct error *err)
+{
+	const struct {
+		int flag;
+		int *fd;
+	} places[] = {
+		{SYNC_HAS_CONSOLE, &process->console_fd},
+		{SYNC_HAS_TAP, &process->tap_fd},
+	};
+	size_t taken = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		if ((has & places[i].flag) && taken < count)
+			*places[i].fd = fds[taken++];
+		else if (has & places[i].flag)
+			return err_number(err, EBADMSG,
+					  "a descriptor is missing");
+	}
+	while (taken < count)
+		close(fds[taken++]);
+	return 1;
+}
+
+int parent_child_died(struct runtime_process *process, struct error *err)
+{
+	int status;
+
+	/* End of file also comes when it only closed the socket. */
+	proc_pidfd_signal(process->pid_fd, SIGKILL);
+	status = reap(process->pid);
+	process->pid = 0;
+	if (WIFSIGNALED(status))
+		return err_set(err, ERROR_GENERIC,
+			       "the container's first process was killed "
+			       "during its set-up (%s)",
+			       signal_name(WTERMSIG(status)));
+	return err_set(err, ERROR_GENERIC,
+		       "the container's first process ended during its set-up "
+		       "(code %d)",
+		       WEXITSTATUS(status));
+}
+
+void parent_abort(struct runtime_process *process)
+{
+	if (process->pid > 0) {
+		proc_pidfd_signal(process->pid_fd, SIGKILL);
+		reap(process->pid);
+	}
+	process->pid = 0;
+	if (process->fuse_pid > 0) {
+		kill(process->fuse_pid, SIGKILL);
+		reap(process->fuse_pid);
+	}
+	process->fuse_pid = 0;
+	runtime_process_release(process);
+}
+
+void runtime_process_release(struct runtime_process *process)
+{
+	if (!process)
+		return;
+	close_fd(&process->pid_fd);
+	close_fd(&process->console_fd);
+	close_fd(&process->tap_fd);
+	close_fd(&process->userns_fd);
+	close_fd(&process->netns_fd);
+	close_fd(&process->sync_fd);
+}

@@ -1,0 +1,22 @@
+/* The parent's side of a conversation, for create.c and exec.c. */
+#pragma once
+
+#include <stddef.h>
+
+#include "core/runtime/runtime.h"
+
+#define RUNTIME_PROCESS_EMPTY                                                  \
+	{                                                                      \
+		.pid_fd = -1, .console_fd = -1, .tap_fd = -1, .userns_fd = -1, \
+		.netns_fd = -1, .sync_fd = -1,                                 \
+	}
+
+/* The joiner's packet: process becomes the one it cloned; it is reaped. */
+int parent_adopt(struct runtime_process *process, struct error *err);
+/* Takes SYNC_READY's descriptors; 1, or an error. */
+int parent_take_ready(struct runtime_process *process, int has, int *fds,
+		      size_t count, struct error *err);
+/* End of file where there should be none. */
+int parent_child_died(struct runtime_process *process, struct error *err);
+/* Kills and reaps what there is, releases the rest. */
+void parent_abort(struct runtime_process *process);
