@@ -19,6 +19,8 @@
  * fuse-overlayfs writes the same whiteouts, but marks an opaque directory with
  * user.fuseoverlayfs.opaque=y and, inside it, a file ".wh..wh..opq" and a
  * whiteout ".wh..opq"; other xattrs user.fuseoverlayfs.* are its own as well.
+ * Where no device 0:0 can be made, it writes and reads a file ".wh.NAME" in
+ * place of a whiteout.
  *
  * Mounting happens inside the container's mount namespace, by its first
  * process, before pivot_root: nothing is ever mounted on the host. Layers reach

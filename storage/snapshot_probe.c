@@ -4,7 +4,10 @@
  * A small layered tree is made below the store's tmp/, a child with a user and
  * mount namespace of its own mounts it as a container would, and tries what
  * every image relies on: reading, whiteouts, opaque directories, copy-up,
- * removal. Some file systems and kernels mount happily and fail there. Parent
+ * removal. Some file systems and kernels mount happily and fail there. What the
+ * store's file system cannot keep (an overlay no whiteouts, NFS no xattrs) is
+ * left out: many images do without, and fuse-overlayfs has means of its own for
+ * what a container removes. Parent
  * and child speak in turns over a socket: {} when a step was done, {"error": …}
  * when not; the child's second message carries the FUSE descriptor.
  */
@@ -61,7 +64,16 @@ static const struct part {
 	{1, "opaque/shown", "x"},
 };
 
-static int make_part(int dir_fd, const struct part *part, struct error *err)
+struct trial {
+	struct snapshot snapshot;
+	char *root; /* path of the mounted root */
+	/* Can the store's file system keep these marks? */
+	bool has_whiteouts;
+	bool has_xattrs;
+};
+
+static int make_part(struct trial *trial, int dir_fd, const struct part *part,
+		     struct error *err)
 {
 	if (!part->content) {
 		if (mkdirat(dir_fd, part->path, 0755) < 0)
@@ -69,8 +81,8 @@ static int make_part(int dir_fd, const struct part *part, struct error *err)
 		return 0;
 	}
 	if (part->content[0] == '\0') {
-		if (mknodat(dir_fd, part->path, S_IFCHR, makedev(0, 0)) < 0)
-			return err_errno(err, "cannot make a whiteout");
+		trial->has_whiteouts = mknodat(dir_fd, part->path, S_IFCHR,
+					       makedev(0, 0)) == 0;
 		return 0;
 	}
 	return file_write_atomic_at(dir_fd, part->path, part->content,
@@ -78,7 +90,8 @@ static int make_part(int dir_fd, const struct part *part, struct error *err)
 				    err);
 }
 
-static int make_layer(int work_fd, int layer, struct error *err)
+static int make_layer(struct trial *trial, int work_fd, int layer,
+		      struct error *err)
 {
 	cleanup_free char *path =
 		xasprintf(LAYER_PATH, digest_hex(probe_ids[layer]));
@@ -93,15 +106,15 @@ static int make_layer(int work_fd, int layer, struct error *err)
 		return err_errno(err, "cannot open a directory");
 	for (size_t i = 0; i < ARRAY_SIZE(parts) && r >= 0; i++) {
 		if (parts[i].layer == layer)
-			r = make_part(fd, &parts[i], err);
+			r = make_part(trial, fd, &parts[i], err);
 	}
 	if (r < 0 || layer == 0)
 		return r;
 	opaque_fd = openat(fd, "opaque", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (opaque_fd < 0 ||
-	    fsetxattr(opaque_fd, "user.overlay.opaque", "y", 1, 0) < 0)
-		return err_errno(err, "the store's file system keeps no "
-				      "extended attributes");
+	if (opaque_fd < 0)
+		return err_errno(err, "cannot open a directory");
+	trial->has_xattrs =
+		fsetxattr(opaque_fd, "user.overlay.opaque", "y", 1, 0) == 0;
 	return 0;
 }
 
@@ -121,10 +134,11 @@ static int append(int dir_fd, const char *path, struct error *err)
 }
 
 /* Uses the mounted tree as images and containers do. */
-static int check_tree(const char *path, struct error *err)
+static int check_tree(const struct trial *trial, struct error *err)
 {
 	cleanup_free char *text = NULL;
-	cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int fd =
+		open(trial->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
 	if (fd < 0)
@@ -137,10 +151,11 @@ static int check_tree(const char *path, struct error *err)
 	if (!str_equal(text, "lower+"))
 		return err_set(err, ERROR_UNSUPPORTED,
 			       "a changed file reads \"%s\"", text);
-	if (is_there(fd, "gone"))
+	if (trial->has_whiteouts && is_there(fd, "gone"))
 		return err_set(err, ERROR_UNSUPPORTED,
 			       "a whiteout hides nothing");
-	if (is_there(fd, "opaque/hidden") || !is_there(fd, "opaque/shown"))
+	if (trial->has_xattrs &&
+	    (is_there(fd, "opaque/hidden") || !is_there(fd, "opaque/shown")))
 		return err_set(err, ERROR_UNSUPPORTED,
 			       "an opaque directory hides nothing");
 	if (unlinkat(fd, "tree/below", 0) < 0 ||
@@ -198,11 +213,6 @@ static int hear(int socket_fd, int *ret_fd, struct error *err)
 	return err_copy(err, &theirs);
 }
 
-struct trial {
-	struct snapshot snapshot;
-	char *root; /* path of the mounted root */
-};
-
 static int child_steps(const struct trial *trial, int socket_fd,
 		       struct error *err)
 {
@@ -227,7 +237,7 @@ static int child_steps(const struct trial *trial, int socket_fd,
 	if (r == 0)
 		r = hear(socket_fd, NULL, err);
 	if (r == 0)
-		r = check_tree(trial->root, err);
+		r = check_tree(trial, err);
 	return r;
 }
 
@@ -338,7 +348,7 @@ static int probe(const struct snapshot_operations *operations,
 	int r = store_work_new(store, &work, err);
 
 	for (int i = 0; i < 2 && r >= 0; i++)
-		r = make_layer(work.fd, i, err);
+		r = make_layer(&trial, work.fd, i, err);
 	if (r < 0)
 		return r;
 	layers_fd =

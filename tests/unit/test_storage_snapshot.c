@@ -153,6 +153,11 @@ static struct snapshot make_snapshot(enum snapshot_driver driver,
 	return snapshot;
 }
 
+static void close_snapshot(struct snapshot *snapshot)
+{
+	close_fd(&snapshot->directory_fd);
+}
+
 /* In a container's process: say what is wrong and end. */
 #define CHECK(condition)                                                \
 	do {                                                            \
@@ -362,9 +367,10 @@ static void test_layers(void **state)
 
 	make_layers();
 	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		CLEANUP(close_snapshot)
 		struct snapshot snapshot =
 			make_snapshot(both[i], ids, i ? "fuse" : "overlay");
-		cleanup_fd int dir_fd = snapshot.directory_fd;
+		int dir_fd = snapshot.directory_fd;
 		cleanup_fd int layer = open_layer(ID_A);
 
 		snapshot.is_volatile = true;
@@ -401,9 +407,10 @@ static void test_layers(void **state)
 
 static void test_prepare(void **state)
 {
+	CLEANUP(close_snapshot)
 	struct snapshot snapshot =
 		make_snapshot(SNAPSHOT_OVERLAY, NULL, "container");
-	cleanup_fd int fd = snapshot.directory_fd;
+	int fd = snapshot.directory_fd;
 	mode_t mask = umask(077);
 	struct stat st;
 
@@ -432,9 +439,10 @@ static void body_write(int root_fd, int socket_fd)
 static void test_no_layers(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		CLEANUP(close_snapshot)
 		struct snapshot snapshot =
 			make_snapshot(both[i], NULL, i ? "fuse" : "overlay");
-		cleanup_fd int fd = snapshot.directory_fd;
+		int fd = snapshot.directory_fd;
 
 		assert_int_equal(snapshot_prepare(&snapshot, &error), 0);
 		assert_int_equal(
@@ -468,9 +476,9 @@ static void test_many_layers(void **state)
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &saved), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		CLEANUP(close_snapshot)
 		struct snapshot snapshot =
 			make_snapshot(both[i], ids, i ? "fuse" : "overlay");
-		cleanup_fd int fd = snapshot.directory_fd;
 
 		assert_int_equal(snapshot_prepare(&snapshot, &error), 0);
 		assert_int_equal(
@@ -478,8 +486,8 @@ static void test_many_layers(void **state)
 	}
 	strv_push_take(&ids, xasprintf("sha256:%064d", 500));
 	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		CLEANUP(close_snapshot)
 		struct snapshot snapshot = make_snapshot(both[i], ids, "more");
-		cleanup_fd int fd = snapshot.directory_fd;
 		int fuse_fd = -1;
 
 		/* Nothing is mounted in this namespace: it fails before. */
@@ -532,9 +540,10 @@ static void assert_owner(int dir_fd, const char *path, uid_t uid, gid_t gid)
 static void test_shifted(void **state)
 {
 	char *const ids[] = {(char[]){ID_A}, (char[]){ID_B}, NULL};
+	CLEANUP(close_snapshot)
 	struct snapshot snapshot =
 		make_snapshot(SNAPSHOT_FUSE_OVERLAYFS, ids, "shifted");
-	cleanup_fd int fd = snapshot.directory_fd;
+	int fd = snapshot.directory_fd;
 
 	if (namespace_ids < 65536) {
 		print_message("no subordinate IDs\n");
@@ -580,9 +589,10 @@ static void test_capability(void **state)
 
 	make_layers();
 	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		CLEANUP(close_snapshot)
 		struct snapshot snapshot =
 			make_snapshot(both[i], ids, i ? "fuse" : "overlay");
-		cleanup_fd int fd = snapshot.directory_fd;
+		int fd = snapshot.directory_fd;
 		cleanup_fd int file = -1;
 		unsigned char back[64];
 
@@ -611,9 +621,9 @@ static void body_wait(int root_fd, int socket_fd)
 static void test_server_killed(void **state)
 {
 	char *const ids[] = {(char[]){ID_A}, NULL};
+	CLEANUP(close_snapshot)
 	struct snapshot snapshot =
 		make_snapshot(SNAPSHOT_FUSE_OVERLAYFS, ids, "killed");
-	cleanup_fd int fd = snapshot.directory_fd;
 	struct container container;
 	siginfo_t info;
 	int unused;
@@ -637,9 +647,9 @@ static void test_server_killed(void **state)
 static void test_server_fails(void **state)
 {
 	char *const ids[] = {(char[]){ID_A}, NULL};
+	CLEANUP(close_snapshot)
 	struct snapshot snapshot =
 		make_snapshot(SNAPSHOT_FUSE_OVERLAYFS, ids, "fails");
-	cleanup_fd int fd = snapshot.directory_fd;
 	struct container container;
 
 	assert_int_equal(snapshot_prepare(&snapshot, &error), 0);
@@ -657,9 +667,9 @@ static void test_layer_missing(void **state)
 {
 	char *const ids[] = {(char[]){ID_A}, NULL};
 	char *const bad[] = {(char[]){"sha256:../../x"}, NULL};
+	CLEANUP(close_snapshot)
 	struct snapshot snapshot =
 		make_snapshot(SNAPSHOT_OVERLAY, ids, "missing");
-	cleanup_fd int fd = snapshot.directory_fd;
 	int fuse_fd = -7;
 
 	assert_int_equal(snapshot_prepare(&snapshot, &error), 0);
