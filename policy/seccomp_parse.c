@@ -98,11 +98,19 @@ static int parse_json(const char *text, size_t length, const char *name,
 	return 0;
 }
 
+static const char *member_path(char buffer[PATH_MAX_TEXT], const char *path,
+			       const char *key)
+{
+	snprintf(buffer, PATH_MAX_TEXT, "%s%s%s", path, *path ? "." : "", key);
+	return buffer;
+}
+
 /* An unsigned integer of 64 bits: 1 when there, 0 when absent. */
 static int get_u64(const cJSON *object, const char *path, const char *key,
 		   uint64_t *ret_value, struct error *err)
 {
 	const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, key);
+	char at[PATH_MAX_TEXT];
 	int64_t value = -1;
 	int r;
 
@@ -112,23 +120,18 @@ static int get_u64(const cJSON *object, const char *path, const char *key,
 			      ret_value) == 0)
 			return 1;
 		return err_set(err, ERROR_INVALID,
-			       "%s.%s: does not fit in 64 bits", path, key);
+			       "%s: does not fit in 64 bits",
+			       member_path(at, path, key));
 	}
 	r = json_get_i64(object, path, key, &value, err);
 	if (r <= 0)
 		return r;
 	if (value < 0)
 		return err_set(err, ERROR_INVALID,
-			       "%s.%s: expected an integer >= 0", path, key);
+			       "%s: expected an integer >= 0",
+			       member_path(at, path, key));
 	*ret_value = (uint64_t)value;
 	return 1;
-}
-
-static const char *member_path(char buffer[PATH_MAX_TEXT], const char *path,
-			       const char *key)
-{
-	snprintf(buffer, PATH_MAX_TEXT, "%s%s%s", path, *path ? "." : "", key);
-	return buffer;
 }
 
 /* The pair errnoRet (a number) and errno (its name); -1 when neither is. */
