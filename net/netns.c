@@ -152,14 +152,16 @@ static int make_tap(const struct netns_config *config, unsigned int *ret_index,
 	return steal_fd(&fd);
 }
 
-/* MAC, MTU and up in one go, no link-local IPv6 address (and so no DAD). */
+/*
+ * MAC, MTU, up. The kernel brings a link up before it looks at the address
+ * mode of the same message, so that comes first: no link-local IPv6 address,
+ * and so nothing to probe for duplicates or to solicit routers from.
+ */
 static int configure_link(int nl_fd, unsigned int index, const uint8_t mac[6])
 {
-	struct ifinfomsg link = {
+	const struct ifinfomsg link = {
 		.ifi_family = AF_UNSPEC,
 		.ifi_index = (int)index,
-		.ifi_flags = IFF_UP,
-		.ifi_change = IFF_UP,
 	};
 	const uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
 	struct nl_request request;
@@ -168,22 +170,23 @@ static int configure_link(int nl_fd, unsigned int index, const uint8_t mac[6])
 	int r;
 
 	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
-	nl_add(&request, IFLA_ADDRESS, mac, 6);
-	nl_add_u32(&request, IFLA_MTU, NET_MTU);
 	families = nl_nest_begin(&request, IFLA_AF_SPEC);
 	inet6 = nl_nest_begin(&request, AF_INET6);
 	nl_add(&request, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
 	nl_nest_end(&request, inet6);
 	nl_nest_end(&request, families);
 	r = nl_call(nl_fd, &request);
-	if (r != -EAFNOSUPPORT && r != -EOPNOTSUPP)
+	/* A kernel without IPv6 has no such mode. */
+	if (r < 0 && r != -EAFNOSUPPORT && r != -EOPNOTSUPP)
 		return r;
 
-	/* A kernel without IPv6 refuses the whole message. */
 	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
 	nl_add(&request, IFLA_ADDRESS, mac, 6);
 	nl_add_u32(&request, IFLA_MTU, NET_MTU);
-	return nl_call(nl_fd, &request);
+	r = nl_call(nl_fd, &request);
+	if (r < 0)
+		return r;
+	return nl_link_up(nl_fd, index);
 }
 
 static int add_address4(int nl_fd, unsigned int index, struct in_addr address)

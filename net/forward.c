@@ -1,0 +1,174 @@
+#include "net/forward.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "net/forward_internal.h"
+#include "net/netns.h"
+
+#define EVENT_BATCH   256
+#define UDP_FLOWS_MAX 4096
+
+socklen_t net_address_length(const union net_address *address)
+{
+	return address->any.sa_family == AF_INET6 ? sizeof(address->v6)
+						  : sizeof(address->v4);
+}
+
+int64_t forward_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int forward_watch(const struct forwarder *forwarder, struct source *source,
+		  uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = source};
+
+	if (epoll_ctl(forwarder->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) <
+	    0)
+		return -errno;
+	return 0;
+}
+
+/*
+ * A quarter of the descriptors is the uplink's, so that no number of clients
+ * takes the container's way out; a TCP connection has two, pipes have some.
+ */
+static void share_descriptors(struct forwarder *forwarder, size_t fd_max)
+{
+	size_t taken = forwarder->listener_count + 2 * PIPE_POOL_MAX / 4 + 16;
+	size_t ours = fd_max - fd_max / 4;
+	size_t flow_max;
+
+	ours = ours > taken ? ours - taken : 0;
+	flow_max = ours / 4;
+	if (flow_max > UDP_FLOWS_MAX)
+		flow_max = UDP_FLOWS_MAX;
+	if (flow_max < 16)
+		flow_max = 16;
+	forwarder->flows = udp_flows_new(flow_max);
+	forwarder->connection_max = ours > flow_max ? (ours - flow_max) / 2 : 0;
+	if (forwarder->connection_max < 8)
+		forwarder->connection_max = 8;
+}
+
+static int add_listeners(struct forwarder *forwarder,
+			 const struct forward_config *config)
+{
+	forwarder->listener_count = config->listener_count;
+	forwarder->listeners =
+		xcalloc(config->listener_count, sizeof(*forwarder->listeners));
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct forward_listener *given = &config->listeners[i];
+		struct listener *listener = &forwarder->listeners[i];
+		bool udp = given->protocol == PORT_UDP;
+		int r;
+
+		*listener = (struct listener){
+			.source = {.kind = udp ? SOURCE_UDP_LISTENER
+					       : SOURCE_TCP_LISTENER,
+				   .fd = given->fd},
+			.container_port = given->container_port,
+		};
+		if (udp)
+			udp_listener_prepare(given->fd);
+		else
+			tcp_listener_prepare(given->fd);
+		r = forward_watch(forwarder, &listener->source, EPOLLIN);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int forwarder_new(const struct forward_config *config, int proc_fd,
+		  struct forwarder **ret_forwarder, struct error *err)
+{
+	struct forwarder *forwarder = xcalloc(1, sizeof(*forwarder));
+	int r;
+
+	forwarder->address = config->address;
+	inet_pton(AF_INET6, NET_ADDRESS6, &forwarder->address6);
+	inet_pton(AF_INET, NET_FORWARDER, &forwarder->forwarder);
+	inet_pton(AF_INET6, NET_FORWARDER6, &forwarder->forwarder6);
+	forward_route_prepare(forwarder, proc_fd);
+
+	forwarder->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (forwarder->epoll_fd < 0) {
+		free(forwarder);
+		return err_errno(err, "cannot make an epoll instance");
+	}
+	r = add_listeners(forwarder, config);
+	if (r < 0) {
+		close(forwarder->epoll_fd);
+		free(forwarder->listeners);
+		free(forwarder);
+		return err_number(err, r, "cannot watch the published ports");
+	}
+	share_descriptors(forwarder, config->fd_max);
+	*ret_forwarder = forwarder;
+	return 0;
+}
+
+static void dispatch(struct forwarder *forwarder,
+		     const struct epoll_event *event)
+{
+	struct source *source = event->data.ptr;
+
+	if (source->fd < 0)
+		return;
+	switch (source->kind) {
+	case SOURCE_TCP_LISTENER:
+		tcp_accept(forwarder, (struct listener *)(void *)source);
+		break;
+	case SOURCE_TCP_SIDE:
+		tcp_side_event(forwarder, source, event->events);
+		break;
+	case SOURCE_UDP_LISTENER:
+		udp_listener_event(forwarder,
+				   (struct listener *)(void *)source);
+		break;
+	case SOURCE_UDP_FLOW:
+		udp_flow_event(forwarder, source);
+		break;
+	}
+}
+
+/*
+ * Connections end in tcp_serve(), flows are freed in udp_expire(): never while
+ * the batch may still have an event of theirs.
+ */
+_Noreturn void forwarder_run(struct forwarder *forwarder)
+{
+	struct epoll_event events[EVENT_BATCH];
+	bool more = false;
+
+	for (;;) {
+		int timeout = udp_expire(forwarder);
+		int count;
+
+		if (forwarder->paused &&
+		    (timeout < 0 || timeout > FORWARD_PAUSE_MS))
+			timeout = FORWARD_PAUSE_MS;
+		if (more)
+			timeout = 0;
+		count = epoll_wait(forwarder->epoll_fd, events, EVENT_BATCH,
+				   timeout);
+		for (int i = 0; i < count; i++)
+			dispatch(forwarder, &events[i]);
+		more = tcp_serve(forwarder);
+		if (forwarder->paused)
+			tcp_resume(forwarder);
+	}
+}

@@ -1,0 +1,61 @@
+/*
+ * The forwarder: published ports of the host, connected to the container.
+ *
+ * A thread of its own in the container's network namespace (a socket belongs to
+ * the namespace it was made in, wherever it is used): sockets that listen on
+ * the host come from outside, the ones that connect to the container are made
+ * here. One epoll instance, no locks.
+ *
+ * TCP: accept, connect to the container's own address, move bytes both ways,
+ * by read and write while they are few, by splice(2) through a pipe when they
+ * come in bulk, so that they are never copied to user space. End of file is
+ * passed on as a half-close, a reset as a reset; who is refused inside is reset
+ * at once. What one side does not take is not read from the other.
+ *
+ * UDP: a flow for each client and address it asked, with a connected socket
+ * inside; answers leave from the address that was asked. A flow ends after
+ * 180 s of silence, or 30 s if the container never answered.
+ *
+ * Who does the container see? The client itself where possible: the inner
+ * socket is bound to the client's address (IP_TRANSPARENT) and marked; the
+ * answering side inherits the mark (tcp_fwmark_accept), and a routing rule for
+ * the mark leads its packets back here instead of out of the tap. Clients on
+ * the host's loopback, and all UDP clients, are NET_FORWARDER: nobody outside
+ * may look like the container's own 127.0.0.1 or address.
+ *
+ * Limits: what RLIMIT_NOFILE leaves; a listener waits in the kernel's backlog
+ * when they are reached.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "net/port.h"
+
+struct forwarder;
+
+struct forward_listener {
+	int fd; /* non-blocking */
+	uint16_t container_port;
+	enum port_protocol protocol;
+};
+
+struct forward_config {
+	struct in_addr address; /* the container's */
+	const struct forward_listener *listeners;
+	size_t listener_count;
+	size_t fd_max; /* this process may have, the uplink's included */
+};
+
+/*
+ * Prepares the calling thread's network namespace; needs CAP_NET_ADMIN over it
+ * and /proc of the thread at proc_fd. A client's address is not kept where the
+ * kernel does not help.
+ */
+int forwarder_new(const struct forward_config *config, int proc_fd,
+		  struct forwarder **ret_forwarder, struct error *err);
+/* Serves for good. Needs CAP_NET_ADMIN to keep clients' addresses. */
+_Noreturn void forwarder_run(struct forwarder *forwarder);

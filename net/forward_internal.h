@@ -1,0 +1,104 @@
+/*
+ * What the parts of the forwarder share: forward.c has the loop, forward_tcp.c
+ * and forward_udp.c an engine each, forward_route.c the namespace's routes.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "net/forward.h"
+#include "net/pipe_pool.h"
+
+#define FORWARD_MARK 0x6d6f7373u /* "moss" */
+
+/* Anything in the epoll set starts with one of these. */
+enum source_kind {
+	SOURCE_TCP_LISTENER,
+	SOURCE_TCP_SIDE,
+	SOURCE_UDP_LISTENER,
+	SOURCE_UDP_FLOW,
+};
+
+struct source {
+	enum source_kind kind;
+	int fd; /* -1: ended, events that are still on their way don't count */
+};
+
+struct listener {
+	struct source source;
+	uint16_t container_port; /* host byte order */
+};
+
+union net_address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+struct tcp_connection;
+struct udp_flows;
+
+struct forwarder {
+	int epoll_fd;
+	struct in_addr address;	  /* the container's */
+	struct in6_addr address6; /* and its IPv6 one */
+	struct in_addr forwarder; /* NET_FORWARDER */
+	struct in6_addr forwarder6;
+	bool transparent4; /* clients' addresses can be kept */
+	bool transparent6;
+
+	struct listener *listeners;
+	size_t listener_count;
+
+	/* TCP */
+	size_t connection_count;
+	size_t connection_max;
+	bool paused;		      /* listeners are out of the epoll set */
+	int64_t paused_until;	      /* forward_now(); 0: a connection ends */
+	struct tcp_connection *ready; /* to be served in this turn */
+	struct pipe_pool pipes;
+
+	/* UDP */
+	struct udp_flows *flows;
+};
+
+/* How soon to accept again when descriptors ran out. */
+#define FORWARD_PAUSE_MS 100
+
+int64_t forward_now(void); /* milliseconds, monotonic */
+socklen_t net_address_length(const union net_address *address);
+
+/* Adds a source with its fd; 0 or -errno. */
+int forward_watch(const struct forwarder *forwarder, struct source *source,
+		  uint32_t events);
+
+/* forward_route.c: fills transparent4 and transparent6. */
+void forward_route_prepare(struct forwarder *forwarder, int proc_fd);
+
+/* forward_tcp.c */
+void tcp_listener_prepare(int fd);
+void tcp_accept(struct forwarder *forwarder, const struct listener *listener);
+void tcp_side_event(struct forwarder *forwarder, struct source *source,
+		    uint32_t events);
+/* Moves bytes of all connections that had events; true if more is to do. */
+bool tcp_serve(struct forwarder *forwarder);
+/* Listens again after a pause if there is room. */
+void tcp_resume(struct forwarder *forwarder);
+
+/* forward_connect.c: the inner socket of a client's connection. */
+int tcp_connect_inside(const struct forwarder *forwarder,
+		       const union net_address *client, uint16_t port,
+		       bool *ret_connecting);
+
+/* forward_udp.c */
+struct udp_flows *udp_flows_new(size_t flow_max);
+void udp_listener_prepare(int fd);
+void udp_listener_event(struct forwarder *forwarder,
+			const struct listener *listener);
+void udp_flow_event(struct forwarder *forwarder, struct source *source);
+/* Ends silent flows; returns the milliseconds until the next may, or -1. */
+int udp_expire(struct forwarder *forwarder);

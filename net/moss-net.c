@@ -1,0 +1,327 @@
+/*
+ * moss-net: see net/uplink.h. This file has the order of things at the start.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "net/confine.h"
+#include "net/forward.h"
+#include "net/slirp_loop.h"
+#include "net/uplink_wire.h"
+
+#define THREAD_STACK (256u << 10)
+#define CAP_BIT(cap) (1ull << (cap))
+
+/* What uplink_configure() sent. */
+struct request {
+	struct uplink_wire_start start;
+	int tap_fd;
+	int netns_fd;
+	struct forward_listener *listeners;
+	size_t listener_count;
+};
+
+/* What the two threads tell each other until both serve. */
+struct forward_thread {
+	struct forward_config config;
+	int netns_fd;
+	int proc_fd;
+	struct error err;
+	int result;
+	sem_t prepared;
+	sem_t confined;
+};
+
+/* Bytes received, 0 at the end; descriptors beyond fd_max are refused. */
+static ssize_t receive(void *data, size_t size, int *fds, size_t *fd_count)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(UPLINK_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = data, .iov_len = size};
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	const struct cmsghdr *header;
+	ssize_t length;
+
+	do {
+		length = recvmsg(UPLINK_SOCKET, &message, MSG_CMSG_CLOEXEC);
+	} while (length < 0 && errno == EINTR);
+	if (length < 0)
+		return -errno;
+	*fd_count = 0;
+	header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_level == SOL_SOCKET &&
+	    header->cmsg_type == SCM_RIGHTS) {
+		*fd_count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(header), *fd_count * sizeof(int));
+	}
+	return message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE
+							    : length;
+}
+
+static int receive_start(struct request *request, struct error *err)
+{
+	int fds[UPLINK_FDS_MAX];
+	size_t fd_count = 0;
+	ssize_t length = receive(&request->start, sizeof(request->start), fds,
+				 &fd_count);
+
+	/* The one who started us has changed its mind, or is gone. */
+	if (length == 0)
+		exit(EXIT_SUCCESS);
+	if (length < 0)
+		return err_number(err, (int)length, "cannot be configured");
+	if ((size_t)length != sizeof(request->start) ||
+	    request->start.magic != UPLINK_MAGIC || fd_count != 2)
+		return err_set(err, ERROR_INVALID,
+			       "moss-net and moss are not of one build");
+	request->start.name[sizeof(request->start.name) - 1] = '\0';
+	request->tap_fd = fds[0];
+	request->netns_fd = fds[1];
+	return 0;
+}
+
+static int receive_ports(struct request *request, struct error *err)
+{
+	size_t left = request->start.port_count;
+
+	request->listeners =
+		xcalloc(2 * (left + 1), sizeof(*request->listeners));
+	while (left > 0) {
+		struct uplink_wire_ports packet;
+		int fds[UPLINK_FDS_MAX];
+		size_t fd_count = 0;
+		size_t next_fd = 0;
+		ssize_t length =
+			receive(&packet, sizeof(packet), fds, &fd_count);
+
+		if (length < 0)
+			return err_number(err, (int)length,
+					  "cannot receive the ports");
+		if (length != sizeof(packet) || packet.count == 0 ||
+		    packet.count > UPLINK_PORTS_MAX || packet.count > left)
+			return err_set(err, ERROR_INVALID,
+				       "moss-net and moss are not of one "
+				       "build");
+		left -= packet.count;
+		for (size_t i = 0; i < packet.count; i++) {
+			const struct uplink_wire_port *port = &packet.ports[i];
+
+			for (size_t j = 0;
+			     j < port->fd_count && j < 2 && next_fd < fd_count;
+			     j++)
+				request->listeners[request->listener_count++] =
+					(struct forward_listener){
+						.fd = fds[next_fd++],
+						.container_port =
+							port->container_port,
+						.protocol = port->protocol,
+					};
+		}
+	}
+	return 0;
+}
+
+static int forward_thread_prepare(struct forward_thread *thread,
+				  struct forwarder **ret_forwarder)
+{
+	int r;
+
+	if (setns(thread->netns_fd, CLONE_NEWNET) < 0)
+		return err_errno(&thread->err,
+				 "cannot enter the container's network "
+				 "namespace");
+	r = forwarder_new(&thread->config, thread->proc_fd, ret_forwarder,
+			  &thread->err);
+	if (r < 0)
+		return r;
+	return confine_privileges(CAP_BIT(CAP_NET_ADMIN), &thread->err);
+}
+
+static void *forward_thread_main(void *data)
+{
+	struct forward_thread *thread = data;
+	struct forwarder *forwarder = NULL;
+
+	thread->result = forward_thread_prepare(thread, &forwarder);
+	sem_post(&thread->prepared);
+	if (thread->result < 0)
+		return NULL;
+	while (sem_wait(&thread->confined) < 0)
+		;
+	forwarder_run(forwarder);
+}
+
+/* Returns when the thread stands before its loop. */
+static int start_forwarding(struct forward_thread *thread, struct error *err)
+{
+	pthread_attr_t attributes;
+	pthread_t id;
+	int r;
+
+	sem_init(&thread->prepared, 0, 0);
+	sem_init(&thread->confined, 0, 0);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, THREAD_STACK);
+	r = pthread_create(&id, &attributes, forward_thread_main, thread);
+	pthread_attr_destroy(&attributes);
+	if (r != 0)
+		return err_number(err, r, "cannot start a thread");
+	while (sem_wait(&thread->prepared) < 0)
+		;
+	if (thread->result < 0) {
+		err_copy(err, &thread->err);
+		return thread->result;
+	}
+	return 0;
+}
+
+/* Changes of credentials disarm it, and the parent may be gone already. */
+static void die_with(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+}
+
+/*
+ * What does not depend on the container comes first, while it is still being
+ * made; then its tap and ports, then the rest of the confinement. */
+static int start(struct slirp_loop **ret_loop, struct forward_thread *thread,
+		 struct error *err)
+{
+	struct request request = {0};
+	pid_t parent = getppid();
+	int fd_max;
+	int r;
+
+	r = fd_max = confine_limits(err);
+	if (r < 0)
+		return r;
+	/* For the thread's part of /proc/sys; closed before it serves. */
+	thread->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (thread->proc_fd < 0)
+		return err_errno(err, "cannot open /proc");
+	r = confine_root(err);
+	if (r < 0)
+		return r;
+	r = confine_privileges(CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_NET_ADMIN),
+			       err);
+	if (r < 0)
+		return r;
+
+	r = receive_start(&request, err);
+	if (r < 0)
+		return r;
+	r = receive_ports(&request, err);
+	if (r < 0)
+		return r;
+	proc_name_set("moss: net %s", request.start.name);
+	r = slirp_loop_new(request.tap_fd, request.start.host_loopback,
+			   ret_loop, err);
+	if (r < 0)
+		return r;
+
+	thread->netns_fd = request.netns_fd;
+	thread->config = (struct forward_config){
+		.address.s_addr = request.start.address,
+		.listeners = request.listeners,
+		.listener_count = request.listener_count,
+		.fd_max = (size_t)fd_max,
+	};
+	if (request.listener_count > 0) {
+		r = start_forwarding(thread, err);
+		if (r < 0)
+			return r;
+	}
+	close(thread->proc_fd);
+	close(request.netns_fd);
+	free(request.listeners);
+
+	r = confine_privileges(0, err);
+	if (r < 0)
+		return r;
+	die_with(parent);
+	return confine_syscalls(err);
+}
+
+/* Not every C library has it. */
+int malloc_trim(size_t pad) __attribute__((weak));
+
+static int drop_segments(struct dl_phdr_info *object, size_t size, void *data)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	for (size_t i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+		uintptr_t start = object->dlpi_addr + segment->p_vaddr;
+		uintptr_t end = start + segment->p_filesz;
+
+		/* Never written to, so that the file has it all. */
+		if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W))
+			continue;
+		start &= ~(page - 1);
+		madvise((void *)start, end - start, MADV_DONTNEED);
+	}
+	return 0;
+}
+
+/*
+ * Starting touched most of the libraries' pages; serving needs few of them, and
+ * a container that is idle none.
+ */
+static void drop_start_pages(void)
+{
+	dl_iterate_phdr(drop_segments, NULL);
+	if (malloc_trim)
+		malloc_trim(0);
+}
+
+int main(int argc, char **argv)
+{
+	struct forward_thread thread = {.proc_fd = -1};
+	struct slirp_loop *loop = NULL;
+	struct error err = {0};
+
+	proc_name_init(argc, argv);
+	proc_name_set("moss: net");
+	signal(SIGPIPE, SIG_IGN);
+	if (fcntl(UPLINK_SOCKET, F_GETFD) < 0) {
+		fprintf(stderr, "moss-net: started by moss only\n");
+		return EXIT_FAILURE;
+	}
+	if (start(&loop, &thread, &err) < 0) {
+		error_write(UPLINK_SOCKET, &err);
+		return EXIT_FAILURE;
+	}
+	if (thread.config.listener_count > 0)
+		sem_post(&thread.confined);
+	if (write_all(UPLINK_SOCKET, UPLINK_READY, sizeof(UPLINK_READY)) < 0)
+		return EXIT_FAILURE;
+	close(UPLINK_SOCKET);
+	drop_start_pages();
+	slirp_loop_run(loop);
+}

@@ -1,0 +1,217 @@
+#include "net/slirp_loop.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libslirp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "net/frame.h"
+#include "net/netns.h"
+
+/* Frames taken from the tap before the sockets get their turn. */
+#define TAP_BATCH 64
+/* Ethernet header and VLAN tag around an MTU. */
+#define FRAME_MAX (NET_MTU + 18)
+/* What libslirp asks for when it has nothing to wait for. */
+#define SLIRP_IDLE_MS 1000
+
+struct slirp_loop {
+	Slirp *slirp;
+	int tap_fd;
+	struct pollfd *fds; /* [0] is the tap */
+	size_t fd_count;
+	size_t fd_room;
+	uint8_t frame[FRAME_MAX];
+};
+
+static ssize_t send_packet(const void *frame, size_t length, void *opaque)
+{
+	const struct slirp_loop *loop = opaque;
+
+	/* A frame lost is what networks do; TCP sends it again. */
+	while (write(loop->tap_fd, frame, length) < 0 && errno == EINTR)
+		;
+	return (ssize_t)length;
+}
+
+static void guest_error(const char *message, void *opaque)
+{
+}
+
+static int64_t clock_get_ns(void *opaque)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/*
+ * The only timer is that of unsolicited router advertisements, which a
+ * container with static addresses can do without.
+ */
+static void *timer_new(SlirpTimerCb callback, void *callback_opaque,
+		       void *opaque)
+{
+	return opaque;
+}
+
+static void *timer_new_opaque(SlirpTimerId id, void *callback_opaque,
+			      void *opaque)
+{
+	return opaque;
+}
+
+static void timer_free(void *timer, void *opaque)
+{
+}
+
+static void timer_mod(void *timer, int64_t expire_time, void *opaque)
+{
+}
+
+static void poll_fd_changed(int fd, void *opaque)
+{
+}
+
+static void notify(void *opaque)
+{
+}
+
+static const SlirpCb callbacks = {
+	.send_packet = send_packet,
+	.guest_error = guest_error,
+	.clock_get_ns = clock_get_ns,
+	.timer_new = timer_new,
+	.timer_free = timer_free,
+	.timer_mod = timer_mod,
+	.register_poll_fd = poll_fd_changed,
+	.unregister_poll_fd = poll_fd_changed,
+	.notify = notify,
+	.timer_new_opaque = timer_new_opaque,
+};
+
+int slirp_loop_new(int tap_fd, bool host_loopback, struct slirp_loop **ret_loop,
+		   struct error *err)
+{
+	SlirpConfig config = {
+		.version = 4,
+		.in_enabled = true,
+		.in6_enabled = true,
+		.vprefix_len = NET_PREFIX6,
+		.if_mtu = NET_MTU,
+		.if_mru = NET_MTU,
+		.disable_host_loopback = !host_loopback,
+		.disable_dhcp = true,
+	};
+	struct slirp_loop *loop;
+
+	inet_pton(AF_INET, NET_GATEWAY, &config.vhost);
+	inet_pton(AF_INET, NET_DNS, &config.vnameserver);
+	config.vnetmask.s_addr = htonl(~0u << (32 - NET_PREFIX));
+	config.vnetwork.s_addr = config.vhost.s_addr & config.vnetmask.s_addr;
+	config.vdhcp_start = config.vhost;
+	inet_pton(AF_INET6, NET_GATEWAY6, &config.vhost6);
+	inet_pton(AF_INET6, NET_DNS6, &config.vnameserver6);
+	memcpy(&config.vprefix_addr6, &config.vhost6, NET_PREFIX6 / 8);
+
+	loop = xcalloc(1, sizeof(*loop));
+	loop->tap_fd = tap_fd;
+	loop->slirp = slirp_new(&config, &callbacks, loop);
+	if (!loop->slirp) {
+		free(loop);
+		return err_set(err, ERROR_UNSUPPORTED,
+			       "libslirp %s does not take moss's configuration",
+			       slirp_version_string());
+	}
+	*ret_loop = loop;
+	return 0;
+}
+
+static const struct {
+	int slirp;
+	short poll;
+} events_map[] = {
+	{SLIRP_POLL_IN, POLLIN},   {SLIRP_POLL_OUT, POLLOUT},
+	{SLIRP_POLL_PRI, POLLPRI}, {SLIRP_POLL_ERR, POLLERR},
+	{SLIRP_POLL_HUP, POLLHUP},
+};
+
+static int push_fd(struct slirp_loop *loop, int fd, short events)
+{
+	if (loop->fd_count == loop->fd_room) {
+		loop->fd_room = loop->fd_room ? 2 * loop->fd_room : 16;
+		loop->fds =
+			xrealloc(loop->fds, loop->fd_room, sizeof(*loop->fds));
+	}
+	loop->fds[loop->fd_count] = (struct pollfd){.fd = fd, .events = events};
+	return (int)loop->fd_count++;
+}
+
+static int add_poll(int fd, int events, void *opaque)
+{
+	short wanted = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(events_map); i++) {
+		if (events & events_map[i].slirp)
+			wanted |= events_map[i].poll;
+	}
+	return push_fd(opaque, fd, wanted);
+}
+
+static int get_events(int index, void *opaque)
+{
+	const struct slirp_loop *loop = opaque;
+	int events = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(events_map); i++) {
+		if (loop->fds[index].revents & events_map[i].poll)
+			events |= events_map[i].slirp;
+	}
+	return events;
+}
+
+/* False when the tap is gone. */
+static bool read_tap(struct slirp_loop *loop)
+{
+	for (int i = 0; i < TAP_BATCH; i++) {
+		ssize_t length =
+			read(loop->tap_fd, loop->frame, sizeof(loop->frame));
+
+		if (length < 0)
+			return errno == EAGAIN || errno == EINTR ||
+			       errno == ENOMEM || errno == ENOBUFS;
+		if (frame_is_allowed(loop->frame, (size_t)length))
+			slirp_input(loop->slirp, loop->frame, (int)length);
+	}
+	return true;
+}
+
+_Noreturn void slirp_loop_run(struct slirp_loop *loop)
+{
+	bool tap = true;
+
+	for (;;) {
+		uint32_t timeout = UINT32_MAX;
+		int wait;
+		int r;
+
+		loop->fd_count = 0;
+		/* poll(2) passes over -1. */
+		push_fd(loop, tap ? loop->tap_fd : -1, POLLIN);
+		slirp_pollfds_fill(loop->slirp, &timeout, add_poll, loop);
+		wait = timeout >= SLIRP_IDLE_MS && loop->fd_count == 1
+			       ? -1
+			       : (int)timeout;
+		r = poll(loop->fds, loop->fd_count, wait);
+		slirp_pollfds_poll(loop->slirp, r < 0, get_events, loop);
+		if (r > 0 && loop->fds[0].revents)
+			tap = read_tap(loop);
+	}
+}
