@@ -104,17 +104,6 @@ static int pair_open(struct pair *pair, int type, struct error *err)
 	return 0;
 }
 
-static int pair_pipe(struct pair *pair, struct error *err)
-{
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_errno(err, "cannot make a pipe");
-	pair->ours = fds[0];
-	pair->theirs = fds[1];
-	return 0;
-}
-
 static void attach_text(const struct attach_options *attach,
 			char ret_text[START_ATTACH_MAX])
 {
@@ -177,6 +166,27 @@ static int spawn_monitor(struct store *store, const struct record *record,
 	return spawn_orphan(&spawn, err);
 }
 
+static int await_start(int fd, const struct record *record, struct error *err)
+{
+	struct error start_err = {0};
+	char first;
+	ssize_t length;
+	int r;
+
+	do
+		length = recv(fd, &first, sizeof(first), MSG_PEEK | MSG_TRUNC);
+	while (length < 0 && errno == EINTR);
+	if (length == sizeof(first) && first == START_RUNS)
+		return 0;
+	r = error_read(fd, &start_err);
+	if (r > 0)
+		return err_copy(err, &start_err);
+	return err_set(err, ERROR_GENERIC,
+		       "the monitor of container %.12s died before the "
+		       "container ran",
+		       record->id);
+}
+
 int monitor_start(struct store *store, const struct record *record,
 		  const struct attach_options *attach, int *ret_stream_fd,
 		  int *ret_wait_fd, struct error *err)
@@ -184,11 +194,10 @@ int monitor_start(struct store *store, const struct record *record,
 	cleanup_pair struct pair start = {-1, -1};
 	cleanup_pair struct pair stream = {-1, -1};
 	cleanup_pair struct pair wait = {-1, -1};
-	struct error start_err = {0};
 	struct error own_err = {0};
 	int r;
 
-	r = pair_pipe(&start, err);
+	r = pair_open(&start, SOCK_SEQPACKET, err);
 	if (r >= 0 && attach)
 		r = pair_open(&stream, SOCK_STREAM, err);
 	if (r >= 0 && attach)
@@ -203,16 +212,9 @@ int monitor_start(struct store *store, const struct record *record,
 	close_fd(&stream.theirs);
 	close_fd(&wait.theirs);
 
-	r = error_read(start.ours, &start_err);
+	r = await_start(start.ours, record, err);
 	if (r < 0)
-		return err_number(err, r, "cannot hear from %s", PROGRAM_NAME);
-	if (r == 0)
-		return err_set(err, ERROR_GENERIC,
-			       "the monitor of container %.12s died before "
-			       "the container ran",
-			       record->id);
-	if (start_err.kind != ERROR_NONE)
-		return err_copy(err, &start_err);
+		return r;
 	if (attach) {
 		*ret_stream_fd = steal_fd(&stream.ours);
 		*ret_wait_fd = steal_fd(&wait.ours);

@@ -14,6 +14,7 @@
 
 /* For a file system's server to write what the kernel still has for it. */
 #define FUSE_WAIT_MS   10000
+#define EXIT_OURS      125
 #define LINGER_WAIT_MS 10000 /* for clients that take their time */
 
 /*
@@ -141,12 +142,20 @@ void finish(struct monitor *monitor)
 	linger(monitor);
 }
 
+/* Docker's: 126 and 127 when it is the command, 125 when it is us. */
+static int failure_code(const struct error *err)
+{
+	int code = error_meaning(err->kind)->exit_code;
+
+	return code > EXIT_OURS ? code : EXIT_OURS;
+}
+
 void finish_failed(struct monitor *monitor, const struct error *err)
 {
 	struct container_state *state = &monitor->state;
 
 	container_state_clear(state);
-	state->exit_code = error_meaning(err->kind)->exit_code;
+	state->exit_code = failure_code(err);
 	if (monitor->launch.auto_remove) {
 		remove_record(monitor);
 	} else if (state->started_at) {

@@ -251,7 +251,6 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 		.snapshot = &snapshot,
 		.filter = &monitor->filter,
 		.network = has_uplink ? &network : NULL,
-		.stdio = {stdio->theirs[0], stdio->theirs[1], stdio->theirs[2]},
 	};
 	int r;
 
@@ -268,6 +267,7 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 		r = make_stdio(monitor, stdio, err);
 	if (r < 0)
 		return r;
+	memcpy(request.stdio, stdio->theirs, sizeof(request.stdio));
 	/* Without a PID namespace, orphans come to us to be ended. */
 	monitor->shares_pids = !spec_namespace_is_new(spec, CLONE_NEWPID);
 	if (monitor->shares_pids)

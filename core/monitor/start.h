@@ -3,9 +3,10 @@
  *
  *   moss-monitor STORE ID [ATTACH]
  *
- * with the write end of a pipe, on which one struct error tells that the
- * container runs (ERROR_NONE) or why it does not, and with ATTACH a stream and
- * a SOCK_SEQPACKET connection for the exit code, as in control.h.
+ * with one end of a SOCK_SEQPACKET pair, on which one packet tells that the
+ * container runs (START_RUNS, a single byte) or, a struct error, why it does
+ * not; and with ATTACH a stream and a SOCK_SEQPACKET connection for the exit
+ * code, as in control.h.
  */
 #pragma once
 
@@ -22,3 +23,4 @@ enum start_attach {
 	START_ATTACH_LOGS = 'l',
 };
 #define START_ATTACH_MAX 5
+#define START_RUNS	 'R'
