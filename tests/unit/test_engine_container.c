@@ -1,0 +1,290 @@
+/* core/engine/engine.h: containers as records, without running any */
+#include "core/engine/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "core/engine/container.h"
+#include "core/engine/members.h"
+
+#define ID_A "aaaa000000000000000000000000000000000000000000000000000000000000"
+#define ID_B "aabb000000000000000000000000000000000000000000000000000000000000"
+
+static char top[] = "/tmp/moss-test-XXXXXX";
+static struct engine engine;
+
+static int set_up(void **state)
+{
+	static const struct identity identity = {
+		.uid = 1000, .gid = 1000, .user = "u"};
+	const struct engine_options options = {
+		.data_path = top, .run_fd = -1, .identity = &identity};
+	struct error err = {0};
+
+	strcpy(top, "/tmp/moss-test-XXXXXX");
+	if (!mkdtemp(top))
+		return -1;
+	if (engine_open(&options, &engine, &err) < 0) {
+		fprintf(stderr, "%s\n", err.message);
+		return -1;
+	}
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	engine_close(&engine);
+	return tree_remove_at(AT_FDCWD, top, NULL);
+}
+
+static void make(const char *id, const char *name, const char *created)
+{
+	cleanup_json cJSON *json = NULL;
+	cleanup_free char *text = NULL;
+	struct record record;
+
+	text = xasprintf(
+		"{\"Id\":\"%s\",\"Name\":\"/%s\",\"Created\":\"%s\",\"Path\":"
+		"\"sh\",\"Args\":[\"-c\",\"a b\"],\"Image\":\"sha256:%s\","
+		"\"Driver\":\"overlay\",\"Config\":{\"Image\":\"web\","
+		"\"Labels\":{},\"Tty\":false},\"HostConfig\":{\"NetworkMode\":"
+		"\"none\",\"AutoRemove\":false,\"LogConfig\":{\"Type\":"
+		"\"json-file\",\"Config\":{}}},\"Mounts\":[],\"Moss\":"
+		"{\"StorageDriver\":\"overlay\",\"Network\":\"none\","
+		"\"Seccomp\":\"default\",\"DiffIds\":[\"sha256:12\"]},"
+		"\"Engine\":{}}",
+		id, name, created, id);
+	assert_int_equal(json_parse(text, strlen(text), "test", &json, NULL),
+			 0);
+	assert_int_equal(record_create(&engine.store, id, true, &record, NULL),
+			 0);
+	assert_int_equal(record_write(&record, json, NULL), 0);
+	assert_int_equal(record_name_claim(&engine.store, name, id, true, NULL),
+			 0);
+	record_close(&record);
+}
+
+static void make_two(void)
+{
+	make(ID_A, "first", "2026-01-01T00:00:00.000000001Z");
+	make(ID_B, "second", "2026-01-01T00:00:00.000000002Z");
+}
+
+static void test_resolve(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *id; /* NULL: the message */
+		const char *message;
+	} rows[] = {
+		{"first", ID_A, NULL},
+		{"/first", ID_A, NULL},
+		{ID_A, ID_A, NULL},
+		{"aab", ID_B, NULL},
+		{"aabb00000000", ID_B, NULL},
+		{"aa", NULL, "Multiple IDs found with provided prefix: aa"},
+		{"third", NULL, "No such container: third"},
+		{"ff", NULL, "No such container: ff"},
+		{"", NULL, "invalid name or ID supplied: \"\""},
+		{"/", NULL, "invalid name or ID supplied: \"/\""},
+		{"../containers/x", NULL, "No such container"},
+	};
+
+	make_two();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char id[ID_TEXT_MAX] = "untouched";
+		struct error err = {0};
+		int r = engine_container_resolve(&engine, rows[i].name, id,
+						 &err);
+
+		if (rows[i].id) {
+			assert_int_equal(r, 0);
+			assert_string_equal(id, rows[i].id);
+		} else {
+			assert_true(r < 0);
+			assert_string_equal(id, "untouched");
+			assert_non_null(strstr(err.message, rows[i].message));
+		}
+	}
+}
+
+static void test_list(void **state)
+{
+	cleanup_json cJSON *all = NULL;
+	cleanup_json cJSON *running = NULL;
+	const cJSON *newest;
+
+	make_two();
+	assert_int_equal(
+		engine_container_list(&engine, false, false, &running, NULL),
+		0);
+	assert_int_equal(cJSON_GetArraySize(running), 0);
+	assert_int_equal(engine_container_list(&engine, true, true, &all, NULL),
+			 0);
+	assert_int_equal(cJSON_GetArraySize(all), 2);
+	newest = cJSON_GetArrayItem(all, 0);
+	assert_string_equal(member_string(newest, "Id"), ID_B);
+	assert_string_equal(member_string(newest, "Command"), "sh -c 'a b'");
+	assert_string_equal(member_string(newest, "State"), "created");
+	assert_string_equal(member_string(newest, "Status"), "Created");
+	assert_string_equal(member_string(newest, "Image"), "web");
+	assert_int_equal(member_i64(newest, "Created"), 1767225600);
+	assert_non_null(member_get(newest, "SizeRw"));
+}
+
+static void test_inspect(void **state)
+{
+	cleanup_json cJSON *json = NULL;
+	const cJSON *driver;
+	struct error err = {0};
+
+	make_two();
+	assert_int_equal(
+		engine_container_inspect(&engine, "first", &json, &err), 0);
+	assert_string_equal(member_string(json, "Name"), "/first");
+	assert_string_equal(member_string(member_get(json, "State"), "Status"),
+			    "created");
+	driver = member_get(json, "GraphDriver");
+	assert_non_null(
+		strstr(member_string(member_get(driver, "Data"), "LowerDir"),
+		       "/layers/12/diff"));
+	/* What is moss's own stays inside. */
+	assert_null(member_get(json, "Moss"));
+	assert_null(member_get(json, "Engine"));
+	cJSON_Delete(json);
+	json = NULL;
+	assert_true(engine_container_inspect(&engine, "third", &json, &err) <
+		    0);
+	assert_int_equal(err.kind, ERROR_NOT_FOUND);
+}
+
+static void test_rename(void **state)
+{
+	char id[ID_TEXT_MAX];
+	struct error err = {0};
+
+	make_two();
+	assert_true(engine_container_rename(&engine, "first", "second", &err) <
+		    0);
+	assert_int_equal(err.kind, ERROR_EXISTS);
+	assert_non_null(strstr(err.message, "is already in use by container "
+					    "\"" ID_B "\""));
+	assert_true(engine_container_rename(&engine, "first", "first", &err) <
+		    0);
+	assert_true(engine_container_rename(&engine, "first", "-", &err) < 0);
+	assert_int_equal(
+		engine_container_rename(&engine, "first", "/third", &err), 0);
+	assert_int_equal(engine_container_resolve(&engine, "third", id, NULL),
+			 0);
+	assert_string_equal(id, ID_A);
+	assert_true(engine_container_resolve(&engine, "first", id, NULL) < 0);
+}
+
+static void test_remove(void **state)
+{
+	char id[ID_TEXT_MAX];
+	struct error err = {0};
+
+	make_two();
+	assert_int_equal(
+		engine_container_remove(&engine, "first", false, true, &err),
+		0);
+	assert_true(engine_container_resolve(&engine, "first", id, NULL) < 0);
+	assert_true(engine_container_remove(&engine, "first", true, true,
+					    &err) < 0);
+	assert_int_equal(err.kind, ERROR_NOT_FOUND);
+	/* Its name is free. */
+	make(ID_A, "first", "2026-01-01T00:00:00.000000001Z");
+}
+
+/* There must be a way to be rid of a damaged one, but only by force. */
+static void test_remove_damaged(void **state)
+{
+	cleanup_free char *path = NULL;
+	cleanup_fd int fd = -1;
+	char id[ID_TEXT_MAX];
+	struct error err = {0};
+
+	make_two();
+	path = xasprintf("%s/containers/" ID_A "/container.json", top);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	assert_int_equal(write(fd, "{", 1), 1);
+	assert_true(engine_container_remove(&engine, "first", false, false,
+					    &err) < 0);
+	assert_int_equal(
+		engine_container_remove(&engine, "first", true, false, &err),
+		0);
+	assert_true(engine_container_resolve(&engine, "first", id, NULL) < 0);
+}
+
+static void test_not_running(void **state)
+{
+	struct attach_options options = {.stdout_ = true};
+	const int fds[3] = {-1, -1, -1};
+	cleanup_json cJSON *body = json_object();
+	struct error err = {0};
+	int fd = -1, wait_fd = -1, code = 5;
+	pid_t pid;
+
+	make_two();
+	assert_true(engine_container_kill(&engine, "first", 9, &err) < 0);
+	assert_string_equal(err.message,
+			    "Cannot kill container: first: container " ID_A
+			    " is not running");
+	assert_int_equal(err.kind, ERROR_CONFLICT);
+	assert_int_equal(engine_container_stop(&engine, "first", 0,
+					       STOP_TIMEOUT_OWN, &err),
+			 1);
+	assert_int_equal(engine_container_wait(&engine, "first", &code, &err),
+			 0);
+	assert_int_equal(code, 0);
+	assert_true(engine_container_resize(&engine, "first", 1, 1, &err) < 0);
+	assert_true(engine_container_attach(&engine, "first", &options, &fd,
+					    &wait_fd, &err) < 0);
+	assert_non_null(strstr(err.message, "stopped container"));
+	assert_true(engine_exec(&engine, "first", body, fds, &pid, &fd,
+				&wait_fd, &err) < 0);
+	assert_string_equal(err.message, "container " ID_A " is not running");
+}
+
+static void test_image_in_use(void **state)
+{
+	cleanup_free char *id = NULL;
+	bool running = true;
+
+	make_two();
+	assert_int_equal(
+		container_image_in_use("sha256:" ID_A, &id, &running, &engine),
+		1);
+	assert_string_equal(id, ID_A);
+	assert_false(running);
+	assert_int_equal(
+		container_image_in_use("sha256:other", NULL, NULL, &engine), 0);
+}
+
+#define create_test(name) \
+	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		create_test(test_resolve),     create_test(test_list),
+		create_test(test_inspect),     create_test(test_rename),
+		create_test(test_remove),      create_test(test_remove_damaged),
+		create_test(test_not_running), create_test(test_image_in_use),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
