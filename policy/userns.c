@@ -21,7 +21,7 @@
 #define MAP_MAX	   (64u << 10)
 
 /* Refuses whom moss cannot work for; 1: in the initial namespace, 0: not. */
-static int check_caller(struct error *err)
+int userns_check_caller(struct error *err)
 {
 	int initial;
 
@@ -351,7 +351,7 @@ int userns_enter(int run_fd, struct identity *ret_identity, char **ret_note,
 	cleanup_pin struct userns_pin pin = {0};
 	int r;
 
-	r = check_caller(err);
+	r = userns_check_caller(err);
 	if (r < 0)
 		return r;
 	place.initial = r > 0;
@@ -374,7 +374,7 @@ int userns_identity(struct identity *ret_identity, char **ret_note,
 	cleanup_plan struct userns_plan plan = {0};
 	int initial;
 
-	initial = check_caller(err);
+	initial = userns_check_caller(err);
 	if (initial < 0)
 		return initial;
 	userns_plan_make(initial, &plan);
@@ -385,6 +385,7 @@ int userns_identity(struct identity *ret_identity, char **ret_note,
 	ret_identity->mapped = plan.writer != MAP_SINGLE;
 	ret_identity->uids = plan.uids;
 	ret_identity->gids = plan.gids;
-	*ret_note = steal_ptr(&plan.note);
+	if (ret_note)
+		*ret_note = steal_ptr(&plan.note);
 	return 0;
 }

@@ -18,6 +18,12 @@
 #include "policy/idmap.h"
 
 /*
+ * Refuses the host's root and set-ID programs, before anything is made. 1 in
+ * the host's user namespace, 0 inside another.
+ */
+int userns_check_caller(struct error *err);
+
+/*
  * Refuses UID 0 of the initial user namespace ("moss runs without root: …").
  * ret_note: why single-ID mode was chosen and what to do about it, caller
  * frees; NULL otherwise. Already inside a pinned namespace (MOSS re-executed):
