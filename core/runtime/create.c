@@ -102,7 +102,7 @@ static int answer(const struct runtime_request *request,
 
 	if (r > 0 && message.type == SYNC_FUSE)
 		return serve(request, process, fds, count, err);
-	if (r == 0)
+	if (r == 0 || r == -ECONNRESET)
 		r = parent_child_died(process, err);
 	else if (r > 0 && message.type == SYNC_READY)
 		return parent_take_ready(process, message.value, fds, count,
@@ -197,7 +197,7 @@ int runtime_start(struct runtime_process *process, struct error *err)
 	if (r > 0)
 		r = err_number(err, EBADMSG, "unexpected packet %u",
 			       message.type);
-	else if (r == 0 && sent < 0)
+	else if (r == -ECONNRESET || (r == 0 && sent < 0))
 		r = parent_child_died(process, err);
 	if (r < 0) {
 		parent_abort(process);

@@ -246,10 +246,7 @@ static int place_fds(const struct launch *launch, int config_fd,
 			return err_errno(err, "cannot arrange descriptors");
 	}
 	for (int i = 0; i <= INIT_CONFIG_FD; i++) {
-		int r = i == INIT_SYNC_FD ? dup3(above[i], i, O_CLOEXEC)
-					  : dup2(above[i], i);
-
-		if (r < 0)
+		if (dup2(above[i], i) < 0)
 			return err_errno(err, "cannot arrange descriptors");
 	}
 	*ret_program_fd = above[ARRAY_SIZE(from) - 1];

@@ -114,8 +114,8 @@ static int bind_mount(const struct setup *setup, const struct spec_mount *mount,
 		      struct error *err)
 {
 	cleanup_fd int target_fd = -1;
+	struct stat st, target;
 	bool existed;
-	struct stat st;
 	int r;
 
 	if (fstat(fd, &st) < 0)
@@ -136,7 +136,8 @@ static int bind_mount(const struct setup *setup, const struct spec_mount *mount,
 		return err_number(err, r, "cannot set the options of %s",
 				  mount->destination);
 	r = mount_attach(fd, target_fd);
-	if (r == -ENOTDIR)
+	if (r < 0 && fstat(target_fd, &target) == 0 &&
+	    S_ISDIR(target.st_mode) != S_ISDIR(st.st_mode))
 		return err_set(err, ERROR_INVALID,
 			       "cannot mount %s on %s: one is a directory, the "
 			       "other is not",

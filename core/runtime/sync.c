@@ -1,6 +1,7 @@
 #include "core/runtime/sync.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -127,17 +128,24 @@ int sync_receive(int fd, struct sync_message *ret_message,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
+	bool reset = false;
 	ssize_t length;
 	int r;
 
-	do
+	for (;;) {
 		length = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
-	while (length < 0 && errno == EINTR);
-	/* Reset: the peer died with a packet of ours unread. */
-	if (length < 0 && errno != ECONNRESET)
-		return err_errno(err, "cannot talk to the process");
+		if (length >= 0 ||
+		    (errno != EINTR && (errno != ECONNRESET || reset)))
+			break;
+		/* It ended with a packet of ours unread, but may have told why
+		 * before: that comes with the next call. */
+		reset = reset || errno == ECONNRESET;
+	}
+	if (length < 0 || (length == 0 && reset))
+		return err_number(err, reset ? ECONNRESET : errno,
+				  "the other process is gone");
 	take_fds(&header, ret_fds, ret_fd_count);
-	if (length <= 0)
+	if (length == 0)
 		return 0;
 	if (length == sizeof(packet.error)) {
 		r = take_error(&packet.error, err);

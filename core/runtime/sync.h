@@ -17,8 +17,8 @@ int sync_pair(int *ret_parent_fd, int *ret_child_fd, struct error *err);
 int sync_send(int fd, enum sync_type type, int value, const int *fds,
 	      size_t fd_count, struct error *err);
 /*
- * 1 and a message, 0 at end of file, negative errno with the peer's error (or
- * the socket's) in *err. *ret_fd_count may be NULL when none are expected;
+ * 1 and a message, 0 at end of file, negative errno with the peer's error in
+ * *err; -ECONNRESET when it ended without reading what was sent to it. *ret_fd_count may be NULL when none are expected;
  * surplus descriptors are closed.
  */
 int sync_receive(int fd, struct sync_message *ret_message,

@@ -3,7 +3,7 @@
 #include <asm/errno.h>
 #include <asm/ioctls.h>
 #include <linux/capability.h>
-#include <linux/close_range.h>
+#include <linux/fcntl.h>
 #include <linux/filter.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
@@ -244,6 +244,7 @@ _Noreturn void init_main(long *stack)
 	if (result < 0)
 		fail("cannot close descriptors (close_range, Linux 5.9)",
 		     result);
+	SYS3(fcntl, INIT_SYNC_FD, F_SETFD, FD_CLOEXEC);
 	/* Signals wait until somebody can take them. */
 	SYS4(rt_sigprocmask, SIG_SETMASK_, &all_signals, 0, INIT_SIGSET_SIZE);
 	reset_signals();

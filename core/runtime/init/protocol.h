@@ -7,9 +7,9 @@
  *
  *   0 1 2             the container's
  *   INIT_SYNC_FD      the conversation with the parent, a SOCK_SEQPACKET
- *                     socket, O_CLOEXEC: a struct error goes up when a step
- *                     fails, end of file says that the program runs; the
- *                     packet SYNC_START comes down
+ *                     socket: a struct error goes up when a step fails, end
+ *                     of file says that the program runs; the packet SYNC_START
+ *                     comes down
  *   INIT_CONFIG_FD    a memfd: struct init_config and what its offsets name
  *
  * Freestanding: nothing here may need a C library.
