@@ -122,8 +122,9 @@ static int converse(const struct runtime_request *request, bool joins,
 
 	if (joins)
 		r = parent_adopt(process, err);
-	if (r == 0)
-		r = introduce(request->spec, process, err);
+	if (r < 0)
+		return r;
+	r = introduce(request->spec, process, err);
 	/* A child that failed has said why; a broken pipe says less. */
 	if (r == -EPIPE || r == -ESRCH || r == -ENOENT)
 		r = 0;

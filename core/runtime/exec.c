@@ -234,15 +234,12 @@ int runtime_exec(const struct runtime_exec_request *request,
 		r = await_ready(&process, err);
 	if (r > 0)
 		r = runtime_start(&process, err);
-	if (r == 0)
-		r = proc_start_time(process.pid, &process.start_time);
-	/* Gone already: its PID is ours until it is reaped. */
-	if (r == -ENOENT || r == -ESRCH)
-		r = 0;
 	if (r < 0) {
 		parent_abort(&process);
 		return r;
 	}
+	/* It may have ended already, but its PID is ours until it is reaped. */
+	proc_start_time(process.pid, &process.start_time);
 	*ret_process = process;
 	return 0;
 }
