@@ -1,7 +1,10 @@
 #include "core/runtime/mounts.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,6 +23,35 @@ int mount_clone(int dir_fd, const char *path, bool recursive)
 		flags |= AT_EMPTY_PATH;
 	fd = kernel_open_tree(dir_fd, path, flags);
 	return fd < 0 ? -errno : fd;
+}
+
+int mount_clone_of_process(const char *path, bool recursive)
+{
+	cleanup_fd int own_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	cleanup_fd int cwd_fd = open(".", O_PATH | O_CLOEXEC);
+	cleanup_fd int their_fd = -1;
+	char their[64];
+	int length = -1;
+	int pid = 0;
+	int fd;
+
+	if (sscanf(path, "/proc/%d/root%n", &pid, &length) != 1 || length < 0 ||
+	    path[length] != '/')
+		return -EINVAL;
+	snprintf(their, sizeof(their), "/proc/%d/ns/mnt", pid);
+	their_fd = open(their, O_RDONLY | O_CLOEXEC);
+	if (own_fd < 0 || cwd_fd < 0 || their_fd < 0 ||
+	    setns(their_fd, CLONE_NEWNS) < 0)
+		return -errno;
+	/* Names are now looked up from that container's root. */
+	fd = mount_clone(AT_FDCWD, path + length, recursive);
+	if (setns(own_fd, CLONE_NEWNS) < 0 || fchdir(cwd_fd) < 0) {
+		int r = -errno;
+
+		close_fd(&fd);
+		return r;
+	}
+	return fd;
 }
 
 int mount_set(int fd, uint64_t set, uint64_t clear, unsigned long propagation,

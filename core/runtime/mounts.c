@@ -48,6 +48,9 @@ int mounts_open_sources(struct setup *setup, struct error *err)
 		if (!options.bind)
 			continue;
 		r = mount_clone(AT_FDCWD, mount->source, options.recursive);
+		if (r == -EINVAL && str_starts(mount->source, "/proc/"))
+			r = mount_clone_of_process(mount->source,
+						   options.recursive);
 		if (r < 0) {
 			err_number(err, r, "cannot mount %s on %s",
 				   mount->source, mount->destination);

@@ -8,6 +8,12 @@
 
 /* A detached copy of what is at path; recursive takes what is below along. */
 int mount_clone(int dir_fd, const char *path, bool recursive);
+/*
+ * The same of "/proc/PID/root/PATH" in another container: the kernel copies a
+ * mount only in the mount namespace it is in, so this goes there and back. The
+ * user namespace must be ours, and the working directory is kept.
+ */
+int mount_clone_of_process(const char *path, bool recursive);
 int mount_set(int fd, uint64_t set, uint64_t clear, unsigned long propagation,
 	      bool recursive);
 /* Puts a detached mount on the file or directory target_fd. */
