@@ -47,6 +47,7 @@ char *status_text(const struct container_state *state,
 	case CONTAINER_DEAD:
 		return xstrdup("Dead");
 	case CONTAINER_CREATED:
+		return xstrdup("Created");
 	case CONTAINER_EXITED:
 		break;
 	}
