@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "cmd/text.h"
 
 bool output_color(void)
 {
@@ -19,15 +20,9 @@ bool output_color(void)
    steer the terminal. */
 static void print_printable(FILE *file, const char *text)
 {
-	for (; *text; text++) {
-		unsigned char byte = (unsigned char)*text;
+	cleanup_free char *plain = text_printable(text, false);
 
-		if ((byte < 0x20 && byte != '\t' && byte != '\n') ||
-		    byte == 0x7f)
-			fprintf(file, "\\x%02x", byte);
-		else
-			fputc(byte, file);
-	}
+	fputs(plain, file);
 }
 
 void print_error(const struct error *err)
@@ -68,19 +63,16 @@ int command_fail(struct context *context, const struct error *err)
 
 void table_add(struct table *table, char **row)
 {
+	/* A cell is one line, whatever a hostile value holds. */
+	for (size_t c = 0; row[c]; c++) {
+		char *plain = text_printable(row[c], true);
+
+		free(row[c]);
+		row[c] = plain;
+	}
 	table->rows =
 		xrealloc(table->rows, table->count + 1, sizeof(*table->rows));
 	table->rows[table->count++] = row;
-}
-
-/* Columns on a terminal: UTF-8 continuation bytes take none. */
-static size_t text_width(const char *text)
-{
-	size_t width = 0;
-
-	for (; *text; text++)
-		width += ((unsigned char)*text & 0xc0) != 0x80;
-	return width;
 }
 
 void table_print(const struct table *table)
@@ -110,7 +102,7 @@ void table_print(const struct table *table)
 		for (size_t c = 0; row[c]; c++) {
 			size_t pad = widths[c] - text_width(row[c]) + 3;
 
-			print_printable(stdout, row[c]);
+			fputs(row[c], stdout);
 			if (row[c + 1])
 				printf("%*s", (int)pad, "");
 		}

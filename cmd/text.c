@@ -1,0 +1,129 @@
+#include "cmd/text.h"
+
+#include <string.h>
+#include <wchar.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+/* Bytes of the character at text, *ret_code its number; 0: not UTF-8. */
+static size_t character_at(const char *text, unsigned int *ret_code)
+{
+	static const unsigned int smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned char first = (unsigned char)text[0];
+	unsigned int code;
+	size_t length;
+
+	if (first < 0x80) {
+		*ret_code = first;
+		return 1;
+	}
+	if (first >= 0xf8 || first < 0xc0)
+		return 0;
+	length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+	code = first & (0x7fu >> length);
+	for (size_t i = 1; i < length; i++) {
+		if (((unsigned char)text[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | ((unsigned char)text[i] & 0x3f);
+	}
+	if (code < smallest[length] || code > 0x10ffff ||
+	    (code >= 0xd800 && code < 0xe000))
+		return 0;
+	*ret_code = code;
+	return length;
+}
+
+static bool is_control(unsigned int code)
+{
+	return code < 0x20 || (code >= 0x7f && code < 0xa0);
+}
+
+char *text_printable(const char *text, bool one_line)
+{
+	struct str plain = {0};
+
+	while (*text) {
+		unsigned int code = 0;
+		size_t length = character_at(text, &code);
+		bool layout = !one_line && (code == '\n' || code == '\t');
+
+		if (length > 0 && (layout || !is_control(code))) {
+			str_append_bytes(&plain, text, length);
+			text += length;
+			continue;
+		}
+		for (size_t i = 0; i < (length ? length : 1); i++)
+			str_appendf(&plain, "\\x%02x", (unsigned char)*text++);
+	}
+	return str_steal(&plain);
+}
+
+/* 1 for what the C library does not know. */
+static size_t character_width(unsigned int code)
+{
+	int width = wcwidth((wchar_t)code);
+
+	return width < 0 ? 1 : (size_t)width;
+}
+
+size_t text_width(const char *text)
+{
+	size_t width = 0;
+
+	while (*text) {
+		unsigned int code = '?';
+		size_t length = character_at(text, &code);
+
+		width += character_width(code);
+		text += length ? length : 1;
+	}
+	return width;
+}
+
+char *text_cut(const char *text, size_t columns)
+{
+	cleanup_free char *kept = NULL;
+	size_t width = 0;
+	const char *at;
+
+	if (text_width(text) <= columns)
+		return xstrdup(text);
+	for (at = text; *at;) {
+		unsigned int code = '?';
+		size_t length = character_at(at, &code);
+
+		width += character_width(code);
+		if (width + 1 > columns)
+			break;
+		at += length ? length : 1;
+	}
+	kept = xstrndup(text, (size_t)(at - text));
+	return xasprintf("%s…", kept);
+}
+
+char *text_quote(const char *text)
+{
+	static const char plain[] = "\a\b\f\n\r\t\v\\\"";
+	static const char names[] = "abfnrtv\\\"";
+	struct str quoted = {0};
+
+	str_append_char(&quoted, '"');
+	while (*text) {
+		unsigned int code = 0;
+		size_t length = character_at(text, &code);
+		const char *found = length == 1 ? strchr(plain, *text) : NULL;
+
+		if (found)
+			str_appendf(&quoted, "\\%c", names[found - plain]);
+		else if (length == 0 || (length == 1 && is_control(code)))
+			str_appendf(&quoted, "\\x%02x", (unsigned char)*text);
+		else if (is_control(code))
+			str_appendf(&quoted, "\\u%04x", code);
+		else
+			str_append_bytes(&quoted, text, length);
+		text += length ? length : 1;
+	}
+	str_append_char(&quoted, '"');
+	return str_steal(&quoted);
+}
