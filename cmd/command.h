@@ -68,7 +68,8 @@ struct command {
 	bool no_engine;	      /* needs neither namespace nor store */
 	bool hidden;
 	int (*run)(struct context *context, const struct options *options);
-	const char *group;     /* heading in `moss help` */
+	const char *group;     /* heading in `moss help`; NULL: reached through
+				  command_paths[] only */
 	const char *completes; /* what operands are: "container", "image",
 				  "container-running", "file", "command" … */
 };
@@ -78,6 +79,7 @@ struct command_path {
 	const char *group;
 	const char *name;
 	const char *command;
+	bool alias; /* a second word for the same: not in help */
 };
 
 extern const struct command *const command_table[]; /* NULL-terminated */
@@ -93,13 +95,16 @@ struct context {
 	int run_fd;
 };
 
+/* By the first words: moves argc and argv past them. NULL: there is none. */
 const struct command *command_find(int *argc, char ***argv,
 				   const char **ret_path);
+const struct command *command_by_name(const char *name);
+bool command_is_group(const char *name);
 
 /* options.c: 0, or fills *err: -EINVAL for a wrong option, -E2BIG for a wrong
-   number of operands. "--help" sets *ret_help. */
-int options_parse(const struct command *command, int argc, char **argv,
-		  struct options *ret_options, bool *ret_help,
+   number of operands. "--help" sets *ret_help. path: the command as typed. */
+int options_parse(const struct command *command, const char *path, int argc,
+		  char **argv, struct options *ret_options, bool *ret_help,
 		  struct error *err);
 void options_release(struct options *options);
 /* Look-ups by long name; a name that is in no table is a bug and aborts. */
@@ -108,11 +113,16 @@ bool option_flag(const struct options *options, const char *name);
 const char *option_string(const struct options *options, const char *name);
 int64_t option_number(const struct options *options, const char *name);
 char *const *option_list(const struct options *options, const char *name);
+/* "key=value" texts as an object, the last of a key; a key alone has "". */
+cJSON *option_map(char *const *list);
 
 /* help.c */
+/* What stands for an option's value in help, NULL for a flag. */
+const char *option_value_name(const struct option *option);
 void help_overview(void);
 void help_command(const struct command *command, const char *path);
 void help_group(const char *group);
+const char *help_group_summary(const char *group);
 
 /* output.c: what the user sees. */
 int command_fail(struct context *context, const struct error *err);
@@ -121,7 +131,8 @@ void print_warning(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 bool output_color(void); /* stdout is a terminal, NO_COLOR is not set */
 
-/* Table with two or more blanks between columns, as docker's. */
+/* Table with three or more blanks between columns, as docker's. Cells are made
+   printable. */
 struct table {
 	char ***rows; /* each a strv */
 	size_t count;

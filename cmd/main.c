@@ -18,54 +18,9 @@
 
 #define EXIT_USAGE 125 /* docker's code for a flag it does not know */
 
-static const struct command *command_by_name(const char *name)
-{
-	for (size_t i = 0; command_table[i]; i++)
-		if (str_equal(command_table[i]->name, name))
-			return command_table[i];
-	return NULL;
-}
-
-static bool is_group(const char *name)
-{
-	for (size_t i = 0; command_paths[i].group; i++)
-		if (str_equal(command_paths[i].group, name))
-			return true;
-	return false;
-}
-
-/* Resolves "run" or "container run"; moves argc and argv past it. */
-const struct command *command_find(int *argc, char ***argv,
-				   const char **ret_path)
-{
-	static char path[128];
-	const struct command *command;
-
-	if (*argc < 1)
-		return NULL;
-	for (size_t i = 0; *argc >= 2 && command_paths[i].group; i++) {
-		if (!str_equal(command_paths[i].group, (*argv)[0]) ||
-		    !str_equal(command_paths[i].name, (*argv)[1]))
-			continue;
-		snprintf(path, sizeof(path), "%s %s", (*argv)[0], (*argv)[1]);
-		*ret_path = path;
-		command = command_by_name(command_paths[i].command);
-		*argc -= 2;
-		*argv += 2;
-		return command;
-	}
-	command = command_by_name((*argv)[0]);
-	if (command) {
-		*ret_path = command->name;
-		*argc -= 1;
-		*argv += 1;
-	}
-	return command;
-}
-
 static int unknown_command(int argc, char **argv)
 {
-	if (is_group(argv[0])) {
+	if (command_is_group(argv[0])) {
 		if (argc == 1 || str_equal(argv[1], "--help") ||
 		    str_equal(argv[1], "-h")) {
 			help_group(argv[0]);
@@ -73,12 +28,13 @@ static int unknown_command(int argc, char **argv)
 		}
 		fprintf(stderr,
 			"moss: unknown command: moss %s %s\n\n"
+			"Usage:  moss %s COMMAND\n\n"
 			"Run 'moss %s --help' for more information\n",
-			argv[0], argv[1], argv[0]);
+			argv[0], argv[1], argv[0], argv[0]);
 		return 1;
 	}
 	if (argv[0][0] == '-')
-		fprintf(stderr, "unknown flag: %s\n\n", argv[0]);
+		fprintf(stderr, "moss: unknown flag: %s\n\n", argv[0]);
 	else
 		fprintf(stderr, "moss: unknown command: moss %s\n\n", argv[0]);
 	fprintf(stderr, "Run 'moss --help' for more information\n");
@@ -105,20 +61,18 @@ static int engine_prepare(struct context *context, struct error *err)
 	r = path_data(&data, err);
 	if (r < 0)
 		return r;
-	r = userns_identity(&identity, NULL, err);
+	r = userns_check_caller(err);
 	if (r < 0)
 		return r;
-	context->run_fd = path_run_open(identity.uid, err);
+	context->run_fd = path_run_open(getuid(), err);
 	if (context->run_fd < 0)
 		return context->run_fd;
 	r = userns_enter(context->run_fd, &identity, &context->note, err);
 	if (r < 0)
 		return r;
-	options = (struct engine_options){
-
-		.data_path = data,
-		.run_fd = context->run_fd,
-		.identity = &identity};
+	options = (struct engine_options){.data_path = data,
+					  .run_fd = context->run_fd,
+					  .identity = &identity};
 	r = engine_open(&options, &context->engine, err);
 	if (r < 0)
 		return r;
@@ -144,10 +98,15 @@ static int command_run(const struct command *command, const char *path,
 		engine_close(&context.engine);
 	close_fd(&context.run_fd);
 	free(context.note);
-	if (fflush(stdout) != 0 && code == 0) {
-		err_errno(&err, "cannot write to standard output");
-		print_error(&err);
+	errno = 0;
+	if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
 		code = 1;
+		/* A reader that has seen enough (`| head`) is no news. */
+		if (errno != EPIPE) {
+			err_number(&err, errno ? errno : EIO,
+				   "cannot write to standard output");
+			print_error(&err);
+		}
 	}
 	return code;
 }
@@ -178,7 +137,7 @@ int main(int argc, char **argv)
 	command = command_find(&argc, &argv, &path);
 	if (!command)
 		return unknown_command(argc, argv);
-	r = options_parse(command, argc, argv, &options, &help, &err);
+	r = options_parse(command, path, argc, argv, &options, &help, &err);
 	if (r < 0) {
 		usage_error(command, path, &err);
 		return r == -E2BIG ? 1 : EXIT_USAGE;

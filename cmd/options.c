@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/str.h"
 
 static struct option_value *value_find(const struct options *options,
@@ -168,36 +169,39 @@ static void options_init(struct options *options, const struct command *command)
 	}
 }
 
-static int check_operands(const struct command *command,
+/* docker's words for a wrong number of operands. */
+static int check_operands(const struct command *command, const char *path,
 			  const struct options *options, struct error *err)
 {
 	int count = (int)strv_length(options->operands);
-	const char *plural = command->operands_min == 1 ? "" : "s";
+	int min = command->operands_min;
+	int max = command->operands_max;
 
-	if (command->operands_min == command->operands_max &&
-	    count != command->operands_min) {
-		if (command->operands_min == 0)
-			return err_set(err, ERROR_INVALID,
-				       "'moss %s' accepts no arguments",
-				       command->name);
+	if (count >= min && (max < 0 || count <= max))
+		return 0;
+	if (max == 0)
 		return err_set(err, ERROR_INVALID,
-			       "'moss %s' requires %d argument%s",
-			       command->name, command->operands_min, plural);
-	}
-	if (count < command->operands_min)
+			       "'moss %s' accepts no arguments", path);
+	if (min == max)
+		return err_set(err, ERROR_INVALID,
+			       "'moss %s' requires %d argument%s", path, min,
+			       min == 1 ? "" : "s");
+	if (max < 0)
 		return err_set(err, ERROR_INVALID,
 			       "'moss %s' requires at least %d argument%s",
-			       command->name, command->operands_min, plural);
-	if (command->operands_max >= 0 && count > command->operands_max)
+			       path, min, min == 1 ? "" : "s");
+	if (min == 0)
 		return err_set(err, ERROR_INVALID,
-			       "'moss %s' accepts at most %d argument%s",
-			       command->name, command->operands_max,
-			       command->operands_max == 1 ? "" : "s");
-	return 0;
+			       "'moss %s' requires at most %d argument%s", path,
+			       max, max == 1 ? "" : "s");
+	return err_set(err, ERROR_INVALID,
+		       "'moss %s' requires at least %d and at most %d "
+		       "arguments",
+		       path, min, max);
 }
 
-int options_parse(const struct command *command, int argc, char **argv,
-		  struct options *ret_options, bool *ret_help,
+int options_parse(const struct command *command, const char *path, int argc,
+		  char **argv, struct options *ret_options, bool *ret_help,
 		  struct error *err)
 {
 	struct options options;
@@ -226,7 +230,8 @@ int options_parse(const struct command *command, int argc, char **argv,
 			r = parse_short(&options, argc, argv, &i, err);
 		}
 	}
-	if (r >= 0 && !*ret_help && check_operands(command, &options, err) < 0)
+	if (r >= 0 && !*ret_help &&
+	    check_operands(command, path, &options, err) < 0)
 		r = -E2BIG;
 	if (r < 0) {
 		options_release(&options);
@@ -309,4 +314,19 @@ char *const *option_list(const struct options *options, const char *name)
 	const struct option_value *value = value_get(options, name);
 
 	return value->values ? value->values : empty;
+}
+
+cJSON *option_map(char *const *list)
+{
+	cJSON *map = json_object();
+
+	for (size_t i = 0; list && list[i]; i++) {
+		const char *equals = strchr(list[i], '=');
+		cleanup_free char *key = NULL;
+
+		key = equals ? xstrndup(list[i], (size_t)(equals - list[i]))
+			     : xstrdup(list[i]);
+		json_set_string(map, key, equals ? equals + 1 : "");
+	}
+	return map;
 }
