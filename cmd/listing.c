@@ -74,11 +74,39 @@ static cJSON *headings_row(const struct listing *listing)
 	return row;
 }
 
+/* A label's heading is the last part of its name: "com.x.web-root", "web
+   root". */
+static cJSON *headings_labels(const struct listing *listing)
+{
+	cJSON *headings;
+	const cJSON *labels, *label;
+
+	if (!listing->labels)
+		return NULL;
+	headings = json_object();
+	cJSON_ArrayForEach(labels, listing->labels)
+	{
+		cJSON_ArrayForEach(label, labels)
+		{
+			const char *dot = strrchr(label->string, '.');
+			cleanup_free char *text = NULL;
+
+			text = xstrdup(dot ? dot + 1 : label->string);
+			for (char *c = text; *c; c++)
+				if (*c == '-' || *c == '_')
+					*c = ' ';
+			json_set_string(headings, label->string, text);
+		}
+	}
+	return headings;
+}
+
 static int template_row(const struct template *template, const cJSON *row,
-			struct table *table, struct error *err)
+			const cJSON *labels, struct table *table,
+			struct error *err)
 {
 	cleanup_str struct str line = {0};
-	int r = template_execute(template, row, &line, err);
+	int r = template_execute(template, row, labels, &line, err);
 
 	if (r < 0)
 		return r;
@@ -91,15 +119,18 @@ static int print_template_table(const struct listing *listing,
 				const cJSON *rows, struct error *err)
 {
 	cleanup_json cJSON *headings = headings_row(listing);
+	cleanup_json cJSON *heading_labels = headings_labels(listing);
+	const cJSON *labels = listing->labels ? listing->labels->child : NULL;
 	struct table table = {0};
 	const cJSON *row;
 	int r;
 
-	r = template_row(template, headings, &table, err);
+	r = template_row(template, headings, heading_labels, &table, err);
 	cJSON_ArrayForEach(row, rows)
 	{
 		if (r >= 0)
-			r = template_row(template, row, &table, err);
+			r = template_row(template, row, labels, &table, err);
+		labels = labels ? labels->next : NULL;
 	}
 	if (r >= 0)
 		table_print(&table);
@@ -107,9 +138,11 @@ static int print_template_table(const struct listing *listing,
 	return r;
 }
 
-static int print_template(const struct template *template, const cJSON *rows,
+static int print_template(const struct listing *listing,
+			  const struct template *template, const cJSON *rows,
 			  struct error *err)
 {
+	const cJSON *labels = listing->labels ? listing->labels->child : NULL;
 	const cJSON *row;
 	int r;
 
@@ -117,10 +150,11 @@ static int print_template(const struct template *template, const cJSON *rows,
 	{
 		cleanup_str struct str line = {0};
 
-		r = template_execute(template, row, &line, err);
+		r = template_execute(template, row, labels, &line, err);
 		if (r < 0)
 			return r;
 		printf("%s\n", str_text(&line));
+		labels = labels ? labels->next : NULL;
 	}
 	return 0;
 }
@@ -140,7 +174,7 @@ static int print_format(const struct listing *listing, const cJSON *rows,
 		return r;
 	if (table)
 		return print_template_table(listing, template, rows, err);
-	return print_template(template, rows, err);
+	return print_template(listing, template, rows, err);
 }
 
 int listing_print(const struct listing *listing, const cJSON *rows,
@@ -178,13 +212,14 @@ int filters_check(const struct filters *filters, const char *const *known,
 		const char *equals = strchr(filters->list[i], '=');
 		cleanup_free char *key = NULL;
 		bool found = false;
+		bool flag;
 
 		if (!equals)
 			return err_set(err, ERROR_INVALID,
 				       "invalid argument \"%s\" for \"-f, "
-				       "--filter\" flag: invalid filter "
-				       "'%s': expected key=value",
-				       filters->list[i], filters->list[i]);
+				       "--filter\" flag: bad format of filter "
+				       "(expected name=value)",
+				       filters->list[i]);
 		key = xstrndup(filters->list[i],
 			       (size_t)(equals - filters->list[i]));
 		for (size_t k = 0; known[k]; k++)
@@ -192,6 +227,12 @@ int filters_check(const struct filters *filters, const char *const *known,
 		if (!found)
 			return err_set(err, ERROR_INVALID,
 				       "invalid filter '%s'", key);
+		if (str_equal(key, "dangling") &&
+		    parse_bool(equals + 1, &flag) < 0)
+			return err_set(err, ERROR_INVALID,
+				       "invalid filter '%s': expected true or "
+				       "false",
+				       filters->list[i]);
 	}
 	return 0;
 }

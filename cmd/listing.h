@@ -11,6 +11,10 @@
 
 #include "base/error.h"
 
+#define LISTING_FORMAT_HELP                                          \
+	"Format output using a custom template: 'table' (default), " \
+	"'table TEMPLATE', 'json' or 'TEMPLATE'"
+
 struct listing_column {
 	const char *field;   /* "ID" */
 	const char *heading; /* "CONTAINER ID" */
@@ -22,6 +26,8 @@ struct listing {
 	const char *format;	  /* --format, NULL: the default table */
 	bool quiet;		  /* only quiet_field, a line each */
 	const char *quiet_field;
+	/* For {{.Label "key"}}: an array beside the rows, or NULL. */
+	const cJSON *labels;
 };
 
 /* Prints rows (an array). */
@@ -31,7 +37,7 @@ int listing_print(const struct listing *listing, const cJSON *rows,
 /* "key=value" filters: true when any value of key matches by `match`. */
 typedef bool (*filter_match)(const char *value, const void *data);
 struct filters {
-	char *const *list; /* of "key=value" */
+	char *const *list; /* of "key=value"; NULL-ended */
 };
 /* Each key must be one of known (NULL-ended). */
 int filters_check(const struct filters *filters, const char *const *known,

@@ -11,7 +11,9 @@
 #include "base/str.h"
 #include "cmd/commands.h"
 #include "cmd/listing.h"
+#include "cmd/member.h"
 #include "cmd/ports_text.h"
+#include "cmd/text.h"
 
 #define SHORT_ID      12
 #define COMMAND_WIDTH 20
@@ -20,7 +22,7 @@
 static const struct option ps_options[] = {
 	{'a', "all", OPTION_FLAG, NULL, NULL, "Show all containers (default shows just running)", false},
 	{'f', "filter", OPTION_LIST, "filter", NULL, "Filter output based on conditions provided", false},
-	{0, "format", OPTION_STRING, NULL, NULL, "Format output: table, table TEMPLATE, json or TEMPLATE", false},
+	{0, "format", OPTION_STRING, NULL, NULL, LISTING_FORMAT_HELP, false},
 	{'n', "last", OPTION_INT, NULL, NULL, "Show n last created containers (includes all states)", false},
 	{'l', "latest", OPTION_FLAG, NULL, NULL, "Show the latest created container (includes all states)", false},
 	{0, "no-trunc", OPTION_FLAG, NULL, NULL, "Don't truncate output", false},
@@ -53,26 +55,6 @@ static const char *const filter_keys[] = {
 	"name",	    "network", "publish", "since",  "status", "volume", NULL,
 };
 
-static const char *text_of(const cJSON *object, const char *member)
-{
-	const char *text = cJSON_GetStringValue(
-		cJSON_GetObjectItemCaseSensitive(object, member));
-
-	return text ? text : "";
-}
-
-static int64_t number_of(const cJSON *object, const char *member)
-{
-	const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, member);
-
-	return cJSON_IsNumber(number) ? (int64_t)number->valuedouble : 0;
-}
-
-static const cJSON *member_of(const cJSON *object, const char *member)
-{
-	return cJSON_GetObjectItemCaseSensitive(object, member);
-}
-
 /* "/www" without its slash. */
 static const char *name_of(const cJSON *container)
 {
@@ -86,9 +68,7 @@ static const char *name_of(const cJSON *container)
 
 static char *cut(const char *text, size_t width, bool whole)
 {
-	if (whole || strlen(text) <= width)
-		return xstrdup(text);
-	return xasprintf("%.*s…", (int)width - 1, text);
+	return whole ? xstrdup(text) : text_cut(text, width);
 }
 
 static char *mounts_text(const cJSON *container, bool whole, size_t *ret_local)
@@ -158,7 +138,7 @@ static cJSON *row_of(const cJSON *container, bool whole)
 	id = whole ? xstrdup(text_of(container, "Id"))
 		   : xstrndup(text_of(container, "Id"), SHORT_ID);
 	command = cut(text_of(container, "Command"), COMMAND_WIDTH, whole);
-	quoted = xasprintf("\"%s\"", command);
+	quoted = text_quote(command);
 	created = created_text(epoch);
 	ago = format_ago((int64_t)time(NULL) - epoch);
 	running = xasprintf("%s ago", ago);
@@ -357,7 +337,7 @@ static bool passes(const struct filters *filters, const cJSON *container,
 }
 
 static int rows_of(struct context *context, const struct options *options,
-		   cJSON **ret_rows, struct error *err)
+		   cJSON *rows, cJSON *labels, struct error *err)
 {
 	struct filters filters = {option_list(options, "filter")};
 	cleanup_json cJSON *containers = NULL;
@@ -366,7 +346,6 @@ static int rows_of(struct context *context, const struct options *options,
 	int64_t last = option_flag(options, "latest") ? 1 : -1;
 	int64_t before, since;
 	const cJSON *container;
-	cJSON *rows;
 	int r;
 
 	r = filters_check(&filters, filter_keys, err);
@@ -384,7 +363,6 @@ static int rows_of(struct context *context, const struct options *options,
 				  err);
 	if (r < 0)
 		return r;
-	rows = json_array();
 	cJSON_ArrayForEach(container, containers)
 	{
 		if (last == 0)
@@ -392,9 +370,11 @@ static int rows_of(struct context *context, const struct options *options,
 		if (!passes(&filters, container, before, since))
 			continue;
 		json_push(rows, row_of(container, whole));
+		json_push(
+			labels,
+			cJSON_Duplicate(member_of(container, "Labels"), true));
 		last -= last > 0;
 	}
-	*ret_rows = rows;
 	return 0;
 }
 
@@ -406,17 +386,19 @@ static int ps_main(struct context *context, const struct options *options)
 	static const char *const shown_size[] = {
 		"ID",	 "Image", "Command", "RunningFor", "Status",
 		"Ports", "Names", "Size",    NULL};
+	cleanup_json cJSON *rows = json_array();
+	cleanup_json cJSON *labels = json_array();
 	struct listing listing = {
 		.columns = columns,
 		.shown = option_flag(options, "size") ? shown_size : shown,
 		.format = option_string(options, "format"),
 		.quiet = option_flag(options, "quiet"),
 		.quiet_field = "ID",
+		.labels = labels,
 	};
-	cleanup_json cJSON *rows = NULL;
 	struct error err = {0};
 
-	if (rows_of(context, options, &rows, &err) < 0 ||
+	if (rows_of(context, options, rows, labels, &err) < 0 ||
 	    listing_print(&listing, rows, &err) < 0)
 		return command_fail(context, &err);
 	return 0;

@@ -6,8 +6,12 @@
  * "$i, $v :=", else, over arrays, objects by sorted key and whole numbers),
  * {{with}}, variables, comments, trim markers. Functions: json, join, lower,
  * upper, title, split, println, print, printf, len, index, slice, eq, ne, lt,
- * le, gt, ge, and, or, not, pad, truncate. What a field's absence means is the
- * caller's: see template_execute().
+ * le, gt, ge, and, or, not, pad, truncate; the method {{.Label "key"}}.
+ *
+ * JSON does not tell Go's structs from its maps. An object is taken for a map
+ * when it is empty or a member's name does not begin as an exported Go name
+ * does ("80/tcp", "maintainer"): what a map lacks is <no value> (index: "" if
+ * its values are texts), what a struct lacks is an error.
  *
  * A template is the user's own, but the values are an image's or a container's:
  * nothing in them is ever parsed. Limits: text, nesting, and the output's size.
@@ -33,12 +37,8 @@ void template_free(struct template *template);
 /*
  * Appends the output for `value` (which `.` and `$` are) to *output. A member
  * that is not there is an error that names it; null prints as <no value>.
+ * labels: what {{.Label "key"}} looks into; NULL: there is no such method.
  */
 int template_execute(const struct template *template, const cJSON *value,
-		     struct str *output, struct error *err);
-
-/*
- * The fields that a template names at its top level, in order, for the heading
- * of "table" formats: "{{.ID}}\t{{.Label \"x\"}}" gives ID and Label.
- */
-char **template_fields(const struct template *template);
+		     const cJSON *labels, struct str *output,
+		     struct error *err);

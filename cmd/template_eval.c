@@ -1,5 +1,6 @@
 #include "cmd/template.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct variable {
 struct evaluation {
 	struct template_arena arena;
 	const cJSON *root;
+	const cJSON *labels;
 	struct variable variables[VARIABLES_MAX];
 	size_t variable_count;
 	unsigned long steps;
@@ -114,11 +116,27 @@ static int evaluate_pipeline(struct evaluation *e, const struct node *pipeline,
 static int execute_list(struct evaluation *e, const struct node *list,
 			const cJSON *dot);
 
+/* See the header: JSON does not tell. The root is always a struct. */
+static bool is_map(const struct evaluation *e, const cJSON *object)
+{
+	const cJSON *member;
+
+	if (object == e->root)
+		return false;
+	cJSON_ArrayForEach(member, object)
+	{
+		if (!isupper((unsigned char)member->string[0]))
+			return true;
+	}
+	return object->child == NULL;
+}
+
 static int fields_of(struct evaluation *e, const struct node *node,
 		     const cJSON *value, const cJSON **ret_value)
 {
 	for (size_t i = 0; node->fields && node->fields[i]; i++) {
 		const char *name = node->fields[i];
+		const cJSON *object = value;
 
 		if (value && cJSON_IsNull(value))
 			value = NULL;
@@ -133,8 +151,8 @@ static int fields_of(struct evaluation *e, const struct node *node,
 				       "template: :1: executing \"\" at <%s>: "
 				       "nil pointer evaluating field %s",
 				       node->source, name);
-		value = cJSON_GetObjectItemCaseSensitive(value, name);
-		if (!value)
+		value = cJSON_GetObjectItemCaseSensitive(object, name);
+		if (!value && !is_map(e, object))
 			return err_set(e->err, ERROR_INVALID,
 				       "template: :1: executing \"\" at <%s>: "
 				       "map has no entry for key \"%s\"",
@@ -229,6 +247,43 @@ static int evaluate_operand(struct evaluation *e, const struct node *node,
 	return err_set(e->err, ERROR_INVALID, "template: unexpected node");
 }
 
+/* {{.Label "key"}}, the one method with an argument. */
+static bool is_label_call(const struct evaluation *e,
+			  const struct node *command, bool has_piped)
+{
+	const struct node *first = command->children[0];
+
+	return e->labels && first->type == NODE_FIELD &&
+	       first->child_count == 0 && strv_length(first->fields) == 1 &&
+	       str_equal(first->fields[0], "Label") &&
+	       command->child_count + has_piped == 2;
+}
+
+static int evaluate_label(struct evaluation *e, const struct node *command,
+			  const cJSON *dot, const cJSON *key,
+			  const cJSON **ret_value)
+{
+	const cJSON *label;
+	const char *text;
+	int r;
+
+	if (command->child_count == 2) {
+		r = evaluate_operand(e, command->children[1], dot, &key);
+		if (r < 0)
+			return r;
+	}
+	if (!cJSON_IsString(key))
+		return err_set(e->err, ERROR_INVALID,
+			       "template: :1: executing \"\" at <%s>: Label "
+			       "takes a text",
+			       command->children[0]->source);
+	label = cJSON_GetObjectItemCaseSensitive(e->labels, key->valuestring);
+	text = cJSON_GetStringValue(label);
+	*ret_value =
+		template_keep(&e->arena, cJSON_CreateString(text ? text : ""));
+	return 0;
+}
+
 /* One command; piped is the value of the one before it, when has_piped. */
 static int evaluate_command(struct evaluation *e, const struct node *command,
 			    const cJSON *dot, bool has_piped,
@@ -239,6 +294,8 @@ static int evaluate_command(struct evaluation *e, const struct node *command,
 	size_t count = 0;
 	int r;
 
+	if (is_label_call(e, command, has_piped))
+		return evaluate_label(e, command, dot, piped, ret_value);
 	if (first->type != NODE_FUNCTION) {
 		if (command->child_count > 1 || has_piped)
 			return err_set(e->err, ERROR_INVALID,
@@ -425,11 +482,12 @@ static int execute_list(struct evaluation *e, const struct node *list,
 }
 
 int template_execute(const struct template *template, const cJSON *value,
-		     struct str *output, struct error *err)
+		     const cJSON *labels, struct str *output, struct error *err)
 {
 	struct error ignored;
 	struct evaluation e = {
 		.root = value,
+		.labels = labels,
 		.output = output,
 		.err = err ? err : &ignored,
 	};

@@ -246,8 +246,14 @@ static int call_index(const struct call *call, const cJSON **ret_value)
 		const cJSON *key = call->arguments[i];
 
 		if (cJSON_IsObject(value) && cJSON_IsString(key)) {
+			const cJSON *any = value->child;
+
 			value = cJSON_GetObjectItemCaseSensitive(
 				value, key->valuestring);
+			/* The zero value of a map of texts. */
+			if (!value && (!any || cJSON_IsString(any)))
+				value = template_keep(call->arena,
+						      cJSON_CreateString(""));
 		} else if (cJSON_IsArray(value) && cJSON_IsNumber(key)) {
 			value = cJSON_GetArrayItem(value, key->valueint);
 			if (!value)
@@ -308,7 +314,8 @@ static int compare(const struct call *call, const cJSON *a, const cJSON *b,
 static int call_compare(const struct call *call, const cJSON **ret_value)
 {
 	const char *name = call->name;
-	int order, r;
+	int order = 0;
+	int r;
 	bool result;
 
 	r = compare(call, call->arguments[0], call->arguments[1], &order);

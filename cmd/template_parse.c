@@ -540,25 +540,3 @@ void template_free(struct template *template)
 	node_free(template->root);
 	free(template);
 }
-
-char **template_fields(const struct template *template)
-{
-	char **fields = NULL;
-
-	for (size_t i = 0; i < template->root->child_count; i++) {
-		const struct node *node = template->root->children[i];
-		const struct node *last;
-
-		if (node->type != NODE_PIPELINE)
-			continue;
-		for (size_t c = 0; c < node->child_count; c++) {
-			for (size_t o = 0; o < node->children[c]->child_count;
-			     o++) {
-				last = node->children[c]->children[o];
-				if (last->type == NODE_FIELD && last->fields)
-					strv_push(&fields, last->fields[0]);
-			}
-		}
-	}
-	return fields;
-}
