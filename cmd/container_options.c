@@ -241,23 +241,6 @@ static int add_env(const struct options *options, cJSON *body,
 	return 0;
 }
 
-/* "key=value" lists to an object; a key alone has an empty value. */
-static cJSON *map_of(char *const *list)
-{
-	cJSON *map = json_object();
-
-	for (size_t i = 0; list && list[i]; i++) {
-		const char *equals = strchr(list[i], '=');
-		cleanup_free char *key = NULL;
-
-		key = equals ? xstrndup(list[i], (size_t)(equals - list[i]))
-			     : xstrdup(list[i]);
-		cJSON_DeleteItemFromObjectCaseSensitive(map, key);
-		json_set_string(map, key, equals ? equals + 1 : "");
-	}
-	return map;
-}
-
 static int add_labels(const struct options *options, cJSON *body,
 		      struct error *err)
 {
@@ -273,7 +256,7 @@ static int add_labels(const struct options *options, cJSON *body,
 	}
 	for (size_t i = 0; list[i]; i++)
 		strv_push(&labels, list[i]);
-	json_set(body, "Labels", map_of(labels));
+	json_set(body, "Labels", option_map(labels));
 	return 0;
 }
 
@@ -550,7 +533,7 @@ static void add_log(const struct options *options, cJSON *host)
 	cJSON *log = member_object(host, "LogConfig");
 
 	json_set_string(log, "Type", driver ? driver : "json-file");
-	json_set(log, "Config", map_of(option_list(options, "log-opt")));
+	json_set(log, "Config", option_map(option_list(options, "log-opt")));
 }
 
 static void add_command(const struct options *options, cJSON *body)
@@ -603,9 +586,9 @@ int container_body(const struct options *options, bool detached,
 	add_command(options, body);
 	add_endpoint(options, body);
 	add_log(options, host);
-	json_set(host, "Sysctls", map_of(option_list(options, "sysctl")));
+	json_set(host, "Sysctls", option_map(option_list(options, "sysctl")));
 	json_set(host, "Annotations",
-		 map_of(option_list(options, "annotation")));
+		 option_map(option_list(options, "annotation")));
 	if (!driver)
 		driver = getenv("MOSS_STORAGE_DRIVER");
 	json_set_string(moss, "StorageDriver", driver ? driver : "");

@@ -18,9 +18,6 @@
 #include "cmd/container_options.h"
 #include "cmd/stream.h"
 
-#define EXIT_NOT_EXECUTABLE 126
-#define EXIT_NO_COMMAND	    127
-
 /* clang-format off */
 static const struct option exec_options[] = {
 	{'d', "detach", OPTION_FLAG, NULL, NULL, "Detached mode: run command in the background", false},
@@ -118,21 +115,8 @@ static void resize_console(unsigned int rows, unsigned int columns, void *data)
 	ioctl(*(int *)data, TIOCSWINSZ, &size);
 }
 
-static int exec_fail(const struct error *err)
-{
-	print_error(err);
-	switch (err->kind) {
-	case ERROR_NOT_EXECUTABLE:
-		return EXIT_NOT_EXECUTABLE;
-	case ERROR_NO_SUCH_COMMAND:
-		return EXIT_NO_COMMAND;
-	default:
-		return 1;
-	}
-}
-
-static int exec_attached(const struct options *options, struct pipes *pipes,
-			 int console_fd, int wait_fd)
+static int exec_attached(struct context *context, const struct options *options,
+			 struct pipes *pipes, int console_fd, int wait_fd)
 {
 	const char *keys = option_string(options, "detach-keys");
 	struct detach_keys detach;
@@ -155,7 +139,7 @@ static int exec_attached(const struct options *options, struct pipes *pipes,
 	if (detach_keys_parse(keys ? keys : DETACH_KEYS_DEFAULT, &detach,
 			      &err) < 0 ||
 	    stream_run(&stream, &end, &err) < 0)
-		return exec_fail(&err);
+		return command_fail(context, &err);
 	if (end == STREAM_DETACHED)
 		return 0;
 	if (monitor_wait(wait_fd, &code, &err) < 0) {
@@ -192,11 +176,12 @@ static int exec_main(struct context *context, const struct options *options)
 	for (int i = 0; i < 3; i++)
 		close_fd(&pipes.inside[i]);
 	if (r < 0)
-		code = exec_fail(&err);
+		code = command_fail(context, &err);
 	else if (detached)
 		code = 0;
 	else
-		code = exec_attached(options, &pipes, console_fd, wait_fd);
+		code = exec_attached(context, options, &pipes, console_fd,
+				     wait_fd);
 	pipes_close(&pipes);
 	return code;
 }

@@ -288,7 +288,7 @@ int mount_options_body(const struct options *options, cJSON *body,
 
 	json_set(host_config, "Mounts", mounts);
 	for (size_t i = 0; list[i]; i++) {
-		cJSON *mount;
+		cJSON *mount = NULL;
 
 		r = mount_parse(list[i], &mount, err);
 		if (r < 0)

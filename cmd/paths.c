@@ -32,7 +32,7 @@ static int env_path(const char *name, const char **ret_path, struct error *err)
 
 int path_data(char **ret_path, struct error *err)
 {
-	const char *path;
+	const char *path = NULL;
 	int r;
 
 	r = env_path("MOSS_ROOT", &path, err);
@@ -100,7 +100,7 @@ int path_run_open(uid_t uid, struct error *err)
 	cleanup_free char *user = xasprintf("/run/user/%u", uid);
 	cleanup_free char *last = xasprintf("moss-%u", uid);
 	struct stat status;
-	const char *path;
+	const char *path = NULL;
 	int r;
 
 	r = env_path("MOSS_RUN", &path, err);

@@ -20,9 +20,7 @@
 #include "cmd/container_options.h"
 #include "cmd/stream.h"
 
-#define EXIT_MOSS	    125 /* moss itself failed */
-#define EXIT_NOT_EXECUTABLE 126
-#define EXIT_NO_COMMAND	    127
+#define EXIT_MOSS 125 /* moss itself failed */
 
 /* clang-format off */
 static const struct option run_only_options[] = {
@@ -57,28 +55,12 @@ struct session {
 	int wait_fd;
 };
 
+/* 126 and 127 are the command's fault, everything else is 125. */
 static int run_exit_code(const struct error *err)
 {
-	switch (err->kind) {
-	case ERROR_NOT_EXECUTABLE:
-		return EXIT_NOT_EXECUTABLE;
-	case ERROR_NO_SUCH_COMMAND:
-		return EXIT_NO_COMMAND;
-	case ERROR_NONE:
-	case ERROR_GENERIC:
-	case ERROR_INVALID:
-	case ERROR_NOT_FOUND:
-	case ERROR_EXISTS:
-	case ERROR_CONFLICT:
-	case ERROR_PERMISSION:
-	case ERROR_UNSUPPORTED:
-	case ERROR_NO_SPACE:
-	case ERROR_TIMEOUT:
-	case ERROR_CORRUPT:
-	case ERROR_KIND_COUNT:
-		break;
-	}
-	return EXIT_MOSS;
+	int code = error_meaning(err->kind)->exit_code;
+
+	return code <= 1 ? EXIT_MOSS : code;
 }
 
 static int run_fail(const struct error *err)
