@@ -1,0 +1,201 @@
+/*
+ * moss logs: what a container wrote, its standard output to ours and its
+ * standard error to ours; with a terminal there is only the one stream.
+ */
+#include "cmd/command.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cmd/commands.h"
+#include "cmd/time_option.h"
+
+/* clang-format off */
+static const struct option logs_options[] = {
+	{0, "details", OPTION_FLAG, NULL, NULL, "Show extra details provided to logs", false},
+	{'f', "follow", OPTION_FLAG, NULL, NULL, "Follow log output", false},
+	{0, "since", OPTION_STRING, NULL, NULL, "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)", false},
+	{'n', "tail", OPTION_STRING, NULL, "all", "Number of lines to show from the end of the logs", false},
+	{'t', "timestamps", OPTION_FLAG, NULL, NULL, "Show timestamps", false},
+	{0, "until", OPTION_STRING, NULL, NULL, "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)", false},
+	{0},
+};
+/* clang-format on */
+
+DEFINE_CLEANUP(struct log_reader *, log_reader_close);
+#define cleanup_reader CLEANUP(log_reader_close_cleanup)
+
+struct printer {
+	bool timestamps;
+	bool details;
+	bool terminal;
+	bool inside_line[3]; /* by stream: the next entry goes on with it */
+};
+
+/* -ECANCELED: the reader of our output is gone. */
+static int print_entry(struct printer *printer, const struct log_entry *entry)
+{
+	int stream = entry->stream == 2 && !printer->terminal ? 2 : 1;
+	FILE *file = stream == 2 ? stderr : stdout;
+	bool *inside = &printer->inside_line[stream];
+
+	/* The two may be one file: keep the order. */
+	if (stream == 2)
+		fflush(stdout);
+	/* A long line is kept in parts; it gets one timestamp. */
+	if (!*inside && printer->timestamps) {
+		char text[TIME_TEXT_MAX];
+
+		format_time(text, &entry->time);
+		fprintf(file, "%s ", text);
+	}
+	/* docker's attributes (--log-opt labels, env) do not exist here. */
+	if (!*inside && printer->details)
+		fputc(' ', file);
+	fwrite(entry->text, 1, entry->length, file);
+	*inside = entry->length > 0 && entry->text[entry->length - 1] != '\n';
+	return ferror(file) ? -ECANCELED : 0;
+}
+
+/* All that is there now. */
+static int print_present(struct printer *printer, struct log_reader *reader,
+			 struct error *err)
+{
+	struct log_entry entry;
+	int r;
+
+	while ((r = log_reader_next(reader, &entry, err)) > 0) {
+		r = print_entry(printer, &entry);
+		if (r < 0)
+			return r;
+	}
+	if (r >= 0 && fflush(stdout) != 0)
+		return -ECANCELED;
+	return r;
+}
+
+/* Milliseconds until then, at most an hour; -1 for no time. */
+static int milliseconds_until(const struct timespec *then)
+{
+	struct timespec now;
+	int64_t left;
+
+	if (then->tv_sec == 0 && then->tv_nsec == 0)
+		return -1;
+	clock_gettime(CLOCK_REALTIME, &now);
+	left = ((int64_t)then->tv_sec - now.tv_sec) * 1000 +
+	       (then->tv_nsec - now.tv_nsec) / 1000000 + 1;
+	return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
+}
+
+static int follow(struct printer *printer, struct log_reader *reader,
+		  const struct timespec *until, int wait_fd, struct error *err)
+{
+	for (;;) {
+		int timeout = milliseconds_until(until);
+		struct pollfd fds[] = {
+			{.fd = log_reader_fd(reader), .events = POLLIN},
+			{.fd = wait_fd, .events = POLLIN},
+			/* Only to learn that nobody reads any more. */
+			{.fd = STDOUT_FILENO, .events = 0},
+		};
+		int r;
+
+		if (fds[0].fd < 0 || timeout == 0)
+			return 0;
+		r = poll(fds, ARRAY_SIZE(fds), timeout);
+		if (r < 0 && errno != EINTR)
+			return err_errno(err, "cannot wait for the log");
+		if (r <= 0)
+			continue;
+		if (fds[2].revents)
+			return -ECANCELED;
+		/* Whatever it wrote was in the log before it ended. */
+		r = print_present(printer, reader, err);
+		if (r < 0 || fds[1].revents)
+			return r;
+	}
+}
+
+static int tail_option(const struct options *options, int64_t *ret_tail,
+		       struct error *err)
+{
+	const char *text = option_string(options, "tail");
+
+	*ret_tail = -1;
+	if (str_equal(text, "all"))
+		return 0;
+	if (parse_i64(text, ret_tail) < 0)
+		return err_set(err, ERROR_INVALID,
+			       "invalid argument \"%s\" for \"-n, --tail\" "
+			       "flag: expected a number of lines or \"all\"",
+			       text);
+	if (*ret_tail < 0)
+		*ret_tail = -1;
+	return 0;
+}
+
+static int reader_options(const struct options *options,
+			  struct log_reader_options *ret_options,
+			  struct error *err)
+{
+	const char *since = option_string(options, "since");
+	const char *until = option_string(options, "until");
+	int r;
+
+	r = tail_option(options, &ret_options->tail, err);
+	if (r >= 0 && !str_empty(since))
+		r = time_option_parse("since", since, &ret_options->since, err);
+	if (r >= 0 && !str_empty(until))
+		r = time_option_parse("until", until, &ret_options->until, err);
+	ret_options->follow = option_flag(options, "follow");
+	return r;
+}
+
+static int logs_main(struct context *context, const struct options *options)
+{
+	struct printer printer = {
+		.timestamps = option_flag(options, "timestamps"),
+		.details = option_flag(options, "details"),
+	};
+	cleanup_reader struct log_reader *reader = NULL;
+	struct log_reader_options how = {0};
+	cleanup_fd int wait_fd = -1;
+	struct error err = {0};
+	char id[ID_TEXT_MAX];
+	int r;
+
+	r = reader_options(options, &how, &err);
+	r = r < 0 ? r
+		  : engine_container_resolve(&context->engine,
+					     options->operands[0], id, &err);
+	r = r < 0 ? r
+		  : engine_container_logs(&context->engine, id, &how, &reader,
+					  &wait_fd, &printer.terminal, &err);
+	r = r < 0 ? r : print_present(&printer, reader, &err);
+	if (r >= 0 && how.follow && wait_fd >= 0)
+		r = follow(&printer, reader, &how.until, wait_fd, &err);
+	if (r == -ECANCELED)
+		return 1;
+	return r < 0 ? command_fail(context, &err) : 0;
+}
+
+static const struct option *const tables[] = {logs_options, NULL};
+
+const struct command command_logs = {
+	.name = "logs",
+	.usage = "[OPTIONS] CONTAINER",
+	.summary = "Fetch the logs of a container",
+	.aliases = "moss container logs, moss logs",
+	.options = tables,
+	.operands_min = 1,
+	.operands_max = 1,
+	.run = logs_main,
+	.group = "Commands",
+	.completes = "container",
+};
