@@ -1,12 +1,14 @@
 #include "cmd/command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "cmd/commands.h"
 
 #define WIDTH_DEFAULT 80
 
@@ -19,7 +21,7 @@ static int terminal_width(void)
 	return WIDTH_DEFAULT;
 }
 
-static const char *value_name(const struct option *option)
+const char *option_value_name(const struct option *option)
 {
 	if (option->value_name)
 		return option->value_name;
@@ -43,7 +45,7 @@ static const char *value_name(const struct option *option)
 static char *option_left(const struct option *option)
 {
 	struct str left = {0};
-	const char *value = value_name(option);
+	const char *value = option_value_name(option);
 
 	if (option->short_name)
 		str_appendf(&left, "  -%c, --%s", option->short_name,
@@ -163,22 +165,42 @@ static void print_commands(const char *group)
 	}
 }
 
+static const struct {
+	const char *group;
+	const char *summary;
+} groups_of_objects[] = {
+	{"container", "Manage containers"},
+	{"image", "Manage images"},
+	{"system", "Manage moss"},
+	{"volume", "Manage volumes"},
+};
+
+const char *help_group_summary(const char *group)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(groups_of_objects); i++)
+		if (str_equal(groups_of_objects[i].group, group))
+			return groups_of_objects[i].summary;
+	return "";
+}
+
 void help_overview(void)
 {
 	static const char *const groups[] = {"Common Commands", "Commands"};
 
 	printf("Usage:  moss [OPTIONS] COMMAND\n\n"
 	       "Containers without roots: no daemon, no root, one command\n");
-	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-		printf("\n%s:\n", groups[i]);
-		print_commands(groups[i]);
-	}
+	printf("\n%s:\n", groups[0]);
+	print_commands(groups[0]);
 	printf("\nManagement Commands:\n");
-	for (size_t i = 0; command_paths[i].group; i++)
-		if (i == 0 || !str_equal(command_paths[i].group,
-					 command_paths[i - 1].group))
-			printf("  %-11s Manage %ss\n", command_paths[i].group,
-			       command_paths[i].group);
+	for (size_t i = 0; command_paths[i].group; i++) {
+		if (i > 0 && str_equal(command_paths[i].group,
+				       command_paths[i - 1].group))
+			continue;
+		printf("  %-11s %s\n", command_paths[i].group,
+		       help_group_summary(command_paths[i].group));
+	}
+	printf("\n%s:\n", groups[1]);
+	print_commands(groups[1]);
 	printf("\nGlobal Options:\n"
 	       "      --help      Print usage\n"
 	       "  -v, --version   Print version information and quit\n"
@@ -188,18 +210,60 @@ void help_overview(void)
 
 void help_group(const char *group)
 {
-	printf("Usage:  moss %s COMMAND\n\nManage %ss\n\nCommands:\n", group,
-	       group);
-	for (size_t i = 0; command_paths[i].group; i++) {
-		if (!str_equal(command_paths[i].group, group))
-			continue;
-		for (size_t c = 0; command_table[c]; c++)
-			if (str_equal(command_table[c]->name,
-				      command_paths[i].command))
-				printf("  %-11s %s\n", command_paths[i].name,
-				       command_table[c]->summary);
-	}
+	printf("Usage:  moss %s COMMAND\n\n%s\n\nCommands:\n", group,
+	       help_group_summary(group));
+	for (size_t i = 0; command_paths[i].group; i++)
+		if (str_equal(command_paths[i].group, group) &&
+		    !command_paths[i].alias)
+			printf("  %-11s %s\n", command_paths[i].name,
+			       command_by_name(command_paths[i].command)
+				       ->summary);
 	printf("\nRun 'moss %s COMMAND --help' for more information on a "
 	       "command.\n",
 	       group);
 }
+
+/* moss help [COMMAND [SUBCOMMAND]] */
+static int help_main(struct context *context, const struct options *options)
+{
+	char **operands = options->operands;
+	int count = (int)strv_length(operands);
+	const struct command *command;
+	const char *path = NULL;
+	char *topic;
+
+	(void)context;
+	if (count == 0) {
+		help_overview();
+		return 0;
+	}
+	if (count == 1 && command_is_group(operands[0])) {
+		help_group(operands[0]);
+		return 0;
+	}
+	topic = strv_join(operands, " ");
+	command = command_find(&count, &operands, &path);
+	if (!command || count > 0) {
+		struct error err = {0};
+
+		err_set(&err, ERROR_INVALID, "unknown help topic: %s", topic);
+		err_hint(&err, "`moss help` lists the commands.");
+		free(topic);
+		return command_fail(context, &err);
+	}
+	free(topic);
+	help_command(command, path);
+	return 0;
+}
+
+const struct command command_help = {
+	.name = "help",
+	.usage = "[COMMAND [SUBCOMMAND]]",
+	.summary = "Help about a command",
+	.operands_max = 2,
+	.stop_at_operand = true,
+	.no_engine = true,
+	.run = help_main,
+	.group = "Commands",
+	.completes = "command",
+};

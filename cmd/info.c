@@ -1,0 +1,237 @@
+/*
+ * moss info: what the engine found on this machine, in docker's layout.
+ * Warnings go to standard error, as docker's do.
+ */
+#include "cmd/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "cmd/commands.h"
+#include "cmd/format.h"
+#include "cmd/member.h"
+#include "cmd/text.h"
+
+/* clang-format off */
+static const struct option info_options[] = {
+	{'f', "format", OPTION_STRING, NULL, NULL, FORMAT_HELP, false},
+	{0},
+};
+/* clang-format on */
+
+/* The value is a machine's or a file's: nothing in it may steer a terminal. */
+static void line(int indent, const char *label, const char *value)
+{
+	cleanup_free char *plain = text_printable(value, true);
+
+	printf("%*s%s%s%s\n", indent, "", label, *plain ? ": " : ":", plain);
+}
+
+static void line_of(int indent, const char *label, const cJSON *object,
+		    const char *member)
+{
+	const cJSON *value = member_of(object, member);
+	cleanup_free char *number = NULL;
+
+	if (cJSON_IsNumber(value)) {
+		number =
+			xasprintf("%lld", (long long)number_of(object, member));
+		line(indent, label, number);
+	} else if (cJSON_IsString(value)) {
+		line(indent, label, value->valuestring);
+	}
+}
+
+/* "a b c" of an array of texts; caller frees. */
+static char *words_of(const cJSON *array)
+{
+	struct str text = {0};
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, array)
+	{
+		if (cJSON_IsString(item))
+			str_appendf(&text, "%s%s", text.length ? " " : "",
+				    item->valuestring);
+	}
+	return str_steal(&text);
+}
+
+static void words_line(int indent, const char *label, const cJSON *array)
+{
+	cleanup_free char *words = words_of(array);
+
+	line(indent, label, *words ? words : "none");
+}
+
+static void print_drivers(const cJSON *info)
+{
+	const cJSON *pair, *reason;
+
+	line_of(1, "Storage Driver", info, "Driver");
+	cJSON_ArrayForEach(pair, member_of(info, "DriverStatus"))
+	{
+		const char *name =
+			cJSON_GetStringValue(cJSON_GetArrayItem(pair, 0));
+		const char *value =
+			cJSON_GetStringValue(cJSON_GetArrayItem(pair, 1));
+
+		if (name && value)
+			line(2, name, value);
+	}
+	cJSON_ArrayForEach(reason,
+			   member_of(member_of(info, "Moss"), "Drivers"))
+	{
+		cleanup_free char *plain = NULL;
+
+		if (!cJSON_IsString(reason))
+			continue;
+		plain = text_printable(reason->valuestring, true);
+		printf("  %s\n", plain);
+	}
+}
+
+/* "name=seccomp,profile=builtin" as docker spreads it. */
+static void print_security(const cJSON *info)
+{
+	const cJSON *item;
+
+	printf(" Security Options:\n");
+	cJSON_ArrayForEach(item, member_of(info, "SecurityOptions"))
+	{
+		cleanup_strv char **parts =
+			strv_split(cJSON_GetStringValue(item), ',');
+
+		for (size_t i = 0; parts && parts[i]; i++) {
+			char *equals = strchr(parts[i], '=');
+
+			if (!equals)
+				continue;
+			*equals++ = '\0';
+			if (str_equal(parts[i], "name")) {
+				printf("  %s\n", equals);
+				continue;
+			}
+			*parts[i] &= (char)~0x20;
+			line(3, parts[i], equals);
+		}
+	}
+}
+
+static void print_identity(const cJSON *identity)
+{
+	cleanup_free char *user = NULL;
+	cleanup_free char *ids = NULL;
+
+	if (!identity)
+		return;
+	user = xasprintf("%s (%lld:%lld)", text_of(identity, "User"),
+			 (long long)number_of(identity, "Uid"),
+			 (long long)number_of(identity, "Gid"));
+	line(1, "User", user);
+	if (flag_of(identity, "Mapped"))
+		ids = xasprintf("%lld user IDs, %lld group IDs",
+				(long long)number_of(identity, "Uids"),
+				(long long)number_of(identity, "Gids"));
+	line(2, "Sub-IDs", ids ? ids : "none (single-ID mode)");
+}
+
+/* "7.6GiB" */
+static char *memory_text(int64_t bytes)
+{
+	static const char *const units[] = {"B",   "KiB", "MiB",
+					    "GiB", "TiB", "PiB"};
+	double size = (double)bytes;
+	size_t unit = 0;
+
+	while (size >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
+		size /= 1024;
+		unit++;
+	}
+	return xasprintf("%.4g%s", size, units[unit]);
+}
+
+static void print_text(const cJSON *info)
+{
+	const cJSON *moss = member_of(info, "Moss");
+	const cJSON *plugins = member_of(info, "Plugins");
+	cleanup_free char *memory = NULL;
+
+	memory = memory_text(number_of(info, "MemTotal"));
+	printf("moss:\n");
+	line_of(1, "Version", info, "ServerVersion");
+	line_of(1, "Containers", info, "Containers");
+	line_of(2, "Running", info, "ContainersRunning");
+	line_of(2, "Paused", info, "ContainersPaused");
+	line_of(2, "Stopped", info, "ContainersStopped");
+	line_of(1, "Images", info, "Images");
+	print_drivers(info);
+	line_of(1, "Logging Driver", info, "LoggingDriver");
+	line_of(1, "Cgroup Driver", info, "CgroupDriver");
+	line_of(1, "Cgroup Version", info, "CgroupVersion");
+	words_line(2, "Delegated Controllers",
+		   member_of(moss, "DelegatedControllers"));
+	printf(" Plugins:\n");
+	words_line(2, "Volume", member_of(plugins, "Volume"));
+	words_line(2, "Network", member_of(plugins, "Network"));
+	words_line(2, "Log", member_of(plugins, "Log"));
+	line_of(1, "Default Runtime", info, "DefaultRuntime");
+	print_security(info);
+	print_identity(member_of(moss, "Identity"));
+	line_of(1, "Kernel Version", info, "KernelVersion");
+	line_of(1, "Operating System", info, "OperatingSystem");
+	line_of(1, "OSType", info, "OSType");
+	line_of(1, "Architecture", info, "Architecture");
+	line_of(1, "CPUs", info, "NCPU");
+	line(1, "Total Memory", memory);
+	line_of(1, "Name", info, "Name");
+	line_of(1, "Root Dir", info, "DockerRootDir");
+}
+
+static void print_warnings(const cJSON *info)
+{
+	const cJSON *item;
+
+	fflush(stdout);
+	cJSON_ArrayForEach(item, member_of(info, "Warnings"))
+	{
+		const char *text = cJSON_GetStringValue(item);
+
+		if (str_starts(text, "WARNING: "))
+			text += strlen("WARNING: ");
+		if (text)
+			print_warning("%s", text);
+	}
+}
+
+static int info_main(struct context *context, const struct options *options)
+{
+	const char *format = option_string(options, "format");
+	cleanup_json cJSON *info = NULL;
+	struct error err = {0};
+
+	if (engine_info(&context->engine, &info, &err) < 0)
+		return command_fail(context, &err);
+	if (!str_empty(format))
+		return format_object(context, format, info);
+	print_text(info);
+	print_warnings(info);
+	if (context->note)
+		print_warning("%s", context->note);
+	return 0;
+}
+
+static const struct option *const tables[] = {info_options, NULL};
+
+const struct command command_info = {
+	.name = "info",
+	.usage = "[OPTIONS]",
+	.summary = "Display system-wide information",
+	.aliases = "moss system info, moss info",
+	.options = tables,
+	.run = info_main,
+	.group = "Common Commands",
+};
