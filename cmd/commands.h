@@ -31,3 +31,7 @@ extern const struct command command_volume_ls;
 extern const struct command command_volume_rm;
 extern const struct command command_completion;
 extern const struct command command_help;
+extern const struct command command_container_inspect;
+extern const struct command command_image_inspect;
+extern const struct command command_complete;
+extern const struct command command_options;

@@ -3,6 +3,9 @@
  */
 #include "cmd/command.h"
 
+#include <stdio.h>
+
+#include "base/str.h"
 #include "cmd/commands.h"
 
 const struct command *const command_table[] = {
@@ -30,48 +33,99 @@ const struct command *const command_table[] = {
 	&command_stop,
 	&command_tag,
 	&command_wait,
+	&command_completion,
+	&command_help,
+	/* Reached as `moss container inspect` and the like */
+	&command_container_inspect,
+	&command_image_inspect,
 	&command_volume_create,
 	&command_volume_inspect,
 	&command_volume_ls,
 	&command_volume_rm,
-	&command_completion,
-	&command_help,
+	/* For shells, tests and moss itself */
+	&command_complete,
+	&command_options,
 	NULL,
 };
 
 const struct command_path command_paths[] = {
-	{"container", "attach", "attach"},
-	{"container", "create", "create"},
-	{"container", "exec", "exec"},
-	{"container", "inspect", "inspect"},
-	{"container", "kill", "kill"},
-	{"container", "logs", "logs"},
-	{"container", "ls", "ps"},
-	{"container", "list", "ps"},
-	{"container", "ps", "ps"},
-	{"container", "port", "port"},
-	{"container", "rename", "rename"},
-	{"container", "remove", "rm"},
-	{"container", "rm", "rm"},
-	{"container", "run", "run"},
-	{"container", "start", "start"},
-	{"container", "stop", "stop"},
-	{"container", "wait", "wait"},
-	{"image", "import", "import"},
-	{"image", "inspect", "inspect"},
-	{"image", "load", "load"},
-	{"image", "ls", "images"},
-	{"image", "list", "images"},
-	{"image", "rm", "rmi"},
-	{"image", "remove", "rmi"},
-	{"image", "save", "save"},
-	{"image", "tag", "tag"},
-	{"system", "info", "info"},
-	{"volume", "create", "volume-create"},
-	{"volume", "inspect", "volume-inspect"},
-	{"volume", "ls", "volume-ls"},
-	{"volume", "list", "volume-ls"},
-	{"volume", "rm", "volume-rm"},
-	{"volume", "remove", "volume-rm"},
+	{"container", "attach", "attach", false},
+	{"container", "create", "create", false},
+	{"container", "exec", "exec", false},
+	{"container", "inspect", "container-inspect", false},
+	{"container", "kill", "kill", false},
+	{"container", "logs", "logs", false},
+	{"container", "ls", "ps", false},
+	{"container", "list", "ps", true},
+	{"container", "ps", "ps", true},
+	{"container", "port", "port", false},
+	{"container", "rename", "rename", false},
+	{"container", "remove", "rm", true},
+	{"container", "rm", "rm", false},
+	{"container", "run", "run", false},
+	{"container", "start", "start", false},
+	{"container", "stop", "stop", false},
+	{"container", "wait", "wait", false},
+	{"image", "import", "import", false},
+	{"image", "inspect", "image-inspect", false},
+	{"image", "load", "load", false},
+	{"image", "ls", "images", false},
+	{"image", "list", "images", true},
+	{"image", "rm", "rmi", false},
+	{"image", "remove", "rmi", true},
+	{"image", "save", "save", false},
+	{"image", "tag", "tag", false},
+	{"system", "info", "info", false},
+	{"volume", "create", "volume-create", false},
+	{"volume", "inspect", "volume-inspect", false},
+	{"volume", "ls", "volume-ls", false},
+	{"volume", "list", "volume-ls", true},
+	{"volume", "rm", "volume-rm", false},
+	{"volume", "remove", "volume-rm", true},
 	{0},
 };
+
+const struct command *command_by_name(const char *name)
+{
+	for (size_t i = 0; command_table[i]; i++)
+		if (str_equal(command_table[i]->name, name))
+			return command_table[i];
+	return NULL;
+}
+
+bool command_is_group(const char *name)
+{
+	for (size_t i = 0; command_paths[i].group; i++)
+		if (str_equal(command_paths[i].group, name))
+			return true;
+	return false;
+}
+
+/* Resolves "run" or "container run". */
+const struct command *command_find(int *argc, char ***argv,
+				   const char **ret_path)
+{
+	static char path[128];
+	const struct command *command;
+
+	if (*argc < 1)
+		return NULL;
+	for (size_t i = 0; *argc >= 2 && command_paths[i].group; i++) {
+		if (!str_equal(command_paths[i].group, (*argv)[0]) ||
+		    !str_equal(command_paths[i].name, (*argv)[1]))
+			continue;
+		snprintf(path, sizeof(path), "%s %s", (*argv)[0], (*argv)[1]);
+		*ret_path = path;
+		command = command_by_name(command_paths[i].command);
+		*argc -= 2;
+		*argv += 2;
+		return command;
+	}
+	command = command_by_name((*argv)[0]);
+	if (!command || !command->group)
+		return NULL;
+	*ret_path = command->name;
+	*argc -= 1;
+	*argv += 1;
+	return command;
+}

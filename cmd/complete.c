@@ -1,0 +1,148 @@
+/*
+ * Two hidden commands: `moss __complete KIND` prints the names that a shell may
+ * offer, a line each; `moss __options` dumps the tables for the check of the
+ * manual pages.
+ */
+#include "cmd/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "cmd/commands.h"
+#include "cmd/member.h"
+
+static int containers(struct context *context, bool all, struct error *err)
+{
+	cleanup_json cJSON *list = NULL;
+	const cJSON *container, *name;
+	int r;
+
+	r = engine_container_list(&context->engine, all, false, &list, err);
+	if (r < 0)
+		return r;
+	cJSON_ArrayForEach(container, list)
+	{
+		cJSON_ArrayForEach(name, member_of(container, "Names"))
+		{
+			const char *text = cJSON_GetStringValue(name);
+
+			if (text)
+				printf("%s\n", text + (text[0] == '/'));
+		}
+	}
+	return 0;
+}
+
+static int images(struct context *context, struct error *err)
+{
+	cleanup_json cJSON *list = NULL;
+	const cJSON *image, *tag;
+	int r;
+
+	r = engine_image_list(&context->engine, false, &list, err);
+	if (r < 0)
+		return r;
+	cJSON_ArrayForEach(image, list)
+	{
+		cJSON_ArrayForEach(tag, member_of(image, "RepoTags"))
+		{
+			const char *text = cJSON_GetStringValue(tag);
+
+			if (str_ends(text, ":latest"))
+				printf("%.*s\n",
+				       (int)(strlen(text) - strlen(":latest")),
+				       text);
+			if (text)
+				printf("%s\n", text);
+		}
+	}
+	return 0;
+}
+
+static int volumes(struct context *context, struct error *err)
+{
+	cleanup_json cJSON *json = NULL;
+	const cJSON *volume;
+	int r;
+
+	r = engine_volume_list(&context->engine, &json, err);
+	if (r < 0)
+		return r;
+	cJSON_ArrayForEach(volume, member_of(json, "Volumes"))
+	{
+		printf("%s\n", text_of(volume, "Name"));
+	}
+	return 0;
+}
+
+/* Nobody sees an error here: there is nothing to offer then. */
+static int complete_main(struct context *context, const struct options *options)
+{
+	const char *kind = options->operands[0];
+	bool any = str_equal(kind, "object");
+	int r = 0;
+
+	if (any || str_equal(kind, "container"))
+		r |= containers(context, true, NULL);
+	if (str_equal(kind, "container-running"))
+		r |= containers(context, false, NULL);
+	if (any || str_equal(kind, "image"))
+		r |= images(context, NULL);
+	if (any || str_equal(kind, "volume"))
+		r |= volumes(context, NULL);
+	return r < 0 ? 1 : 0;
+}
+
+/* "command NAME" and "option NAME -d --detach VALUE", apart by tabs. */
+static int options_main(struct context *context, const struct options *options)
+{
+	(void)context;
+	(void)options;
+	for (size_t i = 0; command_table[i]; i++) {
+		const struct command *command = command_table[i];
+
+		if (str_starts(command->name, "__"))
+			continue;
+		printf("command\t%s\n", command->name);
+		for (size_t t = 0; command->options && command->options[t];
+		     t++) {
+			for (const struct option *o = command->options[t];
+			     o->name; o++) {
+				const char *value = option_value_name(o);
+				char letter[] = {'-', o->short_name, '\0'};
+
+				if (o->hidden)
+					continue;
+				printf("option\t%s\t%s\t--%s\t%s\n",
+				       command->name,
+				       o->short_name ? letter : "", o->name,
+				       value ? value : "");
+			}
+		}
+	}
+	return 0;
+}
+
+const struct command command_complete = {
+	.name = "__complete",
+	.usage = "KIND",
+	.summary = "Print names for a shell's completion",
+	.operands_min = 1,
+	.operands_max = 1,
+	.hidden = true,
+	.run = complete_main,
+	.group = "Internal",
+};
+
+const struct command command_options = {
+	.name = "__options",
+	.usage = "",
+	.summary = "Print every option of every command",
+	.no_engine = true,
+	.hidden = true,
+	.run = options_main,
+	.group = "Internal",
+};
