@@ -86,7 +86,7 @@ def debian(cache):
             (root / name).symlink_to(f"usr/{name}")
         for package in sorted(packages.glob("*.deb")):
             subprocess.run(f"dpkg-deb --fsys-tarfile '{package}' | "
-                           f"tar -C '{root}' -xf - --keep-directory-symlink "
+                           f"tar -C '{root}' -xpf - --keep-directory-symlink "
                            f"--no-same-owner", shell=True, check=True)
         finish_debian(root)
         temporary = target.with_suffix(".tmp")

@@ -49,10 +49,10 @@ def test_no_descriptor_leaks(moss):
     out = moss.ok("run", "--rm", "busybox", "sh", "-c", "ls /proc/self/fd")
     # ls itself has the directory open as 3.
     assert set(out.split()) == {"0", "1", "2", "3"}
-    moss.ok("run", "-d", "--name", "s", "busybox", "sleep", "100")
-    assert set(moss.ok("exec", "s", "ls", "/proc/self/fd").split()) == \
+    moss.ok("run", "-d", "--name", "side", "busybox", "sleep", "100")
+    assert set(moss.ok("exec", "side", "ls", "/proc/self/fd").split()) == \
         {"0", "1", "2", "3"}
-    assert set(moss.ok("exec", "s", "ls", "/proc/1/fd").split()) == \
+    assert set(moss.ok("exec", "side", "ls", "/proc/1/fd").split()) == \
         {"0", "1", "2"}
 
 
@@ -109,8 +109,8 @@ def test_exe_cannot_be_reached(moss):
     """An entry point that is /proc/self/exe must not reach moss's programs."""
     result = moss("run", "--rm", "busybox", "/proc/self/exe", "x")
     assert result.code in (125, 126, 127)
-    moss.ok("run", "-d", "--name", "s", "busybox", "sleep", "100")
-    out = moss.ok("exec", "s", "sh", "-c", "readlink /proc/1/exe /proc/self/exe")
+    moss.ok("run", "-d", "--name", "side", "busybox", "sleep", "100")
+    out = moss.ok("exec", "side", "sh", "-c", "readlink /proc/1/exe /proc/self/exe")
     assert set(out.splitlines()) == {"/bin/busybox"}
 
 

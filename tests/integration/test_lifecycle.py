@@ -151,7 +151,7 @@ def test_writable_layer_survives_restart(moss):
 
 
 def test_filters(moss, sleeper):
-    moss.ok("run", "--name", "gone", "-l", "kind=brief", "busybox", "false")
+    moss("run", "--name", "gone", "-l", "kind=brief", "busybox", "false", check=1)
     names = lambda *args: {row["Names"] for row in moss.ps("-a", *args)}
     assert names("-f", "status=exited") == {"gone"}
     assert names("-f", "label=kind=brief") == {"gone"}

@@ -98,22 +98,31 @@ def test_publish_all(moss, busybox_tar):
     moss.ok("rmi", "exposed")
 
 
-def test_udp_port(moss, free_port):
+UDP_SERVER = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 5000))
+while True:
+    data, peer = s.recvfrom(65536)
+    s.sendto(b"got " + data, peer)
+"""
+
+
+def test_udp_port(moss, debian, free_port):
     port = free_port(socket.SOCK_DGRAM)
     moss.ok("run", "-d", "--name", "udp", "-p", f"127.0.0.1:{port}:5000/udp",
-            "busybox", "sh", "-c",
-            "while :; do nc -u -l -p 5000 -e sed -u 's/^/got /'; done")
+            debian, "python3", "-c", UDP_SERVER)
 
     def ask():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.settimeout(0.3)
             s.connect(("127.0.0.1", port))
-            s.send(b"ping\n")
+            s.send(b"ping")
             try:
                 return s.recv(100)
             except OSError:
                 return None
-    assert wait_for(ask, "the UDP answer") == b"got ping\n"
+    assert wait_for(ask, "the UDP answer") == b"got ping"
 
 
 def test_taken_port_fails_first(moss, free_port):

@@ -24,9 +24,9 @@ def test_profile_is_enforced(moss, tmp_path):
 
 
 def test_profile_holds_for_exec(moss, tmp_path):
-    moss.ok("run", "-d", "--name", "s", "--security-opt",
+    moss.ok("run", "-d", "--name", "side", "--security-opt",
             profile(tmp_path, DENY_MKDIR), "busybox", "sleep", "100")
-    assert "No space left" in moss("exec", "s", "mkdir", "/x").err
+    assert "No space left" in moss("exec", "side", "mkdir", "/x").err
 
 
 def test_oci_form(moss, tmp_path):

@@ -36,9 +36,9 @@ def test_ownership_calls_succeed(single):
 
 
 def test_exec_and_detached(single):
-    single.ok("run", "-d", "--name", "s", "busybox", "sleep", "100")
-    assert single.ok("exec", "s", "echo", "in") == "in"
-    single.ok("rm", "-f", "s")
+    single.ok("run", "-d", "--name", "side", "busybox", "sleep", "100")
+    assert single.ok("exec", "side", "echo", "in") == "in"
+    single.ok("rm", "-f", "side")
 
 
 def test_modes_that_need_ids_are_refused(single):

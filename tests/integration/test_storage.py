@@ -17,12 +17,12 @@ def test_drivers(moss, driver):
     if driver == "fuse-overlayfs" and not os.access("/dev/fuse", os.R_OK | os.W_OK):
         skip("/dev/fuse")
     args = ["--storage-driver", driver]
-    moss.ok("run", *args, "--name", "d", "busybox", "sh", "-c",
+    moss.ok("run", *args, "--name", "drv", "busybox", "sh", "-c",
             "echo new > /new; rm /etc/group; echo changed > /etc/passwd; "
             "mkdir /dir; ln /new /dir/hard; mv /home /moved; chown 3:4 /new; "
             "stat -c '%u %g %h' /new")
-    assert moss.inspect("d")["Driver"] == driver
-    assert moss.ok("logs", "d") == "3 4 2"
+    assert moss.inspect("drv")["Driver"] == driver
+    assert moss.ok("logs", "drv") == "3 4 2"
     # The image is as before, for any driver.
     for other in DRIVERS:
         assert moss.ok("run", "--rm", "--storage-driver", other, "busybox",

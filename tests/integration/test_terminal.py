@@ -59,7 +59,10 @@ def test_job_control(spawn):
     time.sleep(0.3)
     child.sendcontrol("z")
     child.expect("Stopped")
-    child.sendline("kill %1; exit")
+    child.sendline("fg")
+    time.sleep(0.3)
+    child.sendintr()
+    child.sendline("exit")
     child.expect(pexpect.EOF)
 
 
@@ -92,8 +95,8 @@ def test_other_detach_keys(moss, spawn):
 
 
 def test_exec_tty(moss, spawn):
-    moss.ok("run", "-d", "--name", "s", "busybox", "sleep", "1000")
-    child = spawn("exec", "-it", "s", "sh")
+    moss.ok("run", "-d", "--name", "side", "busybox", "sleep", "1000")
+    child = spawn("exec", "-it", "side", "sh")
     child.expect("/ #")
     child.sendline("tty; stty size; ps")
     child.expect("/dev/pts/")
