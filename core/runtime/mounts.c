@@ -18,16 +18,34 @@
 #define ATTRIBUTES_SYSTEM \
 	(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
+/* The directory to start from, and the path from there. */
+static int base_of(const struct setup *setup, const char *path,
+		   const char **ret_rest)
+{
+	const struct {
+		const char *prefix;
+		int fd;
+	} places[] = {
+		{"/proc/", setup->proc_fd},
+		{"/sys/", setup->sys_fd},
+		{"/dev/", setup->dev_fd},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		if (places[i].fd >= 0 && str_starts(path, places[i].prefix)) {
+			*ret_rest = path + strlen(places[i].prefix) - 1;
+			return places[i].fd;
+		}
+	}
+	*ret_rest = path;
+	return setup->root_fd;
+}
+
 int mounts_open_path(const struct setup *setup, const char *path, int flags)
 {
-	/*
-	 * The image may have made /proc a link to a directory that another
-	 * container can write to; what is meant is the proc we mounted.
-	 */
-	if (setup->proc_fd >= 0 && str_starts(path, "/proc/"))
-		return path_open_in_root(setup->proc_fd, path + strlen("/proc"),
-					 flags, 0);
-	return path_open_in_root(setup->root_fd, path, flags, 0);
+	int base_fd = base_of(setup, path, &path);
+
+	return path_open_in_root(base_fd, path, flags, 0);
 }
 
 int mounts_open_sources(struct setup *setup, struct error *err)
@@ -69,14 +87,14 @@ int mounts_open_sources(struct setup *setup, struct error *err)
 static int open_target(const struct setup *setup, const char *path,
 		       bool directory, bool *ret_existed, struct error *err)
 {
-	int fd = path_open_in_root(setup->root_fd, path, O_PATH, 0);
+	const char *rest;
+	int base_fd = base_of(setup, path, &rest);
+	int fd = path_open_in_root(base_fd, rest, O_PATH, 0);
 
 	*ret_existed = fd >= 0;
 	if (fd == -ENOENT)
-		fd = directory ? path_mkdirs_in_root(setup->root_fd, path, 0755,
-						     err)
-			       : path_touch_in_root(setup->root_fd, path, 0644,
-						    err);
+		fd = directory ? path_mkdirs_in_root(base_fd, rest, 0755, err)
+			       : path_touch_in_root(base_fd, rest, 0644, err);
 	else if (fd < 0)
 		err_number(err, fd, "cannot reach %s in the container", path);
 	return fd;
@@ -352,6 +370,7 @@ static void remember(struct setup *setup, const struct spec_mount *mount,
 	} places[] = {
 		{"/dev", "tmpfs", &setup->dev_fd},
 		{"/proc", "proc", &setup->proc_fd},
+		{"/sys", "sysfs", &setup->sys_fd},
 		{"/dev/pts", "devpts", &setup->devpts_fd},
 	};
 

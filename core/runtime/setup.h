@@ -24,7 +24,7 @@ struct setup {
 	int root_fd;	  /* O_PATH of the new root */
 	int *sources;	  /* one a mount, -1: none */
 	/* Mounts made here by their place; -1: there is none, or not ours. */
-	int dev_fd, proc_fd, devpts_fd;
+	int dev_fd, proc_fd, sys_fd, devpts_fd;
 	bool dev_is_foreign; /* someone's /dev, left as it is */
 	int tap_fd, master_fd, slave_fd;
 };
@@ -39,7 +39,11 @@ _Noreturn void setup_joiner(const struct runtime_request *request, int sync_fd,
 /* mounts.c */
 int mounts_open_sources(struct setup *setup, struct error *err);
 int mounts_make(struct setup *setup, struct error *err);
-/* path below the new root, or below the mount of ours that it names. */
+/*
+ * path below the new root or, when it begins with the place of a mount of ours,
+ * below that: an image may have made /proc a link to a directory that another
+ * container can write to, but what is meant is the proc we mounted.
+ */
 int mounts_open_path(const struct setup *setup, const char *path, int flags);
 
 /* mask.c */

@@ -9,11 +9,14 @@
 #include "base/path.h"
 #include "base/str.h"
 
+/* Three strings for "%s%s%s": members of the top have no path. */
+#define MEMBER(path, key) path, *(path) ? "." : "", key
+
 static int too_many(const char *path, const char *key, size_t max,
 		    struct error *err)
 {
-	return err_set(err, ERROR_INVALID, "%s.%s: more than %zu entries", path,
-		       key, max);
+	return err_set(err, ERROR_INVALID, "%s%s%s: more than %zu entries",
+		       MEMBER(path, key), max);
 }
 
 int field_u32(const cJSON *object, const char *path, const char *key,
@@ -26,8 +29,8 @@ int field_u32(const cJSON *object, const char *path, const char *key,
 		return r;
 	if (value < 0 || value > max)
 		return err_set(err, ERROR_INVALID,
-			       "%s.%s: %lld is not between 0 and %u", path, key,
-			       (long long)value, max);
+			       "%s%s%s: %lld is not between 0 and %u",
+			       MEMBER(path, key), (long long)value, max);
 	*ret_value = (uint32_t)value;
 	return 1;
 }
@@ -47,8 +50,8 @@ int field_u64(const cJSON *object, const char *path, const char *key,
 	if (r <= 0)
 		return r;
 	if (value < 0)
-		return err_set(err, ERROR_INVALID, "%s.%s: %lld is negative",
-			       path, key, (long long)value);
+		return err_set(err, ERROR_INVALID, "%s%s%s: %lld is negative",
+			       MEMBER(path, key), (long long)value);
 	*ret_value = (uint64_t)value;
 	return 1;
 }
@@ -71,11 +74,11 @@ static int check_path(const char *path, const char *key, const char *text,
 {
 	if (text[0] != '/')
 		return err_set(err, ERROR_INVALID,
-			       "%s.%s: \"%s\" is not an absolute path", path,
-			       key, text);
+			       "%s%s%s: \"%s\" is not an absolute path",
+			       MEMBER(path, key), text);
 	if (strlen(text) >= PATH_MAX)
-		return err_set(err, ERROR_INVALID, "%s.%s: path is too long",
-			       path, key);
+		return err_set(err, ERROR_INVALID, "%s%s%s: path is too long",
+			       MEMBER(path, key));
 	return 0;
 }
 
@@ -175,9 +178,8 @@ int field_refuse(const cJSON *object, const char *path,
 		if (is_empty(cJSON_GetObjectItemCaseSensitive(object,
 							      refusals[i].key)))
 			continue;
-		return err_set(err, ERROR_UNSUPPORTED, "%s%s%s: %s", path,
-			       *path ? "." : "", refusals[i].key,
-			       refusals[i].why);
+		return err_set(err, ERROR_UNSUPPORTED, "%s%s%s: %s",
+			       MEMBER(path, refusals[i].key), refusals[i].why);
 	}
 	return 0;
 }

@@ -18,8 +18,9 @@ int sync_send(int fd, enum sync_type type, int value, const int *fds,
 	      size_t fd_count, struct error *err);
 /*
  * 1 and a message, 0 at end of file, negative errno with the peer's error in
- * *err; -ECONNRESET when it ended without reading what was sent to it. *ret_fd_count may be NULL when none are expected;
- * surplus descriptors are closed.
+ * *err; -ECONNRESET when it ended without reading what was sent to it.
+ * *ret_fd_count may be NULL when none are expected; surplus descriptors are
+ * closed.
  */
 int sync_receive(int fd, struct sync_message *ret_message,
 		 int ret_fds[SYNC_FDS_MAX], size_t *ret_fd_count,

@@ -233,6 +233,7 @@ _Noreturn void init_main(long *stack)
 
 	/* execve(2) made us dumpable; nothing here is for other eyes. */
 	SYS5(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+	SYS2(prctl, PR_SET_NAME, "moss-init");
 	state.env = state.argv + stack[0] + 1;
 	state.config = read_config();
 	if (!state.config || stack[0] < 1) {

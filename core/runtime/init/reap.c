@@ -60,7 +60,6 @@ static void reduce(const struct init_config *config)
 	uint64_t capabilities = config->uid ? 1ull << CAP_KILL : 0;
 	long result;
 
-	SYS2(prctl, PR_SET_NAME, "moss-init");
 	/* With the host's PIDs orphans come only to who asks for them. */
 	SYS5(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (config->flags & INIT_SET_GROUPS) {
