@@ -1,0 +1,105 @@
+/*
+ * Images on their way into the store. Everything is made in a work directory
+ * (storage/store.h), where a crash does no harm:
+ *
+ *   work/blobs/HEX          blobs, their digests known
+ *   work/layers/HEX         unpacked layers, complete with layer.json
+ *   work/new-N              blob or layer whose digest is not known yet
+ *
+ * and put into place by stage_commit() at once: all of it is on disk (one
+ * syncfs) before anything is renamed, and all is renamed before the index
+ * names it.
+ *
+ * What is in the store already is not made again but leased, so that nobody
+ * removes it in the meantime.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "storage/hash.h"
+#include "storage/layer.h"
+#include "storage/manifest.h"
+#include "storage/store.h"
+#include "storage/stream.h"
+
+struct stage {
+	struct store *store;
+	struct store_work work;
+	int blobs_fd;
+	int layers_fd;
+	unsigned int next; /* N of new-N */
+	/* Over all layers, for a note to the user. */
+	uint64_t squashed;
+	uint64_t xattrs_skipped;
+};
+
+int stage_open(struct store *store, struct stage *ret_stage, struct error *err);
+void stage_release(struct stage *stage);
+
+/* Staged, or in the store and leased from now on. 1, 0, error. */
+int stage_has_blob(struct stage *stage, const char *digest, struct error *err);
+int stage_has_layer(struct stage *stage, const char *diff_id,
+		    struct error *err);
+
+#define STAGE_NAME_MAX 24
+/* An empty file work/new-N, open for reading and writing. */
+int stage_new_file(struct stage *stage, char ret_name[STAGE_NAME_MAX],
+		   struct error *err);
+/* Makes work/NAME the blob; a file whose content has that digest. */
+int stage_keep_blob(struct stage *stage, const char *name, const char *digest,
+		    struct error *err);
+/* A blob from memory. */
+int stage_write_blob(struct stage *stage, const void *bytes, size_t length,
+		     struct descriptor *ret_descriptor, struct error *err);
+int stage_write_json(struct stage *stage, const cJSON *json,
+		     const char *media_type, struct descriptor *ret_descriptor,
+		     struct error *err);
+
+/* Opens a blob that is staged or leased. */
+int stage_open_blob(struct stage *stage, const char *digest, struct error *err);
+
+/*
+ * Reads a tar stream, unpacked, to its end and makes a layer of it, which
+ * stage_keep_layer() then makes one of the stage. expected, when not NULL: the
+ * diff ID it must have; `what` names the layer in messages, may be NULL.
+ */
+struct stage_layer_request {
+	struct stream *stream;
+	const char *expected;
+	const char *what;
+};
+struct stage_layer {
+	struct layer layer; /* without a blob; to be set before it is kept */
+	cJSON *devices;
+	char name[STAGE_NAME_MAX];
+};
+void stage_layer_release(struct stage_layer *layer);
+int stage_unpack(struct stage *stage, const struct stage_layer_request *request,
+		 struct stage_layer *ret_layer, struct error *err);
+int stage_keep_layer(struct stage *stage, const struct stage_layer *layer,
+		     struct error *err);
+/* As stage_unpack(), but only checks the diff ID: the layer is there. */
+int stage_verify(struct stage *stage, const struct stage_layer_request *request,
+		 struct error *err);
+/* layer.json of a staged or leased layer. */
+int stage_read_layer(struct stage *stage, const char *diff_id,
+		     struct layer *ret_layer, struct error *err);
+
+struct stage_image {
+	struct descriptor manifest;
+	char id[DIGEST_TEXT_MAX];
+	char **references; /* full; NULL: nameless */
+	uint64_t size;	   /* unpacked */
+	/* The manifest was made up here: one that the store has for the same
+	   ID serves as well. */
+	bool made_up;
+};
+void stage_image_release(struct stage_image *image);
+
+/* Puts everything into place and the images into the index. */
+int stage_commit(struct stage *stage, struct stage_image *images, size_t count,
+		 struct error *err);
