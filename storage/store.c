@@ -108,7 +108,7 @@ static int open_tmp(const struct store *store, DIR **ret_dir)
 	return -ENOMEM;
 }
 
-static void remove_leftovers(const struct store *store)
+void store_clean(const struct store *store)
 {
 	cleanup_dir DIR *dir = NULL;
 	cleanup_strv char **names = NULL;
@@ -165,7 +165,7 @@ int store_open(const char *path, struct store *ret_store, struct error *err)
 	r = make_layout(&store, err);
 	if (r < 0)
 		return r;
-	remove_leftovers(&store);
+	store_clean(&store);
 	*ret_store = store;
 	store = (struct store){-1, -1, -1, -1, -1, NULL};
 	return 0;

@@ -43,6 +43,8 @@ struct store {
 /* Makes what is missing, removes leftovers in tmp/. path: absolute. */
 int store_open(const char *path, struct store *ret_store, struct error *err);
 void store_close(struct store *store);
+/* Removes what killed work left in tmp/; store_open() does it, too. */
+void store_clean(const struct store *store);
 
 /*
  * The lock on images and layers; returns the descriptor that holds it. Whoever

@@ -63,6 +63,11 @@ void tar_reader_free(struct tar_reader *reader)
 	free(reader);
 }
 
+void cleanup_tar_reader_function(struct tar_reader **reader)
+{
+	tar_reader_free(*reader);
+}
+
 static int damaged(const struct tar_reader *reader, const char *what,
 		   struct error *err)
 {

@@ -19,6 +19,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 
 /* > 0: so many bytes at *ret_bytes; 0: end; negative errno. */
@@ -62,6 +63,8 @@ struct tar_reader;
 
 struct tar_reader *tar_reader_new(tar_source source, void *data);
 void tar_reader_free(struct tar_reader *reader);
+void cleanup_tar_reader_function(struct tar_reader **reader);
+#define cleanup_tar_reader CLEANUP(cleanup_tar_reader_function)
 
 /* 1 and the next entry (borrowed until the next call), 0 at the end. */
 int tar_next(struct tar_reader *reader, const struct tar_entry **ret_entry,

@@ -2,7 +2,15 @@
  * Import, load and save, done by the helper program moss-image (libarchive,
  * libcurl, libcrypto), so that `moss` itself stays light. The helper runs in
  * the same pinned user namespace, with a descriptor for results (one JSON text)
- * and one for a struct error; progress goes to the descriptor given (-1: none).
+ * and one for a struct error, and dies with the caller. Killed at any moment it
+ * leaves a work directory that the next store_open() removes.
+ *
+ * Progress goes to the descriptor given (-1: none), in lines:
+ *
+ *   layer HEX BYTES TOTAL   so much of a packed layer is read; HEX is "-" while
+ *                           its digest is not known, TOTAL 0 when its size is
+ *                           not
+ *   note TEXT               for the user
  */
 #pragma once
 

@@ -1,0 +1,252 @@
+#include "storage/transfer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/proc.h"
+#include "base/str.h"
+
+#define HELPER	   "moss-image"
+#define RESULT_MAX JSON_FILE_MAX
+
+/* Numbers in the helper; storage/job.h has the same. */
+enum {
+	HELPER_REQUEST = 3,
+	HELPER_RESULT = 4,
+	HELPER_ERROR = 5,
+	HELPER_PROGRESS = 6,
+};
+
+struct transfer {
+	const char *command;
+	cJSON *request;
+	int input_fd;	 /* -1: none */
+	int output_fd;	 /* -1: none */
+	int progress_fd; /* -1: none */
+};
+
+struct pipe_pair {
+	int read_fd;
+	int write_fd;
+};
+
+static void pipe_release(struct pipe_pair *pair)
+{
+	close_fd(&pair->read_fd);
+	close_fd(&pair->write_fd);
+}
+
+static int pipe_open(struct pipe_pair *ret_pair, struct error *err)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_errno(err, "cannot make a pipe");
+	*ret_pair = (struct pipe_pair){fds[0], fds[1]};
+	return 0;
+}
+
+static int request_fd(const cJSON *request, struct error *err)
+{
+	cleanup_free char *text = json_print(request);
+	cleanup_fd int fd = memfd_create("moss-request", MFD_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return err_errno(err, "cannot make a memory file");
+	r = write_all(fd, text, strlen(text));
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	if (r < 0)
+		return err_number(err, r, "cannot write the request");
+	return steal_fd(&fd);
+}
+
+static pid_t start(const struct transfer *transfer, int request,
+		   const struct pipe_pair *result,
+		   const struct pipe_pair *error, struct error *err)
+{
+	cleanup_free char *path = proc_helper_path(HELPER, err);
+	cleanup_free char *name = xstrdup(HELPER);
+	cleanup_free char *command = xstrdup(transfer->command);
+	char *const argv[] = {name, command, NULL};
+	/* Ours for what goes wrong before an error can be sent. */
+	struct spawn_fd fds[7] = {
+		{STDERR_FILENO, STDERR_FILENO},
+		{request, HELPER_REQUEST},
+		{result->write_fd, HELPER_RESULT},
+		{error->write_fd, HELPER_ERROR},
+	};
+	struct spawn spawn = {
+		.path = path,
+		.argv = argv,
+		.fds = fds,
+		.fd_count = 4,
+		.die_with_parent = true,
+	};
+
+	if (!path)
+		return err_return(err);
+	if (transfer->input_fd >= 0)
+		fds[spawn.fd_count++] =
+			(struct spawn_fd){transfer->input_fd, STDIN_FILENO};
+	if (transfer->output_fd >= 0)
+		fds[spawn.fd_count++] =
+			(struct spawn_fd){transfer->output_fd, STDOUT_FILENO};
+	if (transfer->progress_fd >= 0)
+		fds[spawn.fd_count++] = (struct spawn_fd){transfer->progress_fd,
+							  HELPER_PROGRESS};
+	return proc_spawn(&spawn, err);
+}
+
+/* What the helper said: its error, or the result, or nothing at all. */
+static int read_answer(const struct transfer *transfer, int result_fd,
+		       int error_fd, cJSON **ret_result, struct error *err)
+{
+	cleanup_free char *text = NULL;
+	struct error error = {0};
+	size_t length = 0;
+	int r;
+
+	r = file_read_fd(result_fd, "result", RESULT_MAX, &text, &length, err);
+	if (r < 0)
+		return r;
+	r = error_read(error_fd, &error);
+	if (r < 0)
+		return err_number(err, r, "cannot read the answer of " HELPER);
+	if (r > 0)
+		return err_copy(err, &error);
+	if (length == 0)
+		return err_set(err, ERROR_GENERIC,
+			       "%s broke off: " HELPER " was killed or failed",
+			       transfer->command);
+	return json_parse(text, length, "result", ret_result, err);
+}
+
+static int run(const struct store *store, const struct transfer *transfer,
+	       cJSON **ret_result, struct error *err)
+{
+	CLEANUP(pipe_release) struct pipe_pair result = {-1, -1};
+	CLEANUP(pipe_release) struct pipe_pair error = {-1, -1};
+	cleanup_fd int request = -1;
+	cleanup_json cJSON *answer = NULL;
+	pid_t pid;
+	int status;
+	int r;
+
+	json_set_string(transfer->request, "store", store->path);
+	request = request_fd(transfer->request, err);
+	if (request < 0)
+		return request;
+	r = pipe_open(&result, err);
+	if (r == 0)
+		r = pipe_open(&error, err);
+	if (r < 0)
+		return r;
+	pid = start(transfer, request, &result, &error, err);
+	if (pid < 0)
+		return (int)pid;
+	close_fd(&result.write_fd);
+	close_fd(&error.write_fd);
+	r = read_answer(transfer, result.read_fd, error.read_fd, &answer, err);
+	status = proc_wait(pid);
+	if (r < 0) {
+		/* If it was killed its work lies around. */
+		store_clean(store);
+		return r;
+	}
+	if (status != 0)
+		return err_set(err, ERROR_GENERIC,
+			       "%s broke off: " HELPER " ended with status %d",
+			       transfer->command, status);
+	*ret_result = steal_ptr(&answer);
+	return 0;
+}
+
+int image_import(struct store *store, const struct import_request *request,
+		 char **ret_id, struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cleanup_json cJSON *result = NULL;
+	struct transfer transfer = {
+		.command = "import",
+		.request = json,
+		.input_fd = str_equal(request->source, "-") ? request->input_fd
+							    : -1,
+		.output_fd = -1,
+		.progress_fd = request->progress_fd,
+	};
+	const char *id = NULL;
+	int r;
+
+	json_set_string(json, "source", request->source);
+	if (request->reference)
+		json_set_string(json, "reference", request->reference);
+	json_set_strv(json, "changes", request->changes);
+	if (request->message)
+		json_set_string(json, "message", request->message);
+	if (request->platform)
+		json_set_string(json, "platform", request->platform);
+	r = run(store, &transfer, &result, err);
+	if (r < 0)
+		return r;
+	r = json_get_string(result, "result", "id", &id, err);
+	if (r <= 0)
+		return r < 0 ? r
+			     : err_set(err, ERROR_GENERIC,
+				       HELPER " returned no image ID");
+	*ret_id = xstrdup(id);
+	return 0;
+}
+
+int image_load(struct store *store, const struct load_request *request,
+	       char ***ret_loaded, struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cleanup_json cJSON *result = NULL;
+	struct transfer transfer = {
+		.command = "load",
+		.request = json,
+		.input_fd = request->source ? -1 : request->input_fd,
+		.output_fd = -1,
+		.progress_fd = request->progress_fd,
+	};
+	int r;
+
+	if (request->source)
+		json_set_string(json, "source", request->source);
+	if (request->platform)
+		json_set_string(json, "platform", request->platform);
+	r = run(store, &transfer, &result, err);
+	if (r < 0)
+		return r;
+	r = json_get_strv(result, "result", "loaded", ret_loaded, err);
+	return r < 0 ? r : 0;
+}
+
+int image_save(struct store *store, const struct save_request *request,
+	       struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cleanup_json cJSON *result = NULL;
+	struct transfer transfer = {
+		.command = "save",
+		.request = json,
+		.input_fd = -1,
+		.output_fd = request->output ? -1 : request->output_fd,
+		.progress_fd = -1,
+	};
+
+	json_set_strv(json, "names", request->names);
+	if (request->output)
+		json_set_string(json, "output", request->output);
+	json_set_bool(json, "ociDirectory", request->oci_directory);
+	return run(store, &transfer, &result, err);
+}
