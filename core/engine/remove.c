@@ -10,6 +10,9 @@
 #include "core/engine/container.h"
 #include "core/engine/members.h"
 
+#define FORCE_ATTEMPTS 250
+#define FORCE_PAUSE_MS 20
+
 /* A monitor that does not answer goes, too; repair does the rest. */
 static void kill_monitor(const struct container *container)
 {
@@ -144,6 +147,27 @@ static int remove_damaged(struct engine *engine, const char *id,
 	return r;
 }
 
+/*
+ * Ended and removed; again while it is in the way of that: a monitor whose
+ * starter was killed may take the container just between the two.
+ */
+static int remove_by_force(struct engine *engine, const char *id, bool volumes,
+			   struct error *err)
+{
+	int r = -EBUSY;
+
+	for (int attempt = 0; attempt < FORCE_ATTEMPTS; attempt++) {
+		r = end_by_force(engine, id, err);
+		if (r < 0)
+			return r;
+		r = remove_locked(engine, id, volumes, err);
+		if (r >= 0 || err->kind != ERROR_CONFLICT)
+			break;
+		poll(NULL, 0, FORCE_PAUSE_MS);
+	}
+	return r;
+}
+
 int engine_container_remove(struct engine *engine, const char *id, bool force,
 			    bool volumes, struct error *err)
 {
@@ -156,13 +180,12 @@ int engine_container_remove(struct engine *engine, const char *id, bool force,
 	if (r < 0)
 		return r;
 	if (force) {
-		r = end_by_force(engine, full, &problem);
+		r = remove_by_force(engine, full, volumes, &problem);
 		if (r == -EINVAL || r == -EBADMSG)
 			return remove_damaged(engine, full, err);
-		if (r < 0)
-			return err_copy(err, &problem);
+	} else {
+		r = remove_locked(engine, full, volumes, &problem);
 	}
-	r = remove_locked(engine, full, volumes, &problem);
 	/* Forced, its monitor may have been faster. */
 	if (r < 0 && !(force && r == -ENOENT))
 		return err_copy(err, &problem);

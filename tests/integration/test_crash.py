@@ -127,7 +127,8 @@ def test_kill_at_random_moments(moss):
                         pass
         process.kill()
         process.communicate()
-        moss("rm", "-f", "victim", timeout=30)
+        removed = moss("rm", "-f", "victim", timeout=30)
+        assert removed.code == 0 or "No such container" in removed.err, removed
         assert moss.ok("run", "--rm", "--name", "victim", "busybox", "echo",
                        str(round)) == str(round)
         assert moss.ok("ps", "-aq") == ""
