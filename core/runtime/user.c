@@ -232,7 +232,8 @@ static int find_memberships(int root_fd, const char *name, struct user *user,
 	return 0;
 }
 
-/* "user[:group]" */
+/* "user[:group]". The primary group is a supplementary one as well, as docker
+   has it: a file mode that shuts a group out must do so for it, too. */
 static int find_by_name(int root_fd, const char *text, struct user *user,
 			struct error *err)
 {
@@ -246,8 +247,14 @@ static int find_by_name(int root_fd, const char *text, struct user *user,
 	r = find_user(root_fd, *wanted ? wanted : "0", user, &name, err);
 	if (r < 0)
 		return r;
-	if (*group)
-		return find_group(root_fd, group, &user->gid, err);
+	if (*group) {
+		r = find_group(root_fd, group, &user->gid, err);
+		if (r < 0)
+			return r;
+		add_group(user, user->gid);
+		return 0;
+	}
+	add_group(user, user->gid);
 	return name ? find_memberships(root_fd, name, user, err) : 0;
 }
 
