@@ -105,8 +105,10 @@ static int answer(const struct runtime_request *request,
 	if (r == 0 || r == -ECONNRESET)
 		r = parent_child_died(process, err);
 	else if (r > 0 && message.type == SYNC_READY)
-		return parent_take_ready(process, message.value, fds, count,
-					 err);
+		return parent_take_ready(
+			process, &message, fds, count,
+			request->spec->process.terminal ? NULL : request->stdio,
+			err);
 	else if (r > 0)
 		r = err_number(err, EBADMSG, "unexpected packet %u",
 			       message.type);

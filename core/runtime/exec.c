@@ -80,8 +80,8 @@ static int open_terminal(struct join *join, int root_fd, struct error *err)
 	int r;
 
 	if (!process->terminal)
-		return sync_send(join->launch.sync_fd, SYNC_READY, 0, NULL, 0,
-				 err);
+		return launch_report_ready(&join->launch, &join->uids, 0, NULL,
+					   0, err);
 	master_fd = console_find_ptmx(root_fd, err);
 	if (master_fd < 0)
 		return master_fd;
@@ -90,8 +90,8 @@ static int open_terminal(struct join *join, int root_fd, struct error *err)
 	if (r == 0)
 		r = console_adopt(slave_fd, join->launch.user.uid, err);
 	if (r == 0)
-		r = sync_send(join->launch.sync_fd, SYNC_READY,
-			      SYNC_HAS_CONSOLE, &master_fd, 1, err);
+		r = launch_report_ready(&join->launch, &join->uids,
+					SYNC_HAS_CONSOLE, &master_fd, 1, err);
 	close(master_fd);
 	for (size_t i = 0; i < ARRAY_SIZE(join->launch.stdio); i++)
 		join->launch.stdio[i] = slave_fd;
@@ -103,9 +103,10 @@ static _Noreturn void enter(struct join *join)
 {
 	struct error err = {0};
 	cleanup_fd int root_fd = -1;
-	int r = launch_begin_sibling(&err);
+	int r;
 
-	if (r < 0)
+	if (launch_begin_sibling(&err) < 0 ||
+	    launch_become_root(&join->uids, &join->gids, &err) < 0)
 		fail(join, &err);
 	root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd < 0) {
@@ -176,7 +177,8 @@ static _Noreturn void join_container(struct join *join)
 	_exit(0);
 }
 
-static int await_ready(struct runtime_process *process, struct error *err)
+static int await_ready(const struct runtime_exec_request *request,
+		       struct runtime_process *process, struct error *err)
 {
 	struct sync_message message;
 	int fds[SYNC_FDS_MAX];
@@ -193,7 +195,9 @@ static int await_ready(struct runtime_process *process, struct error *err)
 		return err_number(err, EBADMSG, "unexpected packet %u",
 				  message.type);
 	}
-	return parent_take_ready(process, message.value, fds, count, err);
+	return parent_take_ready(
+		process, &message, fds, count,
+		request->process->terminal ? NULL : request->stdio, err);
 }
 
 int runtime_exec(const struct runtime_exec_request *request,
@@ -231,7 +235,7 @@ int runtime_exec(const struct runtime_exec_request *request,
 	close_fd(&child_fd);
 	r = process.pid < 0 ? process.pid : parent_adopt(&process, err);
 	if (r == 0)
-		r = await_ready(&process, err);
+		r = await_ready(request, &process, err);
 	if (r > 0)
 		r = runtime_start(&process, err);
 	if (r < 0) {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "core/runtime/kernel.h"
 #include "core/runtime/memfd.h"
 #include "core/runtime/namespaces.h"
+#include "core/runtime/sync.h"
 
 #define FD_ABOVE 16 /* clear of the numbers moss-init expects */
 
@@ -122,6 +124,41 @@ int launch_hide(struct error *err)
 	return 0;
 }
 
+int launch_become_root(const struct id_map *uids, const struct id_map *gids,
+		       struct error *err)
+{
+	uint32_t outside;
+	bool changed = false;
+
+	if (idmap_to_outside(gids, 0, &outside) == 0 && getgid() != 0) {
+		if (setresgid(0, 0, 0) < 0)
+			return err_errno(err, "cannot take group 0");
+		changed = true;
+	}
+	if (idmap_to_outside(uids, 0, &outside) == 0 && getuid() != 0) {
+		if (setresuid(0, 0, 0) < 0)
+			return err_errno(err, "cannot take user 0");
+		changed = true;
+	}
+	/* The kernel forgets it with the identity. */
+	if (changed && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return err_errno(err, "cannot follow the parent's death");
+	return 0;
+}
+
+int launch_report_ready(const struct launch *launch, const struct id_map *uids,
+			int has, const int *fds, size_t fd_count,
+			struct error *err)
+{
+	struct sync_message message = {.type = SYNC_READY, .value = has};
+	int r = idmap_to_outside(uids, launch->user.uid, &message.owner);
+
+	if (r < 0)
+		return err_number(err, r, "cannot tell who user %u is",
+				  launch->user.uid);
+	return sync_send_message(launch->sync_fd, &message, fds, fd_count, err);
+}
+
 int launch_find_user(struct launch *launch, int root_fd,
 		     const struct id_map *uids, const struct id_map *gids,
 		     struct error *err)
@@ -219,16 +256,28 @@ static int write_config(const struct launch *launch, struct error *err)
 }
 
 /*
- * A pipe belongs to the user who runs moss; the program must be able to open
- * /dev/stdout anew. Other files are the caller's and stay as they are.
+ * Executing a program takes the capabilities of a user other than root, unless
+ * they are ambient. moss-init lays them down again.
  */
-static void own_pipe(int fd, uint32_t uid)
+static int keep_capabilities(struct error *err)
 {
-	struct stat st;
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2];
 
-	if (uid != 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) &&
-	    fchown(fd, uid, (gid_t)-1) < 0)
-		return; /* the program may not need it */
+	if (syscall(SYS_capget, &header, data) < 0)
+		return err_errno(err, "cannot read the capabilities");
+	for (size_t i = 0; i < ARRAY_SIZE(data); i++)
+		data[i].inheritable = data[i].permitted;
+	if (syscall(SYS_capset, &header, data) < 0)
+		return err_errno(err, "cannot keep the capabilities");
+	for (unsigned int bit = 0; bit < 64; bit++) {
+		if ((data[bit / 32].permitted & (1u << bit % 32)) &&
+		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0) < 0)
+			return err_errno(err, "cannot keep the capabilities");
+	}
+	return 0;
 }
 
 static int place_fds(const struct launch *launch, int config_fd,
@@ -283,9 +332,10 @@ int launch_exec(struct launch *launch, struct error *err)
 	config_fd = write_config(launch, err);
 	if (config_fd < 0)
 		return config_fd;
-	if (!process->terminal) {
-		for (int i = 0; i < 3; i++)
-			own_pipe(launch->stdio[i], launch->user.uid);
+	if (getuid() != 0) {
+		r = keep_capabilities(err);
+		if (r < 0)
+			return r;
 	}
 	r = place_fds(launch, config_fd, &program_fd, err);
 	if (r < 0)

@@ -33,9 +33,22 @@ int launch_begin(struct launch *launch, int *keep, size_t keep_count,
 int launch_begin_sibling(struct error *err);
 /* Nobody can look into the caller from now on. */
 int launch_hide(struct error *err);
+/*
+ * Root of the container, if it has one; otherwise the caller stays the user it
+ * is. Capabilities stay.
+ */
+int launch_become_root(const struct id_map *uids, const struct id_map *gids,
+		       struct error *err);
 /* Who the process will be; checks that the maps know it. */
 int launch_find_user(struct launch *launch, int root_fd,
 		     const struct id_map *uids, const struct id_map *gids,
 		     struct error *err);
+/*
+ * SYNC_READY with has and fds as in protocol.h. The parent then gives the user
+ * the pipes among its stdio: it may although they are not the container's.
+ */
+int launch_report_ready(const struct launch *launch, const struct id_map *uids,
+			int has, const int *fds, size_t fd_count,
+			struct error *err);
 /* Returns only on failure, which is to be told over launch->sync_fd. */
 int launch_exec(struct launch *launch, struct error *err);

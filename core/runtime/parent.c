@@ -1,8 +1,11 @@
 #include "core/runtime/parent.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,8 +50,25 @@ int parent_adopt(struct runtime_process *process, struct error *err)
 	return 0;
 }
 
-int parent_take_ready(struct runtime_process *process, int has, int *fds,
-		      size_t count, struct error *err)
+/*
+ * A pipe is the user's who runs moss, but the program must be able to open
+ * /dev/stdout anew, whoever it is. Files with a name, FIFOs too, are the
+ * caller's and stay so.
+ */
+static void give_pipe(int fd, uid_t owner)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) &&
+	    st.st_uid != owner && fstatfs(fd, &fs) == 0 &&
+	    fs.f_type == PIPEFS_MAGIC && fchown(fd, owner, (gid_t)-1) < 0)
+		return; /* the program may not need it */
+}
+
+int parent_take_ready(struct runtime_process *process,
+		      const struct sync_message *message, int *fds,
+		      size_t count, const int stdio[3], struct error *err)
 {
 	const struct {
 		int flag;
@@ -60,14 +80,16 @@ int parent_take_ready(struct runtime_process *process, int has, int *fds,
 	size_t taken = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		if ((has & places[i].flag) && taken < count)
+		if ((message->value & places[i].flag) && taken < count)
 			*places[i].fd = fds[taken++];
-		else if (has & places[i].flag)
+		else if (message->value & places[i].flag)
 			return err_number(err, EBADMSG,
 					  "a descriptor is missing");
 	}
 	while (taken < count)
 		close(fds[taken++]);
+	for (size_t i = 0; stdio && i < 3; i++)
+		give_pipe(stdio[i], message->owner);
 	return 1;
 }
 

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "core/runtime/init/protocol.h"
 #include "core/runtime/runtime.h"
 
 #define RUNTIME_PROCESS_EMPTY                                                  \
@@ -13,9 +14,13 @@
 
 /* The joiner's packet: process becomes the one it cloned; it is reaped. */
 int parent_adopt(struct runtime_process *process, struct error *err);
-/* Takes SYNC_READY's descriptors; 1, or an error. */
-int parent_take_ready(struct runtime_process *process, int has, int *fds,
-		      size_t count, struct error *err);
+/*
+ * SYNC_READY: takes the descriptors, gives the pipes of stdio (NULL: with a
+ * terminal) to the program's user. 1, or an error.
+ */
+int parent_take_ready(struct runtime_process *process,
+		      const struct sync_message *message, int *fds,
+		      size_t count, const int stdio[3], struct error *err);
 /* End of file where there should be none. */
 int parent_child_died(struct runtime_process *process, struct error *err);
 /* Kills and reaps what there is, releases the rest. */

@@ -8,10 +8,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -102,11 +100,10 @@ static int serve_fuse(struct setup *setup, int fuse_fd, struct error *err)
  * By its path: directory_fd is from before our mount namespace, and so would be
  * what is below it.
  */
-static int open_snapshot(struct setup *setup, bool served, struct error *err)
+static int open_snapshot(struct setup *setup, struct error *err)
 {
 	char link[PATH_FD_MAX];
 	char path[PATH_MAX + sizeof("/merged")];
-	struct stat st;
 	ssize_t length;
 
 	path_of_fd(link, setup->request->snapshot->directory_fd);
@@ -116,8 +113,7 @@ static int open_snapshot(struct setup *setup, bool served, struct error *err)
 				  "cannot tell where the container is");
 	strcpy(path + length, "/merged");
 	setup->root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	/* The first look a FUSE server must answer. */
-	if (setup->root_fd < 0 || (served && fstat(setup->root_fd, &st) < 0))
+	if (setup->root_fd < 0)
 		return err_errno(err, "cannot open the container's root");
 	return 0;
 }
@@ -144,7 +140,7 @@ static int mount_root(struct setup *setup, struct error *err)
 			r = serve_fuse(setup, fuse_fd, err);
 		if (r < 0)
 			return r;
-		return open_snapshot(setup, fuse_fd >= 0, err);
+		return open_snapshot(setup, err);
 	}
 	fd = mount_clone(AT_FDCWD, path, true);
 	if (fd < 0)
@@ -166,22 +162,19 @@ static int mount_root(struct setup *setup, struct error *err)
  */
 static int become_root(struct setup *setup, struct error *err)
 {
-	uint32_t outside;
-	bool changed = false;
+	return launch_become_root(&setup->uids, &setup->gids, err);
+}
 
-	if (idmap_to_outside(&setup->gids, 0, &outside) == 0 && getgid() != 0) {
-		if (setresgid(0, 0, 0) < 0)
-			return err_errno(err, "cannot take group 0");
-		changed = true;
-	}
-	if (idmap_to_outside(&setup->uids, 0, &outside) == 0 && getuid() != 0) {
-		if (setresuid(0, 0, 0) < 0)
-			return err_errno(err, "cannot take user 0");
-		changed = true;
-	}
-	/* The kernel forgets it with the identity. */
-	if (changed && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		return err_errno(err, "cannot follow the parent's death");
+/*
+ * The first thing a FUSE server must answer, while the parent can still ask it
+ * what is wrong; not before become_root(), as it serves only who is mapped.
+ */
+static int look_at_root(struct setup *setup, struct error *err)
+{
+	struct stat st;
+
+	if (setup->request->snapshot && fstat(setup->root_fd, &st) < 0)
+		return err_errno(err, "cannot read the container's root");
 	return 0;
 }
 
@@ -285,7 +278,8 @@ static int report_ready(struct setup *setup, struct error *err)
 		fds[count++] = setup->tap_fd;
 		has |= SYNC_HAS_TAP;
 	}
-	r = sync_send(setup->launch.sync_fd, SYNC_READY, has, fds, count, err);
+	r = launch_report_ready(&setup->launch, &setup->uids, has, fds, count,
+				err);
 	close_fd(&setup->master_fd);
 	close_fd(&setup->tap_fd);
 	return r;
@@ -331,6 +325,7 @@ static _Noreturn void run(struct setup *setup)
 
 		/* 3. The container, as its root. */
 		become_root,
+		look_at_root,
 		set_up_network,
 		mounts_make,
 		/* The terminal is handed to the user. */

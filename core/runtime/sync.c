@@ -31,7 +31,15 @@ int sync_send(int fd, enum sync_type type, int value, const int *fds,
 	      size_t fd_count, struct error *err)
 {
 	struct sync_message message = {.type = type, .value = value};
-	struct iovec vector = {&message, sizeof(message)};
+
+	return sync_send_message(fd, &message, fds, fd_count, err);
+}
+
+int sync_send_message(int fd, const struct sync_message *message,
+		      const int *fds, size_t fd_count, struct error *err)
+{
+	struct sync_message copy = *message;
+	struct iovec vector = {&copy, sizeof(copy)};
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(SYNC_FDS_MAX * sizeof(int))];
@@ -54,8 +62,9 @@ int sync_send(int fd, enum sync_type type, int value, const int *fds,
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0)
 		return err_errno(err, "cannot talk to %s",
-				 type == SYNC_MAPPED || type == SYNC_SERVED ||
-						 type == SYNC_START
+				 message->type == SYNC_MAPPED ||
+						 message->type == SYNC_SERVED ||
+						 message->type == SYNC_START
 					 ? "the container's first process"
 					 : "the monitor");
 	return 0;

@@ -16,6 +16,8 @@
 int sync_pair(int *ret_parent_fd, int *ret_child_fd, struct error *err);
 int sync_send(int fd, enum sync_type type, int value, const int *fds,
 	      size_t fd_count, struct error *err);
+int sync_send_message(int fd, const struct sync_message *message,
+		      const int *fds, size_t fd_count, struct error *err);
 /*
  * 1 and a message, 0 at end of file, negative errno with the peer's error in
  * *err; -ECONNRESET when it ended without reading what was sent to it.

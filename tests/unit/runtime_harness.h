@@ -75,7 +75,8 @@ static inline int harness_set_up(void **state)
 		"tr",	"dd",	 "sed",
 	};
 	static const char *const directories[] = {
-		"bin", "etc", "proc", "dev", "sys", "tmp", "root", "data",
+		"bin", "etc",  "proc", "dev", "sys",
+		"tmp", "root", "data", "srv",
 	};
 	const char *base = getenv("TMPDIR");
 
@@ -108,6 +109,7 @@ static inline int harness_set_up(void **state)
 		if (symlink("busybox", path) < 0)
 			return -1;
 	}
+	harness_write_in_root("srv/from-image", "x\n");
 	harness_write_in_root("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"
 					    "# a comment\n"
 					    "broken\n"

@@ -406,6 +406,67 @@ static void test_devices(void **state)
 			     "/etc/passwd is not a character device");
 }
 
+static void set_map(cJSON *spec, const char *extents)
+{
+	json_set(harness_linux(spec), "uidMappings", harness_json(extents));
+	json_set(harness_linux(spec), "gidMappings", harness_json(extents));
+}
+
+/* --userns=auto: the user who runs moss does not exist in the container. */
+static void test_shifted_map(void **state)
+{
+	cJSON *spec = harness_spec("id -u; cat /proc/self/uid_map | tr -s ' ';"
+				   "stat -c %u:%g / /proc/self/fd/1; "
+				   "echo x > /dev/stdout");
+
+	if (namespace_ids < 65536)
+		skip();
+	set_map(spec, "[{\"containerID\":0,\"hostID\":1000,\"size\":500}]");
+	harness_expect(spec, "0\n 0 1000 500\n65534:65534\n0:0\nx\n");
+}
+
+/* --userns=keep-id: the user is 7 there, and root is somebody else. */
+static void test_kept_id(void **state)
+{
+	cJSON *spec =
+		harness_spec("exec 2>/dev/null; id -u; stat -c %u  /; "
+			     "echo x > /tmp/kept && stat -c %u /tmp/kept");
+
+	if (namespace_ids < 65536)
+		skip();
+	set_map(spec, "[{\"containerID\":0,\"hostID\":1,\"size\":7},"
+		      "{\"containerID\":7,\"hostID\":0,\"size\":1},"
+		      "{\"containerID\":8,\"hostID\":8,\"size\":100}]");
+	json_set(harness_process(spec), "user",
+		 harness_json("{\"uid\":7,\"gid\":7}"));
+	harness_expect(spec, "7\n7\n7\n");
+}
+
+/* The same with one ID: there is no root at all. */
+static void test_no_root(void **state)
+{
+	cJSON *spec = harness_spec(
+		"exec 2>/dev/null; id -u; grep CapEff /proc/self/status; "
+		"echo x > /data/one && stat -c %u /data/one");
+
+	set_map(spec, "[{\"containerID\":7,\"hostID\":0,\"size\":1}]");
+	json_set(harness_process(spec), "user",
+		 harness_json("{\"uid\":7,\"gid\":7}"));
+	harness_expect(spec, "7\nCapEff:\t0000000000000000\n7\n");
+}
+
+/* As in a container within a container: /proc has parts that are hidden. */
+static void test_covered_proc(void **state)
+{
+	cJSON *spec = harness_spec("true");
+
+	assert_int_equal(mount("tmpfs", "/proc/fs", "tmpfs", 0, NULL), 0);
+	harness_expect_error(spec, ERROR_PERMISSION,
+			     "cannot mount proc on /proc: the /proc here is "
+			     "partly covered (/proc/fs)");
+	assert_int_equal(umount2("/proc/fs", MNT_DETACH), 0);
+}
+
 static int all_tests(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -429,6 +490,10 @@ static int all_tests(void)
 		cmocka_unit_test(test_network),
 		cmocka_unit_test(test_host_namespaces),
 		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_shifted_map),
+		cmocka_unit_test(test_kept_id),
+		cmocka_unit_test(test_no_root),
+		cmocka_unit_test(test_covered_proc),
 	};
 
 	return cmocka_run_group_tests(tests, harness_set_up, harness_tear_down);

@@ -265,24 +265,19 @@ static void test_terminal(void **state)
 	}
 }
 
-static void test_exec_terminal(void **state)
+static void check_exec_terminal(const struct harness *harness)
 {
-	static struct harness harness;
 	struct spec_process process = {0};
 	struct runtime_process executed;
-	struct runtime_exec_request request = {.process = &process};
+	struct runtime_exec_request request = {
+		.process = &process,
+		.init_pid = harness->process.pid,
+		.init_pid_fd = harness->process.pid_fd,
+	};
 	struct error err = {0};
-	cJSON *spec = terminal_spec(false);
-	cJSON *json = cJSON_DetachItemFromObject(spec, "process");
+	cJSON *json = process_of("tty; stty size; echo e''nd; exec sh -i");
 
-	cJSON_Delete(spec);
-	start_sleeper(&harness, harness_spec(""));
-	request.init_pid = harness.process.pid;
-	request.init_pid_fd = harness.process.pid_fd;
-	cJSON_ReplaceItemInObject(
-		json, "args",
-		harness_json("[\"sh\",\"-c\",\"tty; stty size; echo e''nd; "
-			     "exec sh -i\"]"));
+	set_terminal(json);
 	assert_int_equal(spec_process_parse(json, &process, &err), 0);
 	cJSON_Delete(json);
 	if (runtime_exec(&request, &executed, &err) < 0)
@@ -290,6 +285,14 @@ static void test_exec_terminal(void **state)
 	check_terminal(&executed, "/dev/pts/0");
 	runtime_process_release(&executed);
 	spec_process_release(&process);
+}
+
+static void test_exec_terminal(void **state)
+{
+	static struct harness harness;
+
+	start_sleeper(&harness, harness_spec(""));
+	check_exec_terminal(&harness);
 	end_sleeper(&harness);
 }
 
@@ -381,6 +384,28 @@ static void test_leaked_directory(void **state)
 	close(leak);
 }
 
+/* Into a container whose root is not the user who runs moss. */
+static void test_exec_shifted(void **state)
+{
+	static const char *const keys[] = {"uidMappings", "gidMappings"};
+	static struct harness harness;
+	cJSON *spec = harness_spec("");
+
+	if (namespace_ids < 65536)
+		skip();
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		json_set(harness_linux(spec), keys[i],
+			 harness_json("[{\"containerID\":0,\"hostID\":1000,"
+				      "\"size\":500}]"));
+	start_sleeper(&harness, spec);
+	expect_exec(&harness,
+		    "id -u; echo x > /dev/stdout; stat -c %u /proc/self/fd/1; "
+		    "grep CapEff /proc/self/status | tr -d '\t'",
+		    "0\nx\n0\nCapEff:00000000a80425fb\n");
+	check_exec_terminal(&harness);
+	end_sleeper(&harness);
+}
+
 /* The container goes with its monitor. */
 static void test_parent_death(void **state)
 {
@@ -430,6 +455,7 @@ static int all_tests(void)
 		cmocka_unit_test(test_exec_user),
 		cmocka_unit_test(test_terminal),
 		cmocka_unit_test(test_exec_terminal),
+		cmocka_unit_test(test_exec_shifted),
 		cmocka_unit_test(test_join),
 		cmocka_unit_test(test_self_exe),
 		cmocka_unit_test(test_leaked_directory),

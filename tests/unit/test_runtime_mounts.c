@@ -209,15 +209,14 @@ static void test_tmpfs(void **state)
 {
 	cJSON *spec = harness_spec("stat -c %a /tmp /etc/x; "
 				   "dd if=/dev/zero of=/etc/x/f bs=1k count=64 "
-				   "2>/dev/null || echo full; ls /data");
+				   "2>/dev/null || echo full; ls /srv");
 
 	harness_add_mount(spec, "{\"destination\":\"/etc/x\",\"type\":"
 				"\"tmpfs\",\"source\":\"tmpfs\","
 				"\"options\":[\"size=16k\",\"mode=1770\"]}");
 	harness_add_mount(spec, "{\"destination\":\"/tmp\",\"type\":\"tmpfs\","
 				"\"options\":[\"nosuid\"]}");
-	harness_write_in_root("data/from-image", "x\n");
-	harness_add_mount(spec, "{\"destination\":\"/data\",\"type\":\"tmpfs\","
+	harness_add_mount(spec, "{\"destination\":\"/srv\",\"type\":\"tmpfs\","
 				"\"options\":[\"tmpcopyup\",\"ro\"]}");
 	harness_expect(spec, "755\n1770\nfull\nfrom-image\n");
 
@@ -238,9 +237,9 @@ static void test_copy_up(void **state)
 	cleanup_free char *copied = xasprintf("%s/volume/from-image", outside);
 
 	make("volume", NULL);
-	harness_expect(bind_spec("ls /data; touch /data/x 2>/dev/null || "
+	harness_expect(bind_spec("ls /srv; touch /srv/x 2>/dev/null || "
 				 "echo ro",
-				 "volume", "/data",
+				 "volume", "/srv",
 				 "\"rbind\",\"copyup\",\"ro\""),
 		       "from-image\nro\n");
 	assert_int_equal(access(copied, F_OK), 0);

@@ -146,6 +146,7 @@ static void limit_privileges(const struct init_config *config)
 		permitted |= 1ull << CAP_SYS_ADMIN;
 		effective |= 1ull << CAP_SYS_ADMIN;
 	}
+	SYS5(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	set_capabilities(permitted, effective, config->inheritable);
 	raise_ambient(config->ambient);
 

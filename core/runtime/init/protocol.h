@@ -27,7 +27,8 @@ enum sync_type {
 	SYNC_MAPPED,	/* down: the ID maps are written */
 	SYNC_FUSE,	/* up: serve this; + the FUSE device */
 	SYNC_SERVED,	/* down */
-	SYNC_READY, /* up: the last step is next; value: SYNC_HAS_…; + fds */
+	SYNC_READY, /* up: the last step is next; value: SYNC_HAS_…, owner; +
+		       fds */
 	SYNC_START, /* down: go */
 };
 
@@ -38,6 +39,8 @@ enum sync_type {
 struct sync_message {
 	uint32_t type;
 	int32_t value;
+	uint32_t owner; /* SYNC_READY: the program's user, the parent's number
+			 */
 };
 
 #define INIT_REAP	  (1u << 0) /* stay as PID 1 */
