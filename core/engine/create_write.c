@@ -114,11 +114,18 @@ static int write_named(struct creation *creation, cJSON *json, const char *name,
 	if (r < 0)
 		return r;
 	record_launch_release(&launch);
-	r = record_write(&creation->record, json, err);
+	/* The name first: killed in between, this leaves a half-made record,
+	   which anyone may sweep, and never a whole one that its name does not
+	   find. */
+	r = record_name_claim(&creation->engine->store, name, creation->id,
+			      creation->record.is_volatile, err);
 	if (r < 0)
 		return r;
-	return record_name_claim(&creation->engine->store, name, creation->id,
-				 creation->record.is_volatile, err);
+	r = record_write(&creation->record, json, err);
+	if (r < 0)
+		(void)record_name_release(&creation->engine->store, name,
+					  creation->id, NULL);
+	return r;
 }
 
 static int write_random_name(struct creation *creation, cJSON *json,
