@@ -126,8 +126,8 @@ const char *help_group_summary(const char *group);
 
 /* output.c: what the user sees. */
 int command_fail(struct context *context, const struct error *err);
-void print_error(const struct error *err);
-void print_warning(const char *format, ...)
+void report_error(const struct error *err);
+void report_warning(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 bool output_color(void); /* stdout is a terminal, NO_COLOR is not set */
 

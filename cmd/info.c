@@ -203,7 +203,7 @@ static void print_warnings(const cJSON *info)
 		if (str_starts(text, "WARNING: "))
 			text += strlen("WARNING: ");
 		if (text)
-			print_warning("%s", text);
+			report_warning("%s", text);
 	}
 }
 
@@ -220,7 +220,7 @@ static int info_main(struct context *context, const struct options *options)
 	print_text(info);
 	print_warnings(info);
 	if (context->note)
-		print_warning("%s", context->note);
+		report_warning("%s", context->note);
 	return 0;
 }
 

@@ -51,7 +51,7 @@ static int act(struct context *context, const char *name,
 	if (engine_container_resolve(&context->engine, name, id, &err) >= 0 &&
 	    action(context, id, name, how, &err) >= 0)
 		return 0;
-	print_error(&err);
+	report_error(&err);
 	return 1;
 }
 

@@ -44,7 +44,7 @@ static int unknown_command(int argc, char **argv)
 static void usage_error(const struct command *command, const char *path,
 			const struct error *err)
 {
-	print_error(err);
+	report_error(err);
 	fprintf(stderr,
 		"\nUsage:  moss %s%s%s\n\n"
 		"Run 'moss %s --help' for more information\n",
@@ -89,7 +89,7 @@ static int command_run(const struct command *command, const char *path,
 	int code;
 
 	if (!command->no_engine && engine_prepare(&context, &err) < 0) {
-		print_error(&err);
+		report_error(&err);
 		code = EXIT_USAGE;
 	} else {
 		code = command->run(&context, options);
@@ -105,7 +105,7 @@ static int command_run(const struct command *command, const char *path,
 		if (errno != EPIPE) {
 			err_number(&err, errno ? errno : EIO,
 				   "cannot write to standard output");
-			print_error(&err);
+			report_error(&err);
 		}
 	}
 	return code;

@@ -25,7 +25,7 @@ static void print_printable(FILE *file, const char *text)
 	fputs(plain, file);
 }
 
-void print_error(const struct error *err)
+void report_error(const struct error *err)
 {
 	fflush(stdout);
 	fputs("moss: ", stderr);
@@ -37,7 +37,7 @@ void print_error(const struct error *err)
 	}
 }
 
-void print_warning(const char *format, ...)
+void report_warning(const char *format, ...)
 {
 	cleanup_free char *text = NULL;
 	va_list arguments;
@@ -57,7 +57,7 @@ void print_warning(const char *format, ...)
 int command_fail(struct context *context, const struct error *err)
 {
 	(void)context;
-	print_error(err);
+	report_error(err);
 	return error_meaning(err->kind)->exit_code;
 }
 

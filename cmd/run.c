@@ -65,7 +65,7 @@ static int run_exit_code(const struct error *err)
 
 static int run_fail(const struct error *err)
 {
-	print_error(err);
+	report_error(err);
 	return run_exit_code(err);
 }
 
@@ -221,12 +221,12 @@ static int create_container(struct session *session,
 		return r;
 	}
 	if (context->note)
-		print_warning("%s", context->note);
+		report_warning("%s", context->note);
 	for (size_t i = 0; warnings && warnings[i]; i++)
-		print_warning("%s", warnings[i]);
+		report_warning("%s", warnings[i]);
 	if (cidfile && write_all(cid_fd, session->id, strlen(session->id)) < 0)
-		print_warning("cannot write the container ID to %s: %s",
-			      cidfile, strerror(errno));
+		report_warning("cannot write the container ID to %s: %s",
+			       cidfile, strerror(errno));
 	return 0;
 }
 
@@ -356,7 +356,7 @@ static int start_main(struct context *context, const struct options *options)
 			    0 ||
 		    engine_container_start(&context->engine, id, NULL, NULL,
 					   NULL, &err) < 0) {
-			print_error(&err);
+			report_error(&err);
 			code = 1;
 			continue;
 		}

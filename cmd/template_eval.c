@@ -26,6 +26,7 @@ struct evaluation {
 	struct variable variables[VARIABLES_MAX];
 	size_t variable_count;
 	unsigned long steps;
+	bool lenient; /* in a condition, what is not there is false */
 	struct str *output;
 	struct error *err;
 };
@@ -152,7 +153,8 @@ static int fields_of(struct evaluation *e, const struct node *node,
 				       "nil pointer evaluating field %s",
 				       node->source, name);
 		value = cJSON_GetObjectItemCaseSensitive(object, name);
-		if (!value && !is_map(e, object))
+		if (!value && !is_map(e, object) &&
+		    !(e->lenient && !node->fields[i + 1]))
 			return err_set(e->err, ERROR_INVALID,
 				       "template: :1: executing \"\" at <%s>: "
 				       "map has no entry for key \"%s\"",
@@ -318,11 +320,28 @@ static int evaluate_command(struct evaluation *e, const struct node *command,
 				     &arguments[count++]);
 		if (r < 0)
 			return r;
+		/* Go stops where the result is certain. */
+		if ((str_equal(first->text, "and") &&
+		     !template_truth(arguments[count - 1])) ||
+		    (str_equal(first->text, "or") &&
+		     template_truth(arguments[count - 1]))) {
+			*ret_value = arguments[count - 1];
+			return 0;
+		}
 	}
 	if (has_piped)
 		arguments[count++] = piped;
 	return template_call(&e->arena, first->text, arguments, count,
 			     ret_value, e->err);
+}
+
+static int count_step(struct evaluation *e)
+{
+	if (++e->steps > TEMPLATE_STEPS_MAX)
+		return err_set(e->err, ERROR_INVALID,
+			       "template: more than %d steps",
+			       TEMPLATE_STEPS_MAX);
+	return 0;
 }
 
 static int evaluate_pipeline(struct evaluation *e, const struct node *pipeline,
@@ -331,9 +350,9 @@ static int evaluate_pipeline(struct evaluation *e, const struct node *pipeline,
 	const cJSON *value = NULL;
 	int r;
 
-	if (++e->steps > TEMPLATE_STEPS_MAX)
-		return err_set(e->err, ERROR_INVALID,
-			       "template: too many steps");
+	r = count_step(e);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < pipeline->child_count; i++) {
 		r = evaluate_command(e, pipeline->children[i], dot, i > 0,
 				     value, &value);
@@ -361,9 +380,9 @@ static int execute_item(struct evaluation *e, const struct node *range,
 			const cJSON *key, const cJSON *item)
 {
 	size_t saved = e->variable_count;
-	int r = 0;
+	int r = count_step(e);
 
-	if (range->text)
+	if (r >= 0 && range->text)
 		r = variable_declare(e, range->text, key);
 	if (r >= 0 && range->text2)
 		r = variable_declare(e, range->text2, item);
@@ -416,7 +435,10 @@ static int execute_control(struct evaluation *e, const struct node *node,
 	const cJSON *value;
 	int r;
 
+	/* docker's structs leave out empty members: {{if .State.Health}}. */
+	e->lenient = node->type != NODE_RANGE;
 	r = evaluate_pipeline(e, node->pipeline, dot, &value);
+	e->lenient = false;
 	if (r < 0)
 		return r;
 	if (node->type == NODE_RANGE) {

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,10 +36,21 @@ static int keep(const struct call *call, const cJSON **ret_value, cJSON *made)
 	return 0;
 }
 
+/* Texts made of texts could double with each step. */
+static int count_size(const struct call *call, size_t size)
+{
+	call->arena->size += size;
+	if (call->arena->size > TEMPLATE_MADE_MAX)
+		return call_fail(call, "too much text");
+	return 0;
+}
+
 static int keep_text(const struct call *call, const cJSON **ret_value,
 		     const char *text)
 {
-	return keep(call, ret_value, cJSON_CreateString(text));
+	int r = count_size(call, strlen(text));
+
+	return r < 0 ? r : keep(call, ret_value, cJSON_CreateString(text));
 }
 
 static const char *text_argument(const struct call *call, size_t index)
@@ -78,7 +90,7 @@ static int call_split(const struct call *call, const cJSON **ret_value)
 {
 	const char *text = text_argument(call, 0);
 	const char *separator = text_argument(call, 1);
-	cJSON *array;
+	cleanup_json cJSON *array = NULL;
 
 	if (!text || !separator || !*separator)
 		return call_fail(call, "expected a text and a separator");
@@ -86,7 +98,10 @@ static int call_split(const struct call *call, const cJSON **ret_value)
 	for (;;) {
 		const char *found = strstr(text, separator);
 		cleanup_free char *part = NULL;
+		int r = count_size(call, sizeof(cJSON) + strlen(separator));
 
+		if (r < 0)
+			return r;
 		part = found ? xstrndup(text, (size_t)(found - text))
 			     : xstrdup(text);
 		json_push_string(array, part);
@@ -94,7 +109,7 @@ static int call_split(const struct call *call, const cJSON **ret_value)
 			break;
 		text = found + strlen(separator);
 	}
-	return keep(call, ret_value, array);
+	return keep(call, ret_value, steal_ptr(&array));
 }
 
 static int change_case(const struct call *call, const cJSON **ret_value,
@@ -160,33 +175,84 @@ static int call_println(const struct call *call, const cJSON **ret_value)
 	return print_all(call, true, ret_value);
 }
 
-/* One verb of printf with flags and width; anything else is printed as Go
-   prints a wrong verb. */
-static void print_verb(struct str *text, const char *flags, char verb,
+/* "-8.3" between "%" and its verb. */
+struct verb_flags {
+	bool left;
+	bool zero;
+	int width;
+	int precision; /* -1: none */
+};
+
+static int small_number(const char *text)
+{
+	long number = strtol(text, NULL, 10);
+
+	return number < 0 || number > PAD_MAX ? 0 : (int)number;
+}
+
+static struct verb_flags parse_flags(const char *flags)
+{
+	size_t signs = strspn(flags, "-+# 0");
+	const char *point = strchr(flags, '.');
+
+	return (struct verb_flags){
+		.left = memchr(flags, '-', signs) != NULL,
+		.zero = memchr(flags, '0', signs) != NULL,
+		.width = small_number(flags + signs),
+		.precision = point ? small_number(point + 1) : -1,
+	};
+}
+
+static bool is_whole(const cJSON *value)
+{
+	return cJSON_IsNumber(value) &&
+	       value->valuedouble == trunc(value->valuedouble) &&
+	       fabs(value->valuedouble) < 9e15;
+}
+
+/* The value without its width. A wrong verb is printed as Go prints one. */
+static void print_value(struct str *text, char verb, int precision,
+			const cJSON *value)
+{
+	cleanup_free char *json = NULL;
+
+	if (verb == 'q' && value) {
+		json = json_print(value);
+		str_append(text, json);
+	} else if (verb == 'x' && is_whole(value)) {
+		str_appendf(text, "%llx", (long long)value->valuedouble);
+	} else if (verb == 'f' && cJSON_IsNumber(value)) {
+		str_appendf(text, "%.*f", precision < 0 ? 6 : precision,
+			    value->valuedouble);
+	} else if (verb == 's' || verb == 'v' ||
+		   (verb == 'd' && is_whole(value)) ||
+		   (verb == 't' && cJSON_IsBool(value))) {
+		template_print(text, value);
+		if (verb == 's' && precision >= 0 &&
+		    (size_t)precision < text->length)
+			text->data[precision] = '\0';
+	} else {
+		str_appendf(text, "%%!%c(", verb);
+		template_print(text, value);
+		str_append_char(text, ')');
+	}
+}
+
+static void print_verb(struct str *text, const char *flags_text, char verb,
 		       const cJSON *value)
 {
+	struct verb_flags flags = parse_flags(flags_text);
 	cleanup_str struct str printed = {0};
-	cleanup_free char *json = NULL;
-	bool left = strchr(flags, '-') != NULL;
-	int width = atoi(flags + strspn(flags, "-+# 0"));
+	size_t length;
 
-	if (verb == 'q') {
-		json = json_print(value);
-		str_append(&printed, json);
-	} else if (verb == 'x' && cJSON_IsNumber(value)) {
-		str_appendf(&printed, "%llx", (long long)value->valuedouble);
-	} else if (verb == 'f' && cJSON_IsNumber(value)) {
-		str_appendf(&printed, "%f", value->valuedouble);
-	} else if (strchr("svdtx", verb)) {
-		template_print(&printed, value);
-	} else {
-		str_appendf(&printed, "%%!%c(", verb);
-		template_print(&printed, value);
-		str_append_char(&printed, ')');
-	}
-	if (width < 0 || width > PAD_MAX)
-		width = 0;
-	str_appendf(text, left ? "%-*s" : "%*s", width, str_text(&printed));
+	print_value(&printed, verb, flags.precision, value);
+	length = strlen(str_text(&printed));
+	for (; flags.zero && !flags.left && cJSON_IsNumber(value) &&
+	       length < (size_t)flags.width;
+	     flags.width--)
+		str_append_char(text, '0');
+	str_appendf(text, flags.left ? "%-*s" : "%*s", flags.width,
+		    str_text(&printed));
 }
 
 static int call_printf(const struct call *call, const cJSON **ret_value)
@@ -209,6 +275,8 @@ static int call_printf(const struct call *call, const cJSON **ret_value)
 		length = strspn(format, "-+# 0123456789.");
 		flags = xstrndup(format, length);
 		format += length;
+		if (text.length > TEMPLATE_MADE_MAX)
+			return call_fail(call, "too much text");
 		if (*format == '%')
 			str_append_char(&text, '%');
 		else if (*format && next < call->count)

@@ -1,6 +1,7 @@
 #include "cmd/template.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,7 +156,7 @@ static struct node *parse_number(struct parser *p)
 	char *end;
 	double number = strtod(p->at, &end);
 
-	if (end == p->at || end > p->end)
+	if (end == p->at || end > p->end || !isfinite(number))
 		return parse_fail(p, "bad number syntax");
 	p->at = end;
 	node = node_new(NODE_NUMBER);
@@ -409,6 +410,16 @@ static const char *action_end(const char *at)
 	return NULL;
 }
 
+/* The same when it is a comment, which may hold anything but its own end. */
+static const char *comment_end(const char *at)
+{
+	at += strspn(at, " \t\r\n");
+	if (strncmp(at, "/*", 2) != 0)
+		return NULL;
+	at = strstr(at + 2, "*/");
+	return at ? strstr(at, "}}") : NULL;
+}
+
 static int action_open(struct parser *p)
 {
 	const char *close;
@@ -416,9 +427,9 @@ static int action_open(struct parser *p)
 	p->at += 2;
 	if (p->at[0] == '-' && isspace((unsigned char)p->at[1]))
 		p->at++;
-	close = strncmp(p->at + strspn(p->at, " \t\r\n"), "/*", 2) == 0
-			? strstr(p->at, "}}")
-			: action_end(p->at);
+	close = comment_end(p->at);
+	if (!close)
+		close = action_end(p->at);
 	if (!close) {
 		parse_fail(p, "unclosed action");
 		return -1;
@@ -477,6 +488,24 @@ static int parse_action(struct parser *p, struct node *list)
 	return 0;
 }
 
+static int skip_comment(struct parser *p)
+{
+	const char *end = strstr(p->at + 2, "*/");
+
+	if (!end || end + 2 > p->end) {
+		parse_fail(p, "unclosed comment");
+		return -1;
+	}
+	p->at = end + 2;
+	skip_space(p);
+	if (p->at != p->end) {
+		parse_fail(p, "comment ends before closing delimiter");
+		return -1;
+	}
+	action_close(p);
+	return 0;
+}
+
 static enum list_end parse_list(struct parser *p, struct node *list)
 {
 	while (*p->at) {
@@ -487,11 +516,17 @@ static enum list_end parse_list(struct parser *p, struct node *list)
 			return LIST_FAILED;
 		skip_space(p);
 		if (p->end - p->at >= 2 && memcmp(p->at, "/*", 2) == 0) {
-			action_close(p);
+			if (skip_comment(p) < 0)
+				return LIST_FAILED;
 			continue;
 		}
-		if (take_word(p, "end"))
-			return LIST_END;
+		if (take_word(p, "end")) {
+			skip_space(p);
+			if (p->at == p->end)
+				return LIST_END;
+			parse_fail(p, "unexpected \"%c\" in end", *p->at);
+			return LIST_FAILED;
+		}
 		if (take_word(p, "else"))
 			return LIST_ELSE;
 		if (parse_action(p, list) < 0)
