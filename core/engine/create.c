@@ -29,6 +29,7 @@ static void creation_release(struct creation *creation)
 	mount_list_release(&creation->mounts);
 	strv_free(creation->warnings);
 	strv_free(creation->created_volumes);
+	free(creation->name);
 	record_close(&creation->record);
 }
 

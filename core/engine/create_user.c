@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "core/engine/members.h"
 #include "core/engine/ocispec.h"
@@ -30,6 +31,20 @@ static int add_taken(const struct container *container, void *data,
 	       map.count * sizeof(*map.extents));
 	taken->count += map.count;
 	return 0;
+}
+
+/* Who keeps his ID means to use it, where neither he nor the image says. */
+static void keep_user(struct creation *creation)
+{
+	cleanup_free char *user = NULL;
+	uint32_t uid, gid;
+
+	if (*member_string(creation->config, "User") ||
+	    idmap_to_inside(&creation->uids, 0, &uid) < 0 ||
+	    idmap_to_inside(&creation->gids, 0, &gid) < 0)
+		return;
+	user = xasprintf("%u:%u", uid, gid);
+	json_set_string(creation->config, "User", user);
 }
 
 int creation_userns(struct creation *creation, struct error *err)
@@ -63,6 +78,8 @@ int creation_userns(struct creation *creation, struct error *err)
 		creation->uids = uids;
 		creation->gids = gids;
 		creation->shifted = shifted;
+		if (str_starts(mode, "keep-id"))
+			keep_user(creation);
 		return 0;
 	}
 	/* Joined: shifted when the other's map is not the plain one. */

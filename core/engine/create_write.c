@@ -78,6 +78,7 @@ static cJSON *engine_json(const struct creation *creation)
 
 static cJSON *container_json(const struct creation *creation)
 {
+	cleanup_free char *name = xasprintf("/%s", creation->name);
 	cJSON *json = json_object();
 	char now[TIME_TEXT_MAX];
 	const char *path;
@@ -90,7 +91,7 @@ static cJSON *container_json(const struct creation *creation)
 	json_set_string(json, "Path", path);
 	json_set(json, "Args", args);
 	json_set_string(json, "Image", creation->image.id);
-	json_set_string(json, "Name", "");
+	json_set_string(json, "Name", name);
 	json_set_string(json, "Driver", snapshot_driver_name(creation->driver));
 	json_set_string(json, "Platform", "linux");
 	json_set(json, "HostConfig", copy_of(creation->host));
@@ -101,55 +102,31 @@ static cJSON *container_json(const struct creation *creation)
 	return json;
 }
 
-static int write_named(struct creation *creation, cJSON *json, const char *name,
-		       struct error *err)
+static int claim(struct creation *creation, const char *name, struct error *err)
 {
-	cleanup_free char *docker_name = xasprintf("/%s", name);
-	struct record_launch launch;
 	int r;
 
-	json_set_string(json, "Name", docker_name);
-	/* What a start could not read back must fail here. */
-	r = record_launch_parse(json, &launch, err);
-	if (r < 0)
-		return r;
-	record_launch_release(&launch);
-	/* The name first: killed in between, this leaves a half-made record,
-	   which anyone may sweep, and never a whole one that its name does not
-	   find. */
 	r = record_name_claim(&creation->engine->store, name, creation->id,
 			      creation->record.is_volatile, err);
 	if (r < 0)
 		return r;
-	r = record_write(&creation->record, json, err);
-	if (r < 0)
-		(void)record_name_release(&creation->engine->store, name,
-					  creation->id, NULL);
-	return r;
+	creation->name = xstrdup(name);
+	return 0;
 }
 
-static int write_random_name(struct creation *creation, cJSON *json,
-			     struct error *err)
+static int claim_random(struct creation *creation, struct error *err)
 {
-	int r = -EEXIST;
+	cleanup_free char *last = xstrndup(creation->id, 12);
 
-	for (unsigned int i = 0; r == -EEXIST && i < NAME_TRIES; i++) {
+	for (unsigned int i = 0; i < NAME_TRIES; i++) {
 		cleanup_free char *name = container_name_random(i);
-		char owner[ID_TEXT_MAX];
+		struct error problem = {0};
+		int r = claim(creation, name, &problem);
 
-		err_clear(err);
-		if (record_name_find(&creation->engine->store, name, owner,
-				     NULL) > 0)
-			continue;
-		r = write_named(creation, json, name, err);
+		if (r != -EEXIST)
+			return r < 0 ? err_copy(err, &problem) : 0;
 	}
-	if (r == -EEXIST) {
-		cleanup_free char *name = xstrndup(creation->id, 12);
-
-		err_clear(err);
-		return write_named(creation, json, name, err);
-	}
-	return r;
+	return claim(creation, last, err);
 }
 
 static int write_seccomp(const struct creation *creation, struct error *err)
@@ -164,12 +141,32 @@ static int write_seccomp(const struct creation *creation, struct error *err)
 		creation->record.is_volatile ? FILE_VOLATILE : 0, err);
 }
 
+static int write_container(struct creation *creation, struct error *err)
+{
+	cleanup_json cJSON *json = container_json(creation);
+	struct record_launch launch;
+	int r;
+
+	/* What a start could not read back must fail here. */
+	r = record_launch_parse(json, &launch, err);
+	if (r < 0)
+		return r;
+	record_launch_release(&launch);
+	return record_write(&creation->record, json, err);
+}
+
+/*
+ * container.json comes last: without it, name and directory are leftovers that
+ * anybody may clear once the lock is free.
+ */
 static int write_record(struct creation *creation, const char *name,
 			struct error *err)
 {
-	cleanup_json cJSON *json = NULL;
 	int r;
 
+	r = name ? claim(creation, name, err) : claim_random(creation, err);
+	if (r < 0)
+		return r;
 	r = write_seccomp(creation, err);
 	if (r < 0)
 		return r;
@@ -177,10 +174,7 @@ static int write_record(struct creation *creation, const char *name,
 				&creation->created_volumes, err);
 	if (r < 0)
 		return r;
-	json = container_json(creation);
-	if (name)
-		return write_named(creation, json, name, err);
-	return write_random_name(creation, json, err);
+	return write_container(creation, err);
 }
 
 int creation_write(struct creation *creation, const char *name,
@@ -196,6 +190,7 @@ int creation_write(struct creation *creation, const char *name,
 		return r;
 	r = write_record(creation, name, err);
 	if (r < 0)
-		(void)record_remove(store, &creation->record, NULL, NULL);
+		(void)record_remove(store, &creation->record, creation->name,
+				    NULL);
 	return r;
 }

@@ -35,6 +35,7 @@ struct creation {
 	char **warnings;
 
 	char id[ID_TEXT_MAX];
+	char *name; /* once it is claimed */
 	struct record record;
 	char **created_volumes;
 };

@@ -116,9 +116,9 @@ struct record {
 bool record_id_is_valid(const char *id);
 
 /*
- * A new containers/ID with operation.lock held. The caller writes
- * container.json, then claims the name, then unlocks; in this order a crash
- * leaves nothing that counts.
+ * A new containers/ID with operation.lock held. The caller claims the name,
+ * then writes container.json, then unlocks; in this order a crash leaves
+ * nothing that counts.
  */
 int record_create(struct store *store, const char *id, bool is_volatile,
 		  struct record *ret_record, struct error *err);
