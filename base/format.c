@@ -9,6 +9,10 @@
 
 #include "base/cleanup.h"
 
+/* Their first seconds, since 1970. */
+#define YEAR_1	   (-62135596800)
+#define YEAR_10000 253402300800
+
 char *format_bytes(uint64_t bytes)
 {
 	static const char *const units[] = {"B",  "kB", "MB", "GB",
@@ -54,15 +58,40 @@ char *format_ago(int64_t seconds)
 	return xasprintf("%lld %s", (long long)rows[i].count, rows[i].unit);
 }
 
+/*
+ * UTC in the proleptic Gregorian calendar, eras of 400 years beginning in
+ * March. gmtime_r(3) does the same but reads the time zone's file first.
+ */
+static struct tm to_utc(int64_t seconds)
+{
+	int64_t days = seconds / 86400 - (seconds % 86400 < 0);
+	int64_t rest = seconds - days * 86400;
+	int64_t from_era = days + 719468; /* days since 0000-03-01 */
+	int64_t era = from_era / 146097 - (from_era % 146097 < 0);
+	int64_t day = from_era - era * 146097;
+	int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	int64_t of_year = day - (365 * year + year / 4 - year / 100);
+	int64_t month = (5 * of_year + 2) / 153; /* 0: March */
+
+	year += era * 400 + (month >= 10);
+	return (struct tm){
+		.tm_year = (int)(year - 1900),
+		.tm_mon = (int)(month < 10 ? month + 2 : month - 10),
+		.tm_mday = (int)(of_year - (153 * month + 2) / 5 + 1),
+		.tm_hour = (int)(rest / 3600),
+		.tm_min = (int)(rest / 60 % 60),
+		.tm_sec = (int)(rest % 60),
+	};
+}
+
 void format_time(char ret_text[TIME_TEXT_MAX], const struct timespec *time)
 {
 	char text[128] = "";
-	struct tm tm = {0};
+	struct tm tm = {.tm_year = -1899, .tm_mday = 1};
 
 	/* Out of the calendar: Go's zero time, which docker shows as none. */
-	if (!gmtime_r(&time->tv_sec, &tm) || tm.tm_year + 1900 < 1 ||
-	    tm.tm_year + 1900 > 9999)
-		tm = (struct tm){.tm_year = -1899, .tm_mday = 1};
+	if (time->tv_sec >= YEAR_1 && time->tv_sec < YEAR_10000)
+		tm = to_utc(time->tv_sec);
 	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ",
 		 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
 		 tm.tm_min, tm.tm_sec, time->tv_nsec);
