@@ -54,14 +54,14 @@ static char *current_name(struct monitor *monitor)
 	return xstrdup(name && *name == '/' ? name + 1 : name);
 }
 
-static void remove_record(struct monitor *monitor)
+static void detach_record(struct monitor *monitor)
 {
 	char **volumes = monitor->launch.anonymous_volumes;
 	cleanup_free char *name = current_name(monitor);
 
 	for (size_t i = 0; volumes && volumes[i]; i++)
 		volume_remove(&monitor->store, volumes[i], NULL);
-	record_discard(&monitor->store, &monitor->record, name, NULL);
+	record_detach(&monitor->store, &monitor->record, name, NULL);
 }
 
 static void set_exited(struct monitor *monitor)
@@ -111,7 +111,7 @@ static void linger(struct monitor *monitor)
  * In this order: all output is in the log and with the clients; nothing of the
  * container runs and its ports are free; the state says so, or the record is
  * gone; no new command reaches us; the lock is free for the next start. Only
- * then is the end told.
+ * then is the end told. What may take its time on a slow disk comes after that.
  */
 void finish(struct monitor *monitor)
 {
@@ -133,12 +133,14 @@ void finish(struct monitor *monitor)
 		record_state_write_unsynced(&monitor->record, &monitor->state,
 					    NULL);
 	else
-		remove_record(monitor);
+		detach_record(monitor);
 	server_close(monitor);
 	close_fd(&monitor->lock_fd);
 	server_answer_end(monitor);
 	if (stays)
 		sync_state(monitor);
+	else
+		record_destroy(&monitor->store, &monitor->record, NULL);
 	linger(monitor);
 }
 
@@ -157,7 +159,8 @@ void finish_failed(struct monitor *monitor, const struct error *err)
 	container_state_clear(state);
 	state->exit_code = failure_code(err);
 	if (monitor->launch.auto_remove) {
-		remove_record(monitor);
+		detach_record(monitor);
+		record_destroy(&monitor->store, &monitor->record, NULL);
 	} else if (state->started_at) {
 		container_state_set_text(&state->error, err->message);
 		record_state_write(&monitor->record, state, NULL);

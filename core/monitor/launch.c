@@ -317,8 +317,11 @@ int launch_uplink_again(struct monitor *monitor, struct error *err)
 			    UPLINK_RESTARTS_MAX + 1);
 	}
 	/* Nobody answers there any more. */
-	if (r < 0)
+	if (r < 0) {
 		close_ports(monitor);
+		port_list_release(&monitor->state.ports);
+		monitor->state.ports = (struct port_list){0};
+	}
 	record_state_write(&monitor->record, &monitor->state, NULL);
 	return r;
 }

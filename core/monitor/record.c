@@ -182,21 +182,28 @@ int record_is_monitored(const struct record *record)
 int record_remove(struct store *store, const struct record *record,
 		  const char *name, struct error *err)
 {
+	int r;
+
 	if (record_is_monitored(record) > 0)
 		return err_set(err, ERROR_CONFLICT,
 			       "container %.12s is running", record->id);
-	return record_discard(store, record, name, err);
+	r = record_detach(store, record, name, err);
+	return r < 0 ? r : record_destroy(store, record, err);
 }
 
-int record_discard(struct store *store, const struct record *record,
-		   const char *name, struct error *err)
+static void removed_path(char ret_path[RECORD_PATH_MAX], const char *id)
+{
+	snprintf(ret_path, RECORD_PATH_MAX, RECORD_REMOVED_PREFIX "%s", id);
+}
+
+int record_detach(struct store *store, const struct record *record,
+		  const char *name, struct error *err)
 {
 	char path[RECORD_PATH_MAX];
 	char removed[RECORD_PATH_MAX];
 
 	record_path(path, record->id);
-	snprintf(removed, sizeof(removed), RECORD_REMOVED_PREFIX "%s",
-		 record->id);
+	removed_path(removed, record->id);
 	if (renameat(store->root_fd, path, store->tmp_fd, removed) < 0) {
 		if (errno == ENOENT)
 			return no_such_container(record->id, err);
@@ -206,6 +213,15 @@ int record_discard(struct store *store, const struct record *record,
 	/* From here on it is gone; what fails below is left to the sweep. */
 	if (name)
 		record_name_release(store, name, record->id, NULL);
+	return 0;
+}
+
+int record_destroy(struct store *store, const struct record *record,
+		   struct error *err)
+{
+	char removed[RECORD_PATH_MAX];
+
+	removed_path(removed, record->id);
 	return tree_remove_at(store->tmp_fd, removed, err);
 }
 

@@ -177,9 +177,14 @@ int record_repair(struct store *store, const struct record *record,
 /* Whole removal with its name (may be NULL); no monitor may live. */
 int record_remove(struct store *store, const struct record *record,
 		  const char *name, struct error *err);
-/* The same by the monitor itself. */
-int record_discard(struct store *store, const struct record *record,
-		   const char *name, struct error *err);
+/*
+ * The same by the monitor itself, in two steps: after the first it is gone for
+ * everyone, the second frees the space.
+ */
+int record_detach(struct store *store, const struct record *record,
+		  const char *name, struct error *err);
+int record_destroy(struct store *store, const struct record *record,
+		   struct error *err);
 /*
  * Removes what crashes left: half-made and half-removed containers, names that
  * lead nowhere. Errors are not the caller's; returns how many things went.
