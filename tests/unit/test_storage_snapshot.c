@@ -644,6 +644,46 @@ static void test_server_killed(void **state)
 	assert_int_equal(finish(&container), 0);
 }
 
+static void body_pause(int root_fd, int socket_fd)
+{
+	pause();
+}
+
+/* A killed monitor takes its server along. */
+static void test_monitor_killed(void **state)
+{
+	char *const ids[] = {(char[]){ID_A}, NULL};
+	CLEANUP(close_snapshot)
+	struct snapshot snapshot =
+		make_snapshot(SNAPSHOT_FUSE_OVERLAYFS, ids, "orphan");
+	struct container container;
+	int ends[2];
+	pid_t monitor;
+	uint64_t since;
+
+	make_layers();
+	assert_int_equal(snapshot_prepare(&snapshot, &error), 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	monitor = fork();
+	assert_true(monitor >= 0);
+	if (monitor == 0) {
+		container = start(&snapshot, map_same(), body_pause);
+		CHECK(write(ends[1], &container, sizeof(container)) > 0);
+		pause();
+	}
+	assert_int_equal(read(ends[0], &container, sizeof(container)),
+			 sizeof(container));
+	assert_int_equal(proc_start_time(container.server, &since), 0);
+	kill(monitor, SIGKILL);
+	proc_wait(monitor);
+	for (int i = 0; i < 500 && proc_is_alive(container.server, since); i++)
+		usleep(10000);
+	assert_false(proc_is_alive(container.server, since));
+	assert_int_equal(kill(container.pid, SIGKILL), 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void test_server_fails(void **state)
 {
 	char *const ids[] = {(char[]){ID_A}, NULL};
@@ -722,6 +762,7 @@ static int all_tests(void)
 		TEST(test_shifted),
 		TEST(test_capability),
 		TEST(test_server_killed),
+		TEST(test_monitor_killed),
 		TEST(test_server_fails),
 		TEST(test_layer_missing),
 	};
