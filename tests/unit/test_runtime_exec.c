@@ -335,6 +335,23 @@ static void test_join(void **state)
 					   other.process.pid, true));
 	assert_int_equal(harness.result, 0);
 	assert_string_equal(harness.output, "sleep\njoined\n0\n1\n2\n3\n");
+
+	/* --ipc container: its /dev/shm is shared as well. */
+	{
+		cJSON *spec = joining_spec("cat /dev/shm/theirs",
+					   other.process.pid, false);
+		cleanup_free char *mount_text = xasprintf(
+			"{\"destination\":\"/dev/shm\",\"type\":\"bind\","
+			"\"source\":\"/proc/%d/root/dev/shm\",\"options\":"
+			"[\"rbind\"]}",
+			other.process.pid);
+
+		expect_exec(&other, "echo shared > /dev/shm/theirs", "");
+		cJSON_DeleteItemFromArray(cJSON_GetObjectItem(spec, "mounts"),
+					  6);
+		harness_add_mount(spec, mount_text);
+		harness_expect(spec, "shared\n");
+	}
 	end_sleeper(&other);
 
 	harness_expect_error(joining_spec("true", 999999999, false),

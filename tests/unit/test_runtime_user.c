@@ -73,22 +73,22 @@ static void test_find(void **state)
 		const char *groups;
 		const char *home;
 	} rows[] = {
-		{"root", NULL, 0, 0, "", "/root"},
-		{"0", NULL, 0, 0, "", "/root"},
-		{"web", NULL, 33, 44, " 45 47", "/srv/web"},
+		{"root", NULL, 0, 0, " 0", "/root"},
+		{"0", NULL, 0, 0, " 0", "/root"},
+		{"web", NULL, 33, 44, " 44 45 47", "/srv/web"},
 		/* The first entry that has it, as name or as number. */
-		{"33", NULL, 33, 44, " 45 47", "/srv/web"},
-		{"web:", NULL, 33, 44, " 45 47", "/srv/web"},
-		{"web:log", NULL, 33, 45, "", "/srv/web"},
-		{"web:47", NULL, 33, 47, "", "/srv/web"},
-		{"web:1234", NULL, 33, 1234, "", "/srv/web"},
-		{":log", NULL, 0, 45, "", "/root"},
-		{"1234", NULL, 1234, 0, "", "/"},
-		{"1234:web", NULL, 1234, 44, "", "/"},
-		{"short", NULL, 77, 88, "", "/"},
-		{"last", NULL, 99, 99, "", "/last"},
-		{"web", "log,99,", 33, 44, " 45 47 99", "/srv/web"},
-		{"1234", "tape", 1234, 0, " 47", "/"},
+		{"33", NULL, 33, 44, " 44 45 47", "/srv/web"},
+		{"web:", NULL, 33, 44, " 44 45 47", "/srv/web"},
+		{"web:log", NULL, 33, 45, " 45", "/srv/web"},
+		{"web:47", NULL, 33, 47, " 47", "/srv/web"},
+		{"web:1234", NULL, 33, 1234, " 1234", "/srv/web"},
+		{":log", NULL, 0, 45, " 45", "/root"},
+		{"1234", NULL, 1234, 0, " 0", "/"},
+		{"1234:web", NULL, 1234, 44, " 44", "/"},
+		{"short", NULL, 77, 88, " 88", "/"},
+		{"last", NULL, 99, 99, " 99", "/last"},
+		{"web", "log,99,", 33, 44, " 44 45 47 99", "/srv/web"},
+		{"1234", "tape", 1234, 0, " 0 47", "/"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
