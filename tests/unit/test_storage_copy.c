@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -519,6 +520,7 @@ _Noreturn static void disturb(int dir_fd)
 {
 	static const char *const names[] = {"link", "fifo", "dir"};
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (size_t i = 0;; i = (i + 1) % ARRAY_SIZE(names))
 		renameat2(dir_fd, "x", dir_fd, names[i], RENAME_EXCHANGE);
 }
