@@ -33,8 +33,10 @@ int layer_read(const struct store *store, const char *diff_id,
 	char path[MARKER_PATH_MAX];
 	struct layer layer = {0};
 	const char *blob = NULL;
-	int64_t numbers[3] = {0};
-	static const char *const keys[] = {"size", "entries", "squashed"};
+	/* A layer that does not tell how many are privileged may have some. */
+	int64_t numbers[] = {0, 0, 0, INT64_MAX};
+	static const char *const keys[] = {"size", "entries", "squashed",
+					   "privileged"};
 	int r;
 
 	marker_path(path, diff_id);
@@ -52,6 +54,7 @@ int layer_read(const struct store *store, const char *diff_id,
 	layer.size = (uint64_t)numbers[0];
 	layer.entries = (uint64_t)numbers[1];
 	layer.squashed = (uint64_t)numbers[2];
+	layer.privileged = (uint64_t)numbers[3];
 	*ret_layer = layer;
 	return 0;
 }
@@ -66,6 +69,7 @@ int layer_write(int dir_fd, const struct layer *layer, const cJSON *devices,
 	json_set_i64(json, "size", (int64_t)layer->size);
 	json_set_i64(json, "entries", (int64_t)layer->entries);
 	json_set_i64(json, "squashed", (int64_t)layer->squashed);
+	json_set_i64(json, "privileged", (int64_t)layer->privileged);
 	json_set(json, "devices",
 		 devices ? cJSON_Duplicate(devices, true) : json_array());
 	/* Whoever makes a layer syncs all of it at once. */

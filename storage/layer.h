@@ -2,10 +2,12 @@
  * Unpacked layers, layers/HEX with HEX the digits of the diff ID:
  *
  *   diff/        the tree, in the overlay's own form
- *   layer.json   {"diffId", "blob", "size", "entries", "squashed", "devices"}
+ *   layer.json   {"diffId", "blob", "size", "entries", "squashed",
+ *                 "privileged", "devices"}
  *
  * blob is the packed layer the tree came from, size the bytes of its files,
- * squashed counts the files whose owner has no ID here and became 0, devices
+ * squashed counts the files whose owner has no ID here and became 0, privileged
+ * the programs that gain privileges (set-uid, set-gid, capabilities), devices
  * lists the nodes that could not be made ({"path","type","major","minor"}): an
  * empty file stands in their place.
  *
@@ -31,6 +33,7 @@ struct layer {
 	uint64_t size;
 	uint64_t entries;
 	uint64_t squashed;
+	uint64_t privileged;
 };
 
 /* One system call. */

@@ -257,6 +257,7 @@ int stage_unpack(struct stage *stage, const struct stage_layer_request *request,
 	layer.layer.size = result.bytes;
 	layer.layer.entries = result.entries;
 	layer.layer.squashed = result.squashed;
+	layer.layer.privileged = result.privileged;
 	r = check_diff_id(request, layer.layer.diff_id, err);
 	if (r < 0)
 		return r;

@@ -34,6 +34,8 @@ struct unpack_result {
 	uint64_t entries;
 	uint64_t bytes;	   /* of regular files */
 	uint64_t squashed; /* entries whose owner became 0 */
+	/* Programs that are set-uid, set-gid or have capabilities. */
+	uint64_t privileged;
 	uint64_t xattrs_skipped;
 	cJSON *devices; /* as in layer.json; caller's */
 };

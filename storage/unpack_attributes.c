@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -93,8 +94,11 @@ static int set_xattrs(struct unpack *unpack, const struct tar_entry *entry,
 			unpack->result.xattrs_skipped++;
 			continue;
 		}
-		if (set_xattr(fd, parent_fd, name, xattr) == 0)
+		if (set_xattr(fd, parent_fd, name, xattr) == 0) {
+			if (str_equal(xattr->name, "security.capability"))
+				unpack->result.privileged++;
 			continue;
+		}
 		/* The kernel or the file system does not have them here. */
 		if (errno != EPERM && errno != EOPNOTSUPP && errno != EINVAL)
 			return unpack_error(
@@ -120,6 +124,9 @@ int unpack_attributes(struct unpack *unpack, const struct tar_entry *entry,
 	    (fd >= 0 ? fchmod(fd, entry->mode)
 		     : fchmodat(parent_fd, name, entry->mode, 0)) < 0)
 		return unpack_error(entry, "set the mode of", err);
+	if (entry->type == TAR_FILE && (entry->mode & (S_ISUID | S_ISGID)) &&
+	    (entry->mode & 0111))
+		unpack->result.privileged++;
 	r = set_xattrs(unpack, entry, fd, parent_fd, name, err);
 	if (r < 0)
 		return r;
