@@ -116,8 +116,7 @@ static int set_hostname(struct creation *creation, struct error *err)
 
 /*
  * Without a program that gains privileges (set-uid, set-gid, file capabilities)
- * in the image nothing is lost by forbidding it. A layer that does not tell
- * counts as one that has some.
+ * in the image nothing is lost by forbidding it.
  */
 static bool image_gains_privileges(const struct creation *creation)
 {
@@ -125,15 +124,10 @@ static bool image_gains_privileges(const struct creation *creation)
 	char *const *diff_ids = creation->image.diff_ids;
 
 	for (size_t i = 0; diff_ids && diff_ids[i]; i++) {
-		cleanup_json cJSON *layer = NULL;
-		cleanup_free char *path = NULL;
-		int64_t count = -1;
+		struct layer layer;
 
-		path = xasprintf("%.64s/" LAYER_MARKER,
-				 digest_hex(diff_ids[i]));
-		if (json_read_at(store->layers_fd, path, &layer, NULL) < 0 ||
-		    json_get_i64(layer, path, "privileged", &count, NULL) < 0 ||
-		    count != 0)
+		if (layer_read(store, diff_ids[i], &layer, NULL) < 0 ||
+		    layer.privileged > 0)
 			return true;
 	}
 	return false;
