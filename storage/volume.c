@@ -241,7 +241,7 @@ int volume_ensure(struct store *store, const char *name, const cJSON *labels,
 	/* It may be removed between being found there and being read. */
 	for (int i = 0; i < TRIES; i++) {
 		r = read_record(store, name, ret_volume, err);
-		if (r == 0 || r != -ENOENT)
+		if (r != -ENOENT)
 			break;
 		r = create(store, name, labels, anonymous, &created, err);
 		if (r < 0)
