@@ -25,6 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent /
 import roots  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
+FILTER_FD = 39
 
 
 def crun_bundle(work, root):
@@ -50,7 +51,7 @@ def commands(build, work, root, tar):
     if shutil.which("bwrap"):
         base = ["bwrap", "--unshare-all", "--bind", str(root), "/", "--proc",
                 "/proc", "--dev", "/dev"]
-        found["bwrap+seccomp"] = (base + ["--seccomp", "9", "/bin/true"],
+        found["bwrap+seccomp"] = (base + ["--seccomp", str(FILTER_FD), "/bin/true"],
                                   filter_file)
         found["bwrap"] = (base + ["/bin/true"], None)
     run = [str(moss), "run", "--rm"]
@@ -92,19 +93,17 @@ def run_once(argv, filter_file, counter):
     argv = [a.replace("%d", str(counter)) for a in argv]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    stdin = None
-    preexec = None
     if filter_file:
-        stdin = os.open(filter_file, os.O_RDONLY)
-        preexec = lambda: os.dup2(stdin, 9)  # noqa: E731
+        with open(filter_file, "rb") as file:
+            os.dup2(file.fileno(), FILTER_FD)
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, pass_fds=[9] if
-                               filter_file else [], preexec_fn=preexec)
+                               stderr=subprocess.PIPE,
+                               pass_fds=[FILTER_FD] if filter_file else [])
     _, err = process.communicate()
     wall = time.perf_counter() - start
-    if stdin is not None:
-        os.close(stdin)
+    if filter_file:
+        os.close(FILTER_FD)
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
         try:
