@@ -143,8 +143,8 @@ static int volumes_of(struct creation *creation, const char *text,
 
 		if (!point->listed)
 			continue;
-		/* The volume stays the other's: neither filled nor removed. */
-		point->copy = point->anonymous = false;
+		/* It was filled for the other; the last one removes it. */
+		point->copy = false;
 		point->read_only = point->read_only || read_only;
 		r = mount_list_add(&creation->mounts, point, err);
 		if (r < 0)

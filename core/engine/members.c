@@ -215,6 +215,13 @@ static cJSON *default_value(enum member_default empty)
 	return cJSON_CreateNull();
 }
 
+/* As Go leaves out what is empty; numbers and flags tell something. */
+static bool is_omitted(const cJSON *value)
+{
+	return !value || (member_is_empty(value) && !cJSON_IsNumber(value) &&
+			  !cJSON_IsBool(value));
+}
+
 cJSON *members_normalise(const cJSON *object, const struct member *members,
 			 size_t count)
 {
@@ -225,7 +232,7 @@ cJSON *members_normalise(const cJSON *object, const struct member *members,
 		const cJSON *value = member_get(object, member->name);
 		cJSON *copy;
 
-		if (!value && member->empty == MEMBER_OMIT)
+		if (member->empty == MEMBER_OMIT && is_omitted(value))
 			continue;
 		copy = value ? cJSON_Duplicate(value, true)
 			     : default_value(member->empty);

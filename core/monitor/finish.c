@@ -10,7 +10,6 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "core/monitor/monitor.h"
-#include "storage/volume.h"
 
 /* For a file system's server to write what the kernel still has for it. */
 #define FUSE_WAIT_MS   10000
@@ -56,11 +55,10 @@ static char *current_name(struct monitor *monitor)
 
 static void detach_record(struct monitor *monitor)
 {
-	char **volumes = monitor->launch.anonymous_volumes;
 	cleanup_free char *name = current_name(monitor);
 
-	for (size_t i = 0; volumes && volumes[i]; i++)
-		volume_remove(&monitor->store, volumes[i], NULL);
+	record_volumes_remove(&monitor->store, monitor->record.id,
+			      monitor->launch.anonymous_volumes);
 	record_detach(&monitor->store, &monitor->record, name, NULL);
 }
 

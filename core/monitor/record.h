@@ -46,7 +46,8 @@
  *   SeccompName       the file's name as the user gave it | null
  *   Capabilities      "0xHEX": mask of the bounding set; what seccomp's rules
  *                     are resolved against and what exec gets
- *   AnonymousVolumes  ["NAME", …]: removed with a --rm container
+ *   AnonymousVolumes  ["NAME", …]: removed with a --rm container,
+ *                     unless another one has them mounted
  *
  * record_launch_json() writes that member, record_launch_parse() reads it.
  */
@@ -185,6 +186,12 @@ int record_detach(struct store *store, const struct record *record,
 		  const char *name, struct error *err);
 int record_destroy(struct store *store, const struct record *record,
 		   struct error *err);
+/*
+ * Removes those anonymous volumes of container id that no other container has
+ * mounted (--volumes-from). Errors are not the caller's.
+ */
+void record_volumes_remove(struct store *store, const char *id,
+			   char *const *names);
 /*
  * Removes what crashes left: half-made and half-removed containers, names that
  * lead nowhere. Errors are not the caller's; returns how many things went.

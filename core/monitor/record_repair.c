@@ -8,7 +8,6 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "core/monitor/record_private.h"
-#include "storage/volume.h"
 
 #define KILL_WAIT_MS 5000
 
@@ -75,10 +74,8 @@ static int remove_temporary(struct store *store, const struct record *record,
 		return 0;
 	r = 0;
 	if (launch.auto_remove) {
-		for (size_t i = 0;
-		     launch.anonymous_volumes && launch.anonymous_volumes[i];
-		     i++)
-			volume_remove(store, launch.anonymous_volumes[i], NULL);
+		record_volumes_remove(store, record->id,
+				      launch.anonymous_volumes);
 		r = record_remove(store, record, launch.name, err);
 		r = r < 0 ? r : RECORD_REMOVED;
 	}

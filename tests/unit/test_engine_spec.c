@@ -259,10 +259,10 @@ static const struct {
 	{BODY("", "\"Binds\":[\"/etc/passwd:/etc/hosts:ro\"]"), "/etc/hosts",
 	 "{\"destination\":\"/etc/hosts\",\"type\":\"bind\",\"source\":"
 	 "\"/etc/passwd\",\"options\":[\"rbind\",\"ro\",\"rprivate\"]}"},
-	{BODY("", "\"Binds\":[\"v:/data\"]"), "/data",
+	{BODY("", "\"Binds\":[\"vol:/data\"]"), "/data",
 	 "{\"destination\":\"/data\",\"type\":\"bind\",\"source\":"
 	 "\"/store/volume\",\"options\":[\"rbind\",\"rprivate\",\"copyup\"]}"},
-	{BODY("", "\"Binds\":[\"v:/data:nocopy\"]"), "/data",
+	{BODY("", "\"Binds\":[\"vol:/data:nocopy\"]"), "/data",
 	 "{\"destination\":\"/data\",\"type\":\"bind\",\"source\":"
 	 "\"/store/volume\",\"options\":[\"rbind\",\"rprivate\"]}"},
 	{BODY("", "\"Tmpfs\":{\"/run\":\"size=1m\"}"), "/run",
@@ -319,7 +319,7 @@ static void test_mount_order(void **state)
 static void test_only_the_first_start_copies(void **state)
 {
 	cleanup_json cJSON *container = container_of(
-		BODY("", "\"Binds\":[\"v:/data\"]"), &whole, false);
+		BODY("", "\"Binds\":[\"vol:/data\"]"), &whole, false);
 	cleanup_json cJSON *spec =
 		build(container, (struct spec_request){.first = false});
 	cleanup_strv char **options =
