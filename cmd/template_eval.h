@@ -9,11 +9,13 @@
 #include "base/error.h"
 #include "base/str.h"
 
-#define TEMPLATE_STEPS_MAX 10000000 /* of one execution: ranges in ranges */
+#define TEMPLATE_STEPS_MAX 1000000     /* of one execution: ranges in ranges */
+#define TEMPLATE_MADE_MAX  (64u << 20) /* bytes of what functions make */
 
 /* Keeps what functions make until the execution ends. */
 struct template_arena {
 	cJSON *made; /* array */
+	size_t size; /* bytes of texts in it */
 };
 
 const cJSON *template_keep(struct template_arena *arena, cJSON *value);
