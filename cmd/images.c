@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/progress.h"
 #include "storage/transfer.h"
 
 /* clang-format off */
@@ -50,10 +51,11 @@ static int import_main(struct context *context, const struct options *options)
 		.changes = option_list(options, "change"),
 		.message = option_string(options, "message"),
 		.platform = option_string(options, "platform"),
-		.progress_fd = -1,
 	};
+	struct progress progress;
 	cleanup_free char *id = NULL;
 	struct error err = {0};
+	int r;
 
 	if (str_equal(source, "-") && isatty(STDIN_FILENO)) {
 		err_set(&err, ERROR_INVALID,
@@ -62,7 +64,11 @@ static int import_main(struct context *context, const struct options *options)
 			       "to standard input.");
 		return command_fail(context, &err);
 	}
-	if (image_import(&context->engine.store, &request, &id, &err) < 0)
+	progress_open("Importing", true, &progress);
+	request.progress_fd = progress.fd;
+	r = image_import(&context->engine.store, &request, &id, &err);
+	progress_close(&progress);
+	if (r < 0)
 		return command_fail(context, &err);
 	printf("%s\n", id);
 	return 0;
@@ -74,10 +80,12 @@ static int load_main(struct context *context, const struct options *options)
 		.source = option_string(options, "input"),
 		.input_fd = STDIN_FILENO,
 		.platform = option_string(options, "platform"),
-		.progress_fd = -1,
 	};
+	bool quiet = option_flag(options, "quiet");
+	struct progress progress;
 	cleanup_strv char **loaded = NULL;
 	struct error err = {0};
+	int r;
 
 	if (!request.source && isatty(STDIN_FILENO)) {
 		err_set(&err, ERROR_INVALID,
@@ -86,11 +94,13 @@ static int load_main(struct context *context, const struct options *options)
 			       "standard input.");
 		return command_fail(context, &err);
 	}
-	if (image_load(&context->engine.store, &request, &loaded, &err) < 0)
+	progress_open("Loading layer", !quiet, &progress);
+	request.progress_fd = progress.fd;
+	r = image_load(&context->engine.store, &request, &loaded, &err);
+	progress_close(&progress);
+	if (r < 0)
 		return command_fail(context, &err);
-	for (size_t i = 0; loaded && loaded[i]; i++) {
-		if (option_flag(options, "quiet"))
-			break;
+	for (size_t i = 0; !quiet && loaded && loaded[i]; i++) {
 		if (str_starts(loaded[i], "sha256:"))
 			printf("Loaded image ID: %s\n", loaded[i]);
 		else
