@@ -21,6 +21,9 @@
 #define BULK_MIN    (8u << 10)
 #define SPLICE_SIZE (1u << 20)
 
+/* What is read in vain from one whose counterpart failed. */
+#define DISCARD_MAX (4u << 20)
+
 /* A client that vanished is noticed after this many seconds of silence. */
 #define KEEPALIVE_IDLE	   75
 #define KEEPALIVE_INTERVAL 15
@@ -56,6 +59,7 @@ struct tcp_flow {
 struct tcp_connection {
 	struct tcp_side sides[2]; /* the client's, the container's */
 	struct tcp_flow flows[2];
+	size_t discarded; /* read after the other socket failed */
 	bool connecting;
 	bool queued;
 	struct tcp_connection *next_ready;
@@ -129,15 +133,29 @@ void tcp_resume(struct forwarder *forwarder)
 	}
 }
 
-/* RST instead of FIN, unless bytes that got through would be lost by it. */
+/* Has the other end not acknowledged everything yet? */
+static bool has_unsent(int fd)
+{
+	int unsent = 0;
+
+	return ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0;
+}
+
+/* RST instead of FIN, unless bytes on their way would be lost by it. */
 static void reset_fd(int fd)
 {
 	const struct linger linger = {.l_onoff = 1, .l_linger = 0};
-	int unsent = 0;
 
-	if (ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0)
+	if (has_unsent(fd))
 		return;
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+static void close_half(struct tcp_side *side)
+{
+	if (!side->closed)
+		shutdown(side->source.fd, SHUT_WR);
+	side->closed = true;
 }
 
 static void flow_release(struct forwarder *forwarder, struct tcp_flow *flow)
@@ -412,9 +430,8 @@ static enum progress move(struct forwarder *forwarder,
 		if (!flow->bulk)
 			pipe_pool_return(&forwarder->pipes, &flow->pipe, true);
 		if (from->ended) {
-			if (!to->closed && !from->failed)
-				shutdown(to->source.fd, SHUT_WR);
-			to->closed = true;
+			if (!from->failed)
+				close_half(to);
 			return PROGRESS_DONE;
 		}
 		if (!from->readable || !to->writable)
@@ -424,6 +441,36 @@ static enum progress move(struct forwarder *forwarder,
 			return progress;
 	}
 	return PROGRESS_MORE;
+}
+
+/*
+ * One socket failed, and all that came from it was passed on: true when that
+ * has arrived, too. Until then the other one cannot be closed while it holds
+ * bytes nobody will read, as the kernel would reset it at once and drop what is
+ * still to be sent.
+ */
+static bool has_settled(struct tcp_connection *connection)
+{
+	struct tcp_side *side = &connection->sides[connection->sides[0].failed];
+	static char nowhere[COPY_SIZE];
+
+	if (!connection->sides[0].failed && !connection->sides[1].failed)
+		return true;
+	if (side->failed || !has_unsent(side->source.fd))
+		return true;
+	close_half(side);
+	while (side->readable && connection->discarded < DISCARD_MAX) {
+		ssize_t length =
+			read(side->source.fd, nowhere, sizeof(nowhere));
+
+		if (length < 0 &&
+		    blocked_or_failed(&side->readable) != PROGRESS_FAILED)
+			continue;
+		if (length <= 0)
+			return true;
+		connection->discarded += (size_t)length;
+	}
+	return connection->discarded >= DISCARD_MAX;
 }
 
 static void serve(struct forwarder *forwarder,
@@ -441,10 +488,13 @@ static void serve(struct forwarder *forwarder,
 		if (sides[!i].failed)
 			progress[i] = PROGRESS_DONE;
 	}
-	if (progress[0] == PROGRESS_DONE && progress[1] == PROGRESS_DONE)
-		connection_end(forwarder, connection,
-			       sides[0].failed || sides[1].failed);
-	else if (progress[0] == PROGRESS_MORE || progress[1] == PROGRESS_MORE)
+	if (progress[0] == PROGRESS_DONE && progress[1] == PROGRESS_DONE) {
+		if (has_settled(connection))
+			connection_end(forwarder, connection,
+				       sides[0].failed || sides[1].failed);
+		return;
+	}
+	if (progress[0] == PROGRESS_MORE || progress[1] == PROGRESS_MORE)
 		queue(forwarder, connection);
 }
 
