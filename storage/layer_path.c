@@ -14,7 +14,7 @@
 
 static int refuse(const char *raw, const char *why, struct error *err)
 {
-	return err_set(err, ERROR_INVALID, "entry \"%.256s\": %s", raw, why);
+	return err_set(err, ERROR_INVALID, "entry \"%.128s\": %s", raw, why);
 }
 
 static int check_lengths(const char *raw, const char *path, struct error *err)

@@ -128,18 +128,18 @@ static int write_file(struct load_files *files, struct tar_reader *reader,
 			break;
 		if (offset != at)
 			return err_set(err, ERROR_UNSUPPORTED,
-				       "entry \"%.256s\" is a sparse file",
+				       "entry \"%.128s\" is a sparse file",
 				       file->name);
 		hash_update(&hash, bytes, length);
 		r = write_all(fd, bytes, length);
 		if (r < 0)
-			return err_number(err, r, "cannot write \"%.256s\"",
+			return err_number(err, r, "cannot write \"%.128s\"",
 					  file->name);
 		at += length;
 	}
 	if (at != file->size)
 		return err_set(err, ERROR_UNSUPPORTED,
-			       "entry \"%.256s\" is a sparse file", file->name);
+			       "entry \"%.128s\" is a sparse file", file->name);
 	hash_digest(&hash, file->digest);
 	return 0;
 }
@@ -156,7 +156,7 @@ static int take_file(struct load_files *files, struct tar_reader *reader,
 	file->size = entry->size;
 	if (entry->size > LOAD_BYTES_MAX - files->bytes)
 		return err_set(err, ERROR_INVALID,
-			       "entry \"%.256s\": the archive is larger than "
+			       "entry \"%.128s\": the archive is larger than "
 			       "%llu bytes",
 			       file->name, LOAD_BYTES_MAX);
 	files->bytes += entry->size;
@@ -205,7 +205,7 @@ static int take_entry(struct load_files *files, struct tar_reader *reader,
 	if (entry->type != TAR_FILE && entry->type != TAR_SYMLINK &&
 	    entry->type != TAR_HARDLINK)
 		return err_set(err, ERROR_INVALID,
-			       "entry \"%.256s\" is neither file nor link",
+			       "entry \"%.128s\" is neither file nor link",
 			       entry->path);
 	r = layer_link_path(entry->path, &name, err);
 	if (r < 0)
@@ -285,7 +285,7 @@ bool load_files_have(struct load_files *files, const char *name)
 
 static int missing(const char *name, struct error *err)
 {
-	return err_set(err, ERROR_CORRUPT, "\"%.256s\" is missing", name);
+	return err_set(err, ERROR_CORRUPT, "\"%.128s\" is missing", name);
 }
 
 static int open_in_directory(struct load_files *files, const char *name,
@@ -304,10 +304,10 @@ static int open_in_directory(struct load_files *files, const char *name,
 		int r = fd;
 
 		fd = -1;
-		return err_number(err, r, "cannot open \"%.256s\"", name);
+		return err_number(err, r, "cannot open \"%.128s\"", name);
 	}
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return err_set(err, ERROR_INVALID, "\"%.256s\" is not a file",
+		return err_set(err, ERROR_INVALID, "\"%.128s\" is not a file",
 			       name);
 	return steal_fd(&fd);
 }
@@ -331,7 +331,7 @@ int load_files_open(struct load_files *files, const char *name,
 			fd = openat(files->stage->work.fd, file->staged,
 				    O_RDONLY | O_CLOEXEC);
 		if (fd < 0 && *file->staged)
-			return err_errno(err, "cannot open \"%.256s\"", name);
+			return err_errno(err, "cannot open \"%.128s\"", name);
 	}
 	if (fd >= 0 && ret_file)
 		*ret_file = file;

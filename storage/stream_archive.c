@@ -15,6 +15,7 @@ struct archive_stream {
 	enum compression compression;
 	bool started;
 	bool ended;
+	bool input_ended;
 	struct error error; /* of the input, seen from within libarchive */
 };
 
@@ -33,6 +34,8 @@ static la_ssize_t read_input(struct archive *archive, void *data,
 	struct archive_stream *self = data;
 	ssize_t length = stream_next(self->input, ret_bytes, &self->error);
 
+	if (length == 0)
+		self->input_ended = true;
 	if (length < 0)
 		archive_set_error(archive, EIO, "%s", self->error.message);
 	return length < 0 ? ARCHIVE_FATAL : length;
@@ -44,7 +47,8 @@ static int damaged(const struct archive_stream *self, struct error *err)
 
 	if (self->error.kind != ERROR_NONE)
 		return err_copy(err, &self->error);
-	return err_set(err, ERROR_CORRUPT, "damaged %s data: %s",
+	return err_set(err, ERROR_CORRUPT, "%s %s data: %s",
+		       self->input_ended ? "truncated or damaged" : "damaged",
 		       compression_name(self->compression),
 		       why ? why : "unknown error");
 }

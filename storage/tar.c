@@ -75,7 +75,7 @@ static int damaged(const struct tar_reader *reader, const char *what,
 
 	if (path)
 		return err_set(err, ERROR_CORRUPT,
-			       "tar archive: %s at byte %llu, entry \"%.256s\"",
+			       "tar archive: %s at byte %llu, entry \"%.128s\"",
 			       what, (unsigned long long)reader->offset, path);
 	return err_set(err, ERROR_CORRUPT, "tar archive: %s at byte %llu", what,
 		       (unsigned long long)reader->offset);

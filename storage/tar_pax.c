@@ -228,8 +228,9 @@ struct record {
 
 static int set_text(char **text, const struct record *record)
 {
-	if (memchr(record->value, '\0', record->length) ||
-	    record->length >= TAR_PATH_MAX)
+	if (record->length >= TAR_PATH_MAX)
+		return -E2BIG;
+	if (memchr(record->value, '\0', record->length))
 		return -EINVAL;
 	free(*text);
 	*text = record->length ? xstrndup(record->value, record->length) : NULL;

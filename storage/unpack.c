@@ -20,7 +20,7 @@
 int unpack_error(const struct tar_entry *entry, const char *what,
 		 struct error *err)
 {
-	err_errno(err, "cannot %s \"%.256s\"", what, entry->path);
+	err_errno(err, "cannot %s \"%.128s\"", what, entry->path);
 	if (err && err->kind == ERROR_NO_SPACE)
 		return err_hint(err, "free some space, or move the store with "
 				     "MOSS_ROOT");
@@ -79,7 +79,7 @@ static int replace_whiteout(struct unpack *unpack, const char *parent,
 			    mkdirat(fd, name, 0755) < 0)
 				return err_errno(err,
 						 "cannot make directory "
-						 "\"%.256s\"",
+						 "\"%.128s\"",
 						 path);
 			return unpack_opaque_at(unpack, fd, name, path, err);
 		}
@@ -178,7 +178,7 @@ static int write_data(struct unpack *unpack, const struct tar_entry *entry,
 		unpack->result.bytes += length;
 		if (unpack->result.bytes > LAYER_BYTES_MAX)
 			return err_set(err, ERROR_INVALID,
-				       "entry \"%.256s\": the layer is larger "
+				       "entry \"%.128s\": the layer is larger "
 				       "than %llu bytes",
 				       entry->path, LAYER_BYTES_MAX);
 		if (offset != at && lseek(fd, (off_t)offset, SEEK_SET) < 0)
@@ -224,7 +224,7 @@ static int note_directory(struct unpack *unpack, const struct tar_entry *entry,
 	unpack->names += strlen(path) + 1;
 	if (unpack->names > LAYER_NAMES_MAX)
 		return err_set(err, ERROR_INVALID,
-			       "entry \"%.256s\": names of directories beyond "
+			       "entry \"%.128s\": names of directories beyond "
 			       "%llu bytes",
 			       entry->path, LAYER_NAMES_MAX);
 	if (unpack->directory_count == unpack->directory_room) {
@@ -297,11 +297,11 @@ static int link_error(const struct tar_entry *entry, int number,
 {
 	if (number == -ENOENT)
 		return err_set(err, ERROR_INVALID,
-			       "entry \"%.256s\": hard link to \"%.256s\", "
+			       "entry \"%.128s\": hard link to \"%.128s\", "
 			       "which is not in the layer",
 			       entry->path, entry->link);
 	return err_number(err, number,
-			  "cannot make \"%.256s\", a hard link to \"%.256s\"",
+			  "cannot make \"%.128s\", a hard link to \"%.128s\"",
 			  entry->path, entry->link);
 }
 
@@ -316,7 +316,7 @@ static int make_hardlink(struct unpack *unpack, const struct tar_entry *entry,
 	int r = layer_link_path(entry->link, &target, err);
 
 	if (r < 0)
-		return err_wrap(err, "hard link \"%.256s\"", entry->path);
+		return err_wrap(err, "hard link \"%.128s\"", entry->path);
 	if (str_equal(target, path))
 		return 0;
 	slash = strrchr(target, '/');
@@ -349,7 +349,7 @@ static int note_device(struct unpack *unpack, const struct tar_entry *entry,
 		    LAYER_DEVICES_MAX ||
 	    unpack->device_names > LAYER_DEVICES_TEXT)
 		return err_set(err, ERROR_INVALID,
-			       "entry \"%.256s\": too many device nodes",
+			       "entry \"%.128s\": too many device nodes",
 			       entry->path);
 	device = json_object();
 	json_set_string(device, "path", path);
@@ -395,7 +395,7 @@ static int set_root(struct unpack *unpack, const struct tar_entry *entry,
 
 	if (entry->type != TAR_DIRECTORY)
 		return err_set(err, ERROR_INVALID,
-			       "entry \"%.256s\": the root is no directory",
+			       "entry \"%.128s\": the root is no directory",
 			       entry->path);
 	r = unpack_attributes(unpack, entry, unpack->root_fd, -1, NULL, err);
 	if (r < 0)
@@ -414,7 +414,7 @@ static int make_entry(struct unpack *unpack, const struct tar_entry *entry,
 		return set_root(unpack, entry, err);
 	r = unpack_parent(unpack, path, &fd, &name, err);
 	if (r < 0)
-		return r;
+		return err_wrap(err, "entry \"%.128s\"", entry->path);
 	switch (entry->type) {
 	case TAR_FILE:
 		return make_file(unpack, entry, fd, name, err);

@@ -21,7 +21,7 @@
 
 static int no_xattrs(const char *path, struct error *err)
 {
-	err_errno(err, "cannot mark directory \"%.256s\" opaque", path);
+	err_errno(err, "cannot mark directory \"%.128s\" opaque", path);
 	if (err && (err->number == EOPNOTSUPP || err->number == EPERM))
 		return err_hint(err, "the file system of the store needs "
 				     "extended attributes (user.*); move it "
@@ -86,7 +86,7 @@ int unpack_opaque_at(struct unpack *unpack, int parent_fd, const char *name,
 	fd = openat(parent_fd, name,
 		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return err_errno(err, "cannot open directory \"%.256s\"", path);
+		return err_errno(err, "cannot open directory \"%.128s\"", path);
 	if (fsetxattr(fd, XATTR_OPAQUE, OPAQUE, 1, 0) < 0)
 		return no_xattrs(path, err);
 	if (unpack->marks == MARKS_XATTR)
@@ -124,7 +124,7 @@ static int make_xattr_whiteout(int parent_fd, const char *name,
 
 	dir_fd = openat(parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
-		return err_errno(err, "cannot open the directory of \"%.256s\"",
+		return err_errno(err, "cannot open the directory of \"%.128s\"",
 				 path);
 	if (has_mark(dir_fd, XATTR_OPAQUE, OPAQUE))
 		return 0;
@@ -132,7 +132,7 @@ static int make_xattr_whiteout(int parent_fd, const char *name,
 		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0 || fsetxattr(fd, XATTR_WHITEOUT, OPAQUE, 1, 0) < 0 ||
 	    fsetxattr(dir_fd, XATTR_OPAQUE, HAS_WHITEOUTS, 1, 0) < 0)
-		return err_errno(err, "cannot make a whiteout of \"%.256s\"",
+		return err_errno(err, "cannot make a whiteout of \"%.128s\"",
 				 path);
 	return 0;
 }
@@ -148,7 +148,7 @@ static int make_whiteout(struct unpack *unpack, int parent_fd, const char *name,
 		if ((errno != EPERM && errno != EOPNOTSUPP) ||
 		    unpack->marks == MARKS_DEVICE ||
 		    !kernel_has_xattr_whiteouts()) {
-			err_errno(err, "cannot make a whiteout of \"%.256s\"",
+			err_errno(err, "cannot make a whiteout of \"%.128s\"",
 				  path);
 			if (errno != EPERM)
 				return err_return(err);
@@ -172,7 +172,7 @@ int unpack_whiteout(struct unpack *unpack, const char *path, struct error *err)
 		return r;
 	if (fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno != ENOENT)
-			return err_errno(err, "cannot read \"%.256s\"", path);
+			return err_errno(err, "cannot read \"%.128s\"", path);
 		return make_whiteout(unpack, parent_fd, name, path, err);
 	}
 	/*
