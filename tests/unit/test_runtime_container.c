@@ -83,7 +83,7 @@ static void test_user(void **state)
 	static struct harness harness;
 
 	if (namespace_ids < 65536)
-		skip();
+		skip(); /* no sub-IDs */
 	json_set(spec, "annotations",
 		 harness_json("{\"dev.moss.user\":\"web\","
 			      "\"dev.moss.group-add\":\"disk,99\"}"));
@@ -180,6 +180,13 @@ static void test_masks(void **state)
 			"(echo 1 > /sys/kernel/uevent_seqnum) 2>/dev/null || "
 			"echo ro"),
 		"0\n0\n0\nro\nro\nro\nro\n");
+}
+
+static void test_readonly_paths(void **state)
+{
+	harness_expect(harness_spec("grep -oE ' /proc/(fs|sys) ro' "
+				    "/proc/self/mountinfo | sort"),
+		       " /proc/fs ro\n /proc/sys ro\n");
 }
 
 static void test_readonly_root(void **state)
@@ -420,7 +427,7 @@ static void test_shifted_map(void **state)
 				   "echo x > /dev/stdout");
 
 	if (namespace_ids < 65536)
-		skip();
+		skip(); /* no sub-IDs */
 	set_map(spec, "[{\"containerID\":0,\"hostID\":1000,\"size\":500}]");
 	harness_expect(spec, "0\n 0 1000 500\n65534:65534\n0:0\nx\n");
 }
@@ -433,7 +440,7 @@ static void test_kept_id(void **state)
 			     "echo x > /tmp/kept && stat -c %u /tmp/kept");
 
 	if (namespace_ids < 65536)
-		skip();
+		skip(); /* no sub-IDs */
 	set_map(spec, "[{\"containerID\":0,\"hostID\":1,\"size\":7},"
 		      "{\"containerID\":7,\"hostID\":0,\"size\":1},"
 		      "{\"containerID\":8,\"hostID\":8,\"size\":100}]");
@@ -446,13 +453,20 @@ static void test_kept_id(void **state)
 static void test_no_root(void **state)
 {
 	cJSON *spec = harness_spec(
-		"exec 2>/dev/null; id -u; grep CapEff /proc/self/status; "
+		"exec 2>/dev/null; id -u; grep -E 'Cap(Inh|Eff|Amb)' "
+		"/proc/self/status | tr -d '\\t'; "
 		"echo x > /data/one && stat -c %u /data/one");
 
 	set_map(spec, "[{\"containerID\":7,\"hostID\":0,\"size\":1}]");
 	json_set(harness_process(spec), "user",
 		 harness_json("{\"uid\":7,\"gid\":7}"));
-	harness_expect(spec, "7\nCapEff:\t0000000000000000\n7\n");
+	json_set(cJSON_GetObjectItem(harness_process(spec), "capabilities"),
+		 "inheritable", harness_json("[\"CAP_CHOWN\",\"CAP_KILL\"]"));
+	json_set(cJSON_GetObjectItem(harness_process(spec), "capabilities"),
+		 "ambient", harness_json("[\"CAP_KILL\"]"));
+	harness_expect(spec, "7\nCapInh:0000000000000021\n"
+			     "CapEff:0000000000000020\n"
+			     "CapAmb:0000000000000020\n7\n");
 }
 
 /* As in a container within a container: /proc has parts that are hidden. */
@@ -481,6 +495,7 @@ static int all_tests(void)
 		cmocka_unit_test(test_mounts),
 		cmocka_unit_test(test_dev),
 		cmocka_unit_test(test_masks),
+		cmocka_unit_test(test_readonly_paths),
 		cmocka_unit_test(test_readonly_root),
 		cmocka_unit_test(test_sysctl),
 		cmocka_unit_test(test_limits),

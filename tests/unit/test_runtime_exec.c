@@ -180,7 +180,7 @@ static void test_exec_user(void **state)
 		process_of("exec 2>/dev/null; id -u; id -G; echo $HOME");
 
 	if (namespace_ids < 65536)
-		skip();
+		skip(); /* no sub-IDs */
 	start_sleeper(&harness, harness_spec(""));
 	json_set(process, "annotations",
 		 harness_json("{\"dev.moss.user\":\"33:log\"}"));
@@ -382,6 +382,26 @@ static void test_self_exe(void **state)
 	assert_string_equal(harness.output, "no\nno\n");
 }
 
+static void test_sealed(void **state)
+{
+	static struct harness harness;
+	cJSON *spec = harness_spec("");
+	char path[64];
+	int fd;
+
+	json_set(spec, "annotations",
+		 harness_json("{\"dev.moss.init\":\"true\"}"));
+	start_sleeper(&harness, spec);
+	snprintf(path, sizeof(path), "/proc/%d/exe", harness.process.pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_GET_SEALS) & 15,
+			 F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW |
+				 F_SEAL_WRITE);
+	close(fd);
+	end_sleeper(&harness);
+}
+
 /* A working directory by a leaked descriptor: there is none to leak. */
 static void test_leaked_directory(void **state)
 {
@@ -409,7 +429,7 @@ static void test_exec_shifted(void **state)
 	cJSON *spec = harness_spec("");
 
 	if (namespace_ids < 65536)
-		skip();
+		skip(); /* no sub-IDs */
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		json_set(harness_linux(spec), keys[i],
 			 harness_json("[{\"containerID\":0,\"hostID\":1000,"
@@ -475,6 +495,7 @@ static int all_tests(void)
 		cmocka_unit_test(test_exec_shifted),
 		cmocka_unit_test(test_join),
 		cmocka_unit_test(test_self_exe),
+		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_leaked_directory),
 		cmocka_unit_test(test_parent_death),
 	};
