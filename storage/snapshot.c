@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +18,8 @@
 #include "storage/digest.h"
 #include "storage/layer.h"
 
-#define LOG_MAX (64u << 10) /* bytes of fuse.log that are looked at */
+#define LOG_MAX	       (64u << 10) /* bytes of fuse.log that are looked at */
+#define END_TIMEOUT_MS 2000
 
 const struct snapshot_operations *const snapshot_drivers[] = {
 	&snapshot_overlay,
@@ -247,6 +250,20 @@ static char *last_words(const struct snapshot *snapshot)
 	return NULL;
 }
 
+/* A process lets go of its files a little before it can be waited for. */
+static void await_end(pid_t server)
+{
+	struct pollfd ended = {
+		.fd = (int)syscall(SYS_pidfd_open, server, 0),
+		.events = POLLIN,
+	};
+
+	if (ended.fd < 0)
+		return;
+	(void)!poll(&ended, 1, END_TIMEOUT_MS);
+	close(ended.fd);
+}
+
 int snapshot_explain(const struct snapshot *snapshot, pid_t server,
 		     struct error *err)
 {
@@ -254,6 +271,9 @@ int snapshot_explain(const struct snapshot *snapshot, pid_t server,
 	cleanup_free char *words = NULL;
 	siginfo_t info = {0};
 
+	/* What a look at the root gives when nobody has /dev/fuse any more. */
+	if (err && (err->number == ENOTCONN || err->number == ECONNABORTED))
+		await_end(server);
 	if (waitid(P_PID, (id_t)server, &info, WEXITED | WNOHANG | WNOWAIT) <
 		    0 ||
 	    info.si_pid == 0)

@@ -127,8 +127,9 @@ int snapshot_mount(const struct snapshot *snapshot, int *ret_fuse_fd,
 int snapshot_serve(const struct snapshot *snapshot, int fuse_fd,
 		   struct error *err);
 /*
- * Has the server ended (without reaping it)? Then *err becomes what it said and
- * the result is negative; 0 when it runs, with *err as it was.
+ * *err is why a look at the root failed. Has the server ended (without reaping
+ * it)? Then *err becomes what it said and the result is negative; 0 when it
+ * runs, with *err as it was. Waits a little for its end when *err is ENOTCONN.
  */
 int snapshot_explain(const struct snapshot *snapshot, pid_t server,
 		     struct error *err);

@@ -696,6 +696,7 @@ static void test_server_fails(void **state)
 	container = start(&snapshot, map_same(), body_write);
 	/* It did not get past opening the root. */
 	assert_int_equal(proc_wait(container.pid), 95);
+	err_number(&error, ENOTCONN, "cannot look at the root");
 	assert_true(snapshot_explain(&snapshot, container.server, &error) < 0);
 	assert_non_null(strstr(error.message, "ended with status 1: "));
 	assert_null(strstr(error.message, "it said nothing"));
