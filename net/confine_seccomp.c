@@ -98,7 +98,7 @@ static const struct {
 	{SYS_stat, CHECK_NONE},
 #endif
 	{SYS_lseek, CHECK_NONE},
-	/* the C library */
+	/* the C library; sigaltstack is the sanitizers' */
 	{SYS_futex, CHECK_NONE},
 	{SYS_brk, CHECK_NONE},
 	{SYS_mmap, CHECK_PROT},
@@ -111,6 +111,7 @@ static const struct {
 	{SYS_gettid, CHECK_NONE},
 	{SYS_rt_sigreturn, CHECK_NONE},
 	{SYS_rt_sigprocmask, CHECK_NONE},
+	{SYS_sigaltstack, CHECK_NONE},
 	{SYS_restart_syscall, CHECK_NONE},
 	{SYS_exit, CHECK_NONE},
 	{SYS_exit_group, CHECK_NONE},

@@ -91,7 +91,7 @@ static int receive_start(struct request *request, struct error *err)
 
 	/* The one who started us has changed its mind, or is gone. */
 	if (length == 0)
-		exit(EXIT_SUCCESS);
+		_exit(EXIT_SUCCESS);
 	if (length < 0)
 		return err_number(err, (int)length, "cannot be configured");
 	if ((size_t)length != sizeof(request->start) ||

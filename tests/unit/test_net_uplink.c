@@ -465,6 +465,7 @@ static void test_parent_killed(void **state)
 {
 	struct world other = {0};
 	uint64_t start_time;
+	int tries = 0;
 	int pair[2];
 	pid_t parent;
 
@@ -498,8 +499,12 @@ static void test_parent_killed(void **state)
 		struct error err = {0};
 		int fds[2] = {-1, -1};
 
-		if (port_bind(&mapping, fds, &err) < 0)
-			fail_msg("%s", err.message);
+		/* Its last thread may still be on the way out. */
+		while (port_bind(&mapping, fds, &err) < 0) {
+			if (tries++ == 500)
+				fail_msg("%s", err.message);
+			usleep(10000);
+		}
 		close_fd(&fds[0]);
 		close_fd(&fds[1]);
 	}
