@@ -25,7 +25,7 @@ static char *since(const char *text, const struct timespec *now)
 		if (now->tv_nsec < time.tv_nsec)
 			seconds--;
 	}
-	return format_ago(seconds < 0 ? 0 : seconds);
+	return format_ago(seconds);
 }
 
 char *status_text(const struct container_state *state,

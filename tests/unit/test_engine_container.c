@@ -209,6 +209,51 @@ static void test_remove(void **state)
 	make(ID_A, "first", "2026-01-01T00:00:00.000000001Z");
 }
 
+/* What a living monitor looks like from outside. */
+static int pretend_to_run(const char *id)
+{
+	struct container_state state = {0};
+	struct record record;
+	int fd;
+
+	assert_int_equal(record_open(&engine.store, id, &record, NULL), 0);
+	container_state_init(&state);
+	state.status = CONTAINER_RUNNING;
+	state.monitor_pid = getpid();
+	assert_int_equal(record_state_write(&record, &state, NULL), 0);
+	container_state_release(&state);
+	fd = lock_open_at(record.directory_fd, "lock", LOCK_EXCLUSIVE, false,
+			  NULL);
+	assert_true(fd >= 0);
+	record_close(&record);
+	return fd;
+}
+
+static void test_remove_running(void **state)
+{
+	cleanup_json cJSON *list = NULL;
+	cleanup_fd int lock_fd = -1;
+	struct error err = {0};
+
+	make_two();
+	lock_fd = pretend_to_run(ID_A);
+	assert_true(engine_container_remove(&engine, "first", false, false,
+					    &err) < 0);
+	assert_int_equal(err.kind, ERROR_CONFLICT);
+	assert_string_equal(err.message,
+			    "cannot remove container \"/first\": container is "
+			    "running: stop the container before removing or "
+			    "force remove");
+	assert_int_equal(
+		engine_container_list(&engine, false, false, &list, NULL), 0);
+	assert_int_equal(cJSON_GetArraySize(list), 1);
+	/* Its monitor dies: the trace is repaired and no longer in the way. */
+	close_fd(&lock_fd);
+	assert_int_equal(
+		engine_container_remove(&engine, "first", false, false, &err),
+		0);
+}
+
 /* There must be a way to be rid of a damaged one, but only by force. */
 static void test_remove_damaged(void **state)
 {
