@@ -220,8 +220,9 @@ static int explain_proc(struct error *err)
 
 /*
  * Types whose mount is refused when the namespace they show is not the
- * container's own. The host's is shown read-only instead; where even that
- * cannot be (no /dev/mqueue, no cgroup tree), an `optional` place stays empty.
+ * container's own. The host's is shown read-only instead, but for the processes
+ * of a PID namespace that is neither; where even that cannot be (no
+ * /dev/mqueue, no cgroup tree), an `optional` place stays empty.
  */
 static const struct fallback {
 	const char *type;
@@ -252,7 +253,9 @@ static int create_or_fall_back(const struct setup *setup, const char *type,
 
 		if (!str_equal(type, row->type))
 			continue;
-		if (row->flag && spec_namespace(setup->spec, row->flag))
+		if (row->flag == CLONE_NEWPID
+			    ? spec_namespace(setup->spec, row->flag) != NULL
+			    : spec_namespace_is_new(setup->spec, row->flag))
 			break;
 		fd = bind_host(row->path, err);
 		return fd < 0 && row->optional ? -ENOENT : fd;

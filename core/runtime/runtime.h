@@ -61,7 +61,7 @@ struct runtime_process {
 	int console_fd; /* pty master, -1 without a terminal */
 	int tap_fd;	/* -1: none */
 	int userns_fd;
-	int netns_fd;
+	int netns_fd;	/* -1: the caller's own */
 	pid_t fuse_pid; /* 0: none; a child of the caller */
 	int sync_fd;	/* private: the conversation with the child */
 };
