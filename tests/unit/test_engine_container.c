@@ -325,10 +325,15 @@ static void test_image_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		create_test(test_resolve),     create_test(test_list),
-		create_test(test_inspect),     create_test(test_rename),
-		create_test(test_remove),      create_test(test_remove_damaged),
-		create_test(test_not_running), create_test(test_image_in_use),
+		create_test(test_resolve),
+		create_test(test_list),
+		create_test(test_inspect),
+		create_test(test_rename),
+		create_test(test_remove),
+		create_test(test_remove_running),
+		create_test(test_remove_damaged),
+		create_test(test_not_running),
+		create_test(test_image_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
