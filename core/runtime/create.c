@@ -127,8 +127,8 @@ static int converse(const struct runtime_request *request, bool joins,
 	if (r < 0)
 		return r;
 	r = introduce(request->spec, process, err);
-	/* A child that failed has said why; a broken pipe says less. */
-	if (r == -EPIPE || r == -ESRCH || r == -ENOENT)
+	/* Of a child that has failed already nothing works; it has said why. */
+	if (r < 0 && sync_is_readable(process->sync_fd))
 		r = 0;
 	while (r == 0)
 		r = answer(request, process, err);

@@ -105,7 +105,9 @@ static _Noreturn void enter(struct join *join)
 	cleanup_fd int root_fd = -1;
 	int r;
 
+	/* Nothing may be said before the joiner has told of us. */
 	if (launch_begin_sibling(&err) < 0 ||
+	    sync_expect(join->launch.sync_fd, SYNC_MAPPED, &err) < 0 ||
 	    launch_become_root(&join->uids, &join->gids, &err) < 0)
 		fail(join, &err);
 	root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -234,6 +236,8 @@ int runtime_exec(const struct runtime_exec_request *request,
 		join_container(&join);
 	close_fd(&child_fd);
 	r = process.pid < 0 ? process.pid : parent_adopt(&process, err);
+	if (r == 0)
+		r = sync_send(process.sync_fd, SYNC_MAPPED, 0, NULL, 0, err);
 	if (r == 0)
 		r = await_ready(request, &process, err);
 	if (r > 0)

@@ -1,7 +1,7 @@
 #include "core/runtime/sync.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -164,6 +164,13 @@ int sync_receive(int fd, struct sync_message *ret_message,
 		return err_number(err, EBADMSG, "unexpected packet");
 	*ret_message = packet.message;
 	return 1;
+}
+
+bool sync_is_readable(int fd)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+	return poll(&poll_fd, 1, 0) > 0;
 }
 
 int sync_expect(int fd, enum sync_type type, struct error *err)

@@ -24,7 +24,7 @@
 
 enum sync_type {
 	SYNC_CHILD = 1, /* up: the container's process, value: PID; + pidfd */
-	SYNC_MAPPED,	/* down: the ID maps are written */
+	SYNC_MAPPED,	/* down: it is known, its ID maps are written */
 	SYNC_FUSE,	/* up: serve this; + the FUSE device */
 	SYNC_SERVED,	/* down */
 	SYNC_READY, /* up: the last step is next; value: SYNC_HAS_…, owner; +
