@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Turns a program into a C array: embed.py PROGRAM NAME OUTPUT."""
+"""Turns the program moss-init into C: embed.py PROGRAM OUTPUT."""
 
 import sys
 
-program, name, output = sys.argv[1:]
+program, output = sys.argv[1:]
 with open(program, "rb") as file:
     data = file.read()
 with open(output, "w", encoding="ascii") as file:
-    file.write(f"static const unsigned char {name}[{len(data)}] = {{\n")
+    file.write('#include "core/runtime/init/program.h"\n\n')
+    file.write("const unsigned char moss_init_program[] = {\n")
     for start in range(0, len(data), 16):
         row = ",".join(str(byte) for byte in data[start : start + 16])
         file.write(f"{row},\n")
     file.write("};\n")
+    file.write(f"const size_t moss_init_program_size = {len(data)};\n")

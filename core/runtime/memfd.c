@@ -7,8 +7,8 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "core/runtime/init/program.h"
 #include "core/runtime/kernel.h"
-#include "moss_init_program.h"
 
 static int create(unsigned int flags)
 {
@@ -32,7 +32,7 @@ int memfd_program(struct error *err)
 	}
 	if (fd < 0)
 		return err_errno(err, "cannot make an executable memory file");
-	r = write_all(fd, moss_init_program, sizeof(moss_init_program));
+	r = write_all(fd, moss_init_program, moss_init_program_size);
 	if (r < 0)
 		return err_number(err, r, "cannot fill a memory file");
 	if (fcntl(fd, F_ADD_SEALS,
