@@ -46,7 +46,7 @@ static int run_intermediate(void *data)
 	pid_t pid = proc_spawn(intermediate->spawn, intermediate->err);
 
 	intermediate->result = pid < 0 ? pid : 0;
-	_exit(0);
+	return 0;
 }
 
 /*

@@ -143,8 +143,6 @@ static int handle_kill(struct connection *connection, const cJSON *request,
 
 	if (r < 0)
 		return r;
-	if (number == 0)
-		return err_set(err, ERROR_INVALID, "request.signal: missing");
 	r = proc_pidfd_signal(connection->monitor->process.pid_fd, number);
 	if (r == -ESRCH)
 		return not_running(connection->monitor, err);
