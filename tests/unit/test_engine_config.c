@@ -184,8 +184,8 @@ static void test_good_bodies(void **state)
 	static const char *const bodies[] = {
 		"{}",
 		/* What docker's client sends for members it does not use. */
-		"{\"OnBuild\":null,\"NoSuchThing\":null,\"Other\":[],"
-		"\"More\":{},\"Zero\":0,\"Text\":\"\",\"Flag\":false}",
+		("{\"OnBuild\":null,\"NoSuchThing\":null,\"Other\":[],"
+		 "\"More\":{},\"Zero\":0,\"Text\":\"\",\"Flag\":false}"),
 		"{\"User\":\":5\"}",
 		"{\"User\":\"web:staff\"}",
 		"{\"User\":\"2147483647:0\"}",

@@ -274,8 +274,8 @@ static const char *const good[] = {
 	HOST("\"Devices\":[{\"PathOnHost\":\"/dev/null\",\"PathInContainer\":"
 	     "\"/dev/nothing\",\"CgroupPermissions\":\"rwm\"}]"),
 	HOST("\"OomScoreAdj\":1000"),
-	"{\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{},\"8000-8010\":{}},"
-	"\"HostConfig\":{\"PublishAllPorts\":true}}",
+	("{\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{},\"8000-8010\":{}},"
+	 "\"HostConfig\":{\"PublishAllPorts\":true}}"),
 };
 
 static void test_good(void **state)
