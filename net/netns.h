@@ -41,7 +41,7 @@ struct netns_config {
 int netns_loopback_up(struct error *err);
 /*
  * lo, tap with address, routes and MTU. Returns the tap's fd for moss-net,
- * non-blocking.
+ * non-blocking. The interface stays until its namespace goes.
  */
 int netns_attach_tap(const struct netns_config *config, struct error *err);
 
