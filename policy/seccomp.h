@@ -8,12 +8,17 @@
  * resolved against the container's capabilities, this machine's architecture
  * and the running kernel, then compiled with libseccomp.
  *
+ * Names that this libseccomp does not know are skipped. Where the default
+ * action denies with something else than ENOSYS, system calls with numbers
+ * above all of the profile's answer ENOSYS all the same, so that programs
+ * written for newer kernels fall back.
+ *
  * Compiling costs 12-16 ms, so filters are cached as files in a directory of
  * the user's: named by a hash of all inputs (profile bytes, capabilities,
  * architecture, kernel release, libseccomp's and moss's version), with the
  * inputs stored beside the code and compared whole, so that a collision is a
- * miss. A damaged cache file is a miss too. Written atomically; safe to delete
- * any time.
+ * miss. A damaged cache file is a miss too. Written atomically, 64 files at
+ * most; safe to delete any time.
  *
  * A filter is loaded by the container's entry program last of all; nothing here
  * changes the calling process.
