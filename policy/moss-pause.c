@@ -49,13 +49,14 @@ int main(void)
 		signal(ignored[i], SIG_IGN);
 	sigemptyset(&mask);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
-	close_all();
 	umask(0);
 	if (chdir("/") < 0)
 		return 1;
 	drop_capabilities();
 	/* Without it /proc/PID/ns is closed to the user who needs it. */
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	/* One of them is moss's, who takes its end for "ready". */
+	close_all();
 	for (;;)
 		pause();
 }

@@ -341,12 +341,12 @@ static void pause_arrange_fds(int socket_fd, int ns_fd)
 		if (null_fd < 0 || dup2(null_fd, fd) < 0)
 			_exit(1);
 	}
-	if (dup3(socket_fd, PAUSE_FD, O_CLOEXEC) < 0)
+	/* Survives the exec: its end shows that the program is ready. */
+	if (dup2(socket_fd, PAUSE_FD) < 0)
 		_exit(1);
 	if (ns_fd >= 0 && dup3(ns_fd, PAUSE_NS_FD, O_CLOEXEC) < 0)
 		_exit(1);
-	/* The rest is O_CLOEXEC like every descriptor of moss's, but what the
-	   caller inherited would be held until the exec. */
+	/* Not all is O_CLOEXEC: the caller may have inherited some. */
 	syscall(SYS_close_range, ns_fd >= 0 ? PAUSE_NS_FD + 1 : PAUSE_FD + 1,
 		~0U, 0);
 }
@@ -482,7 +482,7 @@ static int write_maps(const struct userns_plan *plan, pid_t pid,
 	return write_proc(pid, "gid_map", gids, err);
 }
 
-/* From the first word to the exec; *pin is filled on the way. */
+/* From the first word to the end of it; *pin is filled on the way. */
 static int pause_converse(const struct userns_plan *plan, bool created,
 			  int socket_fd, struct userns_pin *pin, bool *ret_maps,
 			  struct error *err)
