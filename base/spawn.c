@@ -408,6 +408,10 @@ static int capture_error(const struct spawn *spawn, struct capture *capture,
 
 	name = name ? name + 1 : spawn->path;
 	line += strspn(line, "\n");
+	/* Most programs begin with their name themselves. */
+	if (str_starts(line, name) && line[strlen(name)] == ':')
+		return err_set(err, ERROR_GENERIC, "%.*s",
+			       (int)strcspn(line, "\n"), line);
 	if (*line)
 		return err_set(err, ERROR_GENERIC, "%s: %.*s", name,
 			       (int)strcspn(line, "\n"), line);
