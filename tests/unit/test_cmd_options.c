@@ -299,7 +299,8 @@ static void test_real_tables(void **state)
 		for (size_t t = 0; command->options && command->options[t]; t++)
 			for (const struct option *o = command->options[t];
 			     o->name; o++) {
-				int letter = o->short_name;
+				unsigned char letter =
+					(unsigned char)o->short_name;
 
 				if (strv_contains(names, o->name) ||
 				    (letter && letters[letter]))
