@@ -123,6 +123,8 @@ int main(int argc, char **argv)
 
 	setlocale(LC_CTYPE, "C.UTF-8");
 	signal(SIGPIPE, SIG_IGN);
+	/* An ignored SIGCHLD is inherited, and no child could be waited for. */
+	signal(SIGCHLD, SIG_DFL);
 	argc--;
 	argv++;
 	if (argc == 0 || str_equal(argv[0], "--help") ||
