@@ -202,6 +202,20 @@ static int sweep_blobs(const struct collector *collector, struct error *err)
 	return 0;
 }
 
+/* What a writer of the index left; none is at work while we have the lock. */
+static void sweep_temporaries(const struct collector *collector)
+{
+	cleanup_dir DIR *dir = NULL;
+	const struct dirent *entry;
+
+	if (open_entries(collector->store->image_fd, ".", &dir) < 0)
+		return;
+	while ((entry = readdir(dir))) {
+		if (str_starts(entry->d_name, ".tmp-"))
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+}
+
 static int sweep_layers(const struct collector *collector,
 			const struct store_work *work, char ***layers,
 			struct error *err)
@@ -240,6 +254,7 @@ int collect(const struct store *store, const cJSON *index,
 	cleanup_strv char **layers = NULL;
 	int r;
 
+	sweep_temporaries(&collector);
 	r = mark(&collector, index, err);
 	if (r < 0)
 		return r;

@@ -70,6 +70,12 @@ cJSON *manifest_json(const struct manifest *manifest)
 	return json;
 }
 
+static const char *source_name(const struct import *import)
+{
+	return str_equal(import->source, "-") ? "standard input"
+					      : import->source;
+}
+
 /* All that can be wrong before a byte is read. */
 static int prepare(struct import *import, struct error *err)
 {
@@ -105,7 +111,7 @@ static int open_file(struct import *import, struct error *err)
 	fd = from_stdin ? fcntl(JOB_INPUT, F_DUPFD_CLOEXEC, 3)
 			: open(import->source, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_errno(err, "cannot open %s", import->source);
+		return err_errno(err, "cannot open %s", source_name(import));
 	if (S_ISDIR(st.st_mode)) {
 		err_set(err, ERROR_INVALID, "%s is a directory",
 			import->source);
@@ -133,9 +139,7 @@ static int open_source(struct import *import, struct stream **ret_stream,
 	fd = open_file(import, err);
 	if (fd < 0)
 		return fd;
-	*ret_stream = stream_from_fd(fd, str_equal(import->source, "-")
-						 ? "standard input"
-						 : import->source);
+	*ret_stream = stream_from_fd(fd, source_name(import));
 	return 0;
 }
 
@@ -195,7 +199,7 @@ static int read_layer(struct import *import, struct descriptor *ret_blob,
 	request.stream = stream;
 	r = stage_unpack(&import->stage, &request, &layer, err);
 	if (r < 0)
-		return err_wrap(err, "cannot import %s", import->source);
+		return err_wrap(err, "cannot import %s", source_name(import));
 	if (compression == COMPRESSION_NONE)
 		known = layer.layer.diff_id;
 	r = sink_finish(&import->sink, known, err);

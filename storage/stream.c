@@ -311,6 +311,5 @@ int stream_unpacked(struct stream *input, enum compression compression,
 		free(guarded);
 		return r;
 	}
-	*ret_stream = &guarded->stream;
-	return 0;
+	return stream_ahead(&guarded->stream, ret_stream, err);
 }

@@ -66,12 +66,18 @@ const char *compression_name(enum compression compression);
  */
 int stream_detect(struct stream *input, struct stream **ret_stream,
 		  enum compression *ret_compression, struct error *err);
-/* Takes input, also on failure. PACKED_RATIO of storage/limits.h holds. */
+/*
+ * Takes input, also on failure. PACKED_RATIO of storage/limits.h holds. The
+ * input and the decompressor run in a thread of their own, and so do the taps
+ * below them.
+ */
 int stream_unpacked(struct stream *input, enum compression compression,
 		    struct stream **ret_stream, struct error *err);
 
-/* The stages that stream_unpacked() puts in; they take input. */
+/* The stages that stream_unpacked() puts in; they take input, always. */
 int stream_gunzip(struct stream *input, struct stream **ret_stream,
 		  struct error *err);
 int stream_through_archive(struct stream *input, enum compression compression,
 			   struct stream **ret_stream, struct error *err);
+int stream_ahead(struct stream *input, struct stream **ret_stream,
+		 struct error *err);
