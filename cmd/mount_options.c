@@ -10,10 +10,8 @@
 #include "base/path.h"
 #include "base/str.h"
 
-/*
- * -v: "./dir" and "~"-less relative sources are paths when they start with a
- * dot or hold a slash, as docker's client does; anything else is a volume name.
- */
+/* -v: a source that begins with a dot is a path here, as docker's client has
+   it; whatever else is not absolute is a volume's name. */
 static int bind_text(const char *text, char **ret_bind, struct error *err)
 {
 	cleanup_strv char **parts = strv_split(text, ':');
@@ -27,7 +25,7 @@ static int bind_text(const char *text, char **ret_bind, struct error *err)
 			       "invalid volume specification: '%s': expected "
 			       "[SOURCE:]DESTINATION[:OPTIONS]",
 			       text);
-	if (count == 1 || (parts[0][0] != '.' && parts[0][0] != '~')) {
+	if (count == 1 || parts[0][0] != '.') {
 		*ret_bind = xstrdup(text);
 		return 0;
 	}
@@ -252,6 +250,9 @@ static int mount_parse(const char *text, cJSON **ret_mount, struct error *err)
 
 	json_set_string(mount, "Type", "volume");
 	for (const char *c = text;; c++) {
+		if (*c == '\0' && quoted)
+			return err_set(err, ERROR_INVALID,
+				       "a quote is not closed");
 		if (*c == '"') {
 			quoted = !quoted;
 		} else if (*c == '\0' || (*c == ',' && !quoted)) {
@@ -270,8 +271,6 @@ static int mount_parse(const char *text, cJSON **ret_mount, struct error *err)
 			str_append_char(&field, *c);
 		}
 	}
-	if (quoted)
-		return err_set(err, ERROR_INVALID, "a quote is not closed");
 	r = mount_check(mount, err);
 	if (r < 0)
 		return r;
