@@ -1,7 +1,9 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -231,6 +233,28 @@ static cJSON *state_json(const struct container_state *state)
 	return json;
 }
 
+/*
+ * On a full disk there is no room for a second file, but the blocks of the
+ * present one are ours. Not atomic; what a crash would leave is taken for the
+ * state of a killed monitor.
+ */
+static int overwrite_state(const struct record *record, const cJSON *json)
+{
+	cleanup_free char *text = json_print(json);
+	size_t length = strlen(text);
+	cleanup_fd int fd = -1;
+	int r;
+
+	fd = openat(record->directory_fd, STATE_NAME,
+		    O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, text, length);
+	if (r < 0)
+		return r;
+	return ftruncate(fd, (off_t)length) < 0 ? -errno : 0;
+}
+
 static int write_state(const struct record *record,
 		       const struct container_state *state, unsigned int flags,
 		       struct error *err)
@@ -239,6 +263,9 @@ static int write_state(const struct record *record,
 	int r = json_write_at(record->directory_fd, STATE_NAME, json, flags,
 			      err);
 
+	if ((r == -ENOSPC || r == -EDQUOT) &&
+	    overwrite_state(record, json) == 0)
+		return 0;
 	return r < 0 ? err_wrap(err, "container %.12s", record->id) : r;
 }
 
