@@ -15,6 +15,7 @@
 
 #define OPERATION_LOCK "operation.lock"
 #define ID_LENGTH      (ID_TEXT_MAX - 1)
+#define DESTROY_TRIES  4
 
 bool record_id_is_valid(const char *id)
 {
@@ -179,6 +180,19 @@ int record_is_monitored(const struct record *record)
 	return r == -ENOENT ? 0 : r;
 }
 
+bool record_is_current(struct store *store, const struct record *record)
+{
+	char path[RECORD_PATH_MAX];
+	struct stat named;
+	struct stat opened;
+
+	record_path(path, record->id);
+	return fstatat(store->root_fd, path, &named, AT_SYMLINK_NOFOLLOW) ==
+		       0 &&
+	       fstat(record->directory_fd, &opened) == 0 &&
+	       named.st_ino == opened.st_ino;
+}
+
 int record_remove(struct store *store, const struct record *record,
 		  const char *name, struct error *err)
 {
@@ -220,9 +234,16 @@ int record_destroy(struct store *store, const struct record *record,
 		   struct error *err)
 {
 	char removed[RECORD_PATH_MAX];
+	int r = 0;
 
 	removed_path(removed, record->id);
-	return tree_remove_at(store->tmp_fd, removed, err);
+	/* Who had it open may still make a lock in it meanwhile. */
+	for (int i = 0; i < DESTROY_TRIES; i++) {
+		r = tree_remove_at(store->tmp_fd, removed, err);
+		if (r != -ENOTEMPTY)
+			break;
+	}
+	return r;
 }
 
 static int sweep_removed(struct store *store)

@@ -9,6 +9,9 @@
 #define RECORD_REMOVED_PREFIX "removed-"
 #define RECORD_PATH_MAX	      128
 
+/* Is it still containers/ID, or was it renamed away to be removed? */
+bool record_is_current(struct store *store, const struct record *record);
+
 int record_sweep_half_made(struct store *store, const char *id);
 int record_sweep_names(struct store *store);
 

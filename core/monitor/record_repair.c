@@ -125,6 +125,11 @@ static int repair(struct store *store, const struct record *record,
 	r = read_state(record, state, err);
 	if (r < 0 || !is_interrupted(state))
 		return r;
+	/* Its monitor ended in good order and is about to delete it. */
+	if (!record_is_current(store, record)) {
+		set_lost(state);
+		return RECORD_REMOVED;
+	}
 	if (record->operation_fd >= 0)
 		return repair_locked(store, record, state, err);
 

@@ -480,6 +480,23 @@ static void test_repair_temporary(void **state)
 	record_close(&next);
 }
 
+/* A monitor that is done has let go of the lock, but not of the files. */
+static void test_repair_detached(void **state)
+{
+	struct record record = make(ID_A, "web", true);
+	struct error err = {0};
+
+	write_running(&record, 0, 0);
+	assert_int_equal(record_detach(&store, &record, "web", &err), 0);
+	assert_false(exists("containers/" ID_A));
+	assert_false(exists("names/web"));
+	assert_int_equal(record_repair(&store, &record, NULL, &err),
+			 RECORD_REMOVED);
+	assert_int_equal(record_destroy(&store, &record, &err), 0);
+	assert_false(exists("tmp/removed-" ID_A));
+	record_close(&record);
+}
+
 /* Someone else is at it: the truth is told, nothing is written. */
 static void test_repair_busy(void **state)
 {
@@ -671,6 +688,7 @@ int main(void)
 		TEST(test_repair_damaged),
 		TEST(test_repair_temporary),
 		TEST(test_repair_busy),
+		TEST(test_repair_detached),
 		cmocka_unit_test(test_launch),
 		cmocka_unit_test(test_launch_bad),
 	};
