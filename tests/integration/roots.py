@@ -4,6 +4,8 @@ busybox: the static program and nothing else.
 debian:  a dozen of Debian's packages and what they need, fetched by apt and
          unpacked by dpkg -x as the package manager's own data says.
 """
+import hashlib
+import io
 import os
 import pathlib
 import shutil
@@ -15,7 +17,7 @@ DEBIAN_PACKAGES = """
 base-files base-passwd bash coreutils dash grep sed findutils util-linux procps
 libc-bin hostname iproute2 iputils-ping curl netcat-openbsd nginx-light
 python3-minimal libpython3-stdlib python3 tar gzip passwd login perl-base dpkg apt
-debianutils ncurses-bin mount iperf3
+debianutils ncurses-bin mount iperf3 diffutils init-system-helpers
 """.split()
 
 # Applets as symbolic links, as every busybox image has them.
@@ -47,7 +49,6 @@ def busybox(cache):
     temporary = target.with_suffix(".tmp")
     with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
         def add(name, kind=tarfile.REGTYPE, data=b"", mode=0o644, link=""):
-            import io
             info = tarfile.TarInfo(name)
             info.type, info.mode, info.linkname = kind, mode, link
             info.size = len(data)
@@ -69,9 +70,13 @@ def busybox(cache):
 
 
 def debian(cache):
-    target = cache / "debian.tar"
+    # Another recipe is another file.
+    recipe = pathlib.Path(__file__).read_bytes()
+    target = cache / f"debian-{hashlib.sha256(recipe).hexdigest()[:12]}.tar"
     if target.exists():
         return target
+    for old in cache.glob("debian*.tar"):
+        old.unlink()
     packages = cache / "packages"
     packages.mkdir(exist_ok=True)
     names = dependencies(DEBIAN_PACKAGES)
@@ -89,6 +94,7 @@ def debian(cache):
                            f"tar -C '{root}' -xpf - --keep-directory-symlink "
                            f"--no-same-owner", shell=True, check=True)
         finish_debian(root)
+        register_packages(root, sorted(packages.glob("*.deb")))
         temporary = target.with_suffix(".tmp")
         subprocess.run(["tar", "-C", root, "--owner=0", "--group=0",
                         "--numeric-owner", "-cf", temporary, "."], check=True)
@@ -98,23 +104,13 @@ def debian(cache):
 
 
 def dependencies(names):
+    """What apt would install on a machine that has nothing at all."""
     out = subprocess.run(
-        ["apt-cache", "depends", "--recurse", "--no-recommends",
-         "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces",
-         "--no-enhances", *names], check=True, text=True,
+        ["apt-get", "--simulate", "-o", "Dir::State::status=/dev/null",
+         "--no-install-recommends", "install", *names], check=True, text=True,
         stdout=subprocess.PIPE).stdout
-    found = {line.strip() for line in out.splitlines()
-             if line and line[0].isalnum()}
-    installable = set()
-    policy = subprocess.run(["apt-cache", "policy", *sorted(found)], check=True,
-                            text=True, stdout=subprocess.PIPE).stdout
-    name = None
-    for line in policy.splitlines():
-        if not line.startswith(" "):
-            name = line.rstrip(":")
-        elif line.startswith("  Candidate:") and "(none)" not in line:
-            installable.add(name)
-    return sorted(n for n in installable if ":" not in n)
+    return sorted({line.split()[1] for line in out.splitlines()
+                   if line.startswith("Inst ")})
 
 
 def finish_debian(root):
@@ -137,7 +133,27 @@ def finish_debian(root):
                       "var/log/apt", "etc/apt/apt.conf.d", "etc/apt/preferences.d"):
         (root / directory).mkdir(parents=True, exist_ok=True)
     (root / "tmp").chmod(0o1777)
-    (root / "var/lib/dpkg/status").touch()
     (root / "var/www/html/index.html").write_text("<h1>nginx in moss</h1>\n")
     (etc / "nginx/sites-enabled/default").write_text(
         "server { listen 80; listen [::]:80; root /var/www/html; }\n")
+
+
+def register_packages(root, packages):
+    """dpkg's own record of what is there, so that apt can install more."""
+    entries = []
+    for package in packages:
+        control = subprocess.run(["dpkg-deb", "-f", package], check=True,
+                                 text=True, stdout=subprocess.PIPE).stdout
+        fields = dict(line.split(": ", 1) for line in control.splitlines()
+                      if line and not line[0].isspace() and ": " in line)
+        entries.append("Status: install ok installed\n" + control)
+        files = subprocess.run(f"dpkg-deb --fsys-tarfile '{package}' | tar -t",
+                               shell=True, check=True, text=True,
+                               stdout=subprocess.PIPE).stdout
+        name = fields["Package"]
+        if fields.get("Multi-Arch") == "same":
+            name += ":" + fields["Architecture"]
+        (root / "var/lib/dpkg/info" / f"{name}.list").write_text(
+            "".join("/" + (line.removeprefix("./").rstrip("/") or ".") + "\n"
+                    for line in files.splitlines()))
+    (root / "var/lib/dpkg/status").write_text("\n".join(entries))
