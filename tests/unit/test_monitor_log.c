@@ -531,6 +531,10 @@ static void test_hostile(void **state)
 	for (size_t i = 0; i < 3u << 20; i++)
 		str_append_char(&text, i % 7 ? 'x' : '"');
 	str_append(&text, "\n" LINE("after", "2"));
+	/* What is cut off such a line is not a line of its own. */
+	for (size_t i = 0; i < 1u << 20; i++)
+		str_append_char(&text, 'x');
+	str_append(&text, LINE("smuggled", "2"));
 	str_append_bytes(&text, "\0\377\n", 3);
 	str_append(&text, LINE("end", "3"));
 	str_append(&text, "{\"log\":\"torn");

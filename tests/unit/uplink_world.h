@@ -24,7 +24,7 @@
 #include "tests/unit/namespace.h"
 
 #define HOST_ADDRESS "198.51.100.7" /* on the host's lo */
-#define ANSWER_SIZE  100000
+#define ANSWER_SIZE  400000
 
 enum {
 	PORT_ECHO = 7001,

@@ -1,0 +1,550 @@
+/* Images in a store made by hand: finding, tagging, removing, collecting. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "storage/blob.h"
+#include "storage/image.h"
+#include "storage/index.h"
+#include "storage/layer.h"
+#include "storage/oci.h"
+
+static char directory[PATH_MAX]; /* of one test */
+static struct store store = {-1, -1, -1, -1, -1, NULL};
+static struct error error;
+
+static int set_up(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(directory, sizeof(directory), "%s/moss-image-XXXXXX",
+		 tmp ? tmp : "/var/tmp");
+	if (!mkdtemp(directory))
+		return -1;
+	err_clear(&error);
+	return store_open(directory, &store, &error);
+}
+
+static int tear_down(void **state)
+{
+	store_close(&store);
+	return tree_remove_at(AT_FDCWD, directory, NULL);
+}
+
+/* No digest is computed here: "a" stands for sha256:aaaa…. */
+static const char *digest(char *ret_digest, char c)
+{
+	char hex[DIGEST_HEX + 1];
+
+	memset(hex, c, DIGEST_HEX);
+	hex[DIGEST_HEX] = '\0';
+	digest_from_hex(ret_digest, hex);
+	return ret_digest;
+}
+
+static void put_blob(char c, const char *text)
+{
+	char text_digest[DIGEST_TEXT_MAX];
+	char path[BLOB_PATH_MAX];
+
+	blob_path(path, digest(text_digest, c));
+	assert_int_equal(file_write_atomic_at(store.image_fd, path, text,
+					      strlen(text), 0644, FILE_VOLATILE,
+					      &error),
+			 0);
+}
+
+static bool has_blob(char c)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	return blob_exists(&store, digest(text, c));
+}
+
+static void put_layer(char c)
+{
+	char text[DIGEST_TEXT_MAX];
+	cleanup_free char *path = NULL;
+	cleanup_fd int fd = -1;
+	struct layer layer = {.size = 1000};
+
+	digest(text, c);
+	path = xasprintf("%s/diff", digest_hex(text));
+	assert_int_equal(path_mkdirs_at(store.layers_fd, path, 0755, &error),
+			 0);
+	fd = openat(store.layers_fd, digest_hex(text), O_RDONLY | O_CLOEXEC);
+	strcpy(layer.diff_id, text);
+	strcpy(layer.blob, text);
+	assert_int_equal(layer_write(fd, &layer, NULL, &error), 0);
+}
+
+static bool has_layer(char c)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	return layer_exists(&store, digest(text, c));
+}
+
+/* manifest and config are digits for digests, layers a string of them. */
+static void put_image(char manifest, char config, const char *layers,
+		      const char *reference)
+{
+	cleanup_str struct str text = {0};
+	cleanup_str struct str diff_ids = {0};
+	cleanup_json cJSON *index = NULL;
+	struct descriptor descriptor = {.size = 1, .media_type = OCI_MANIFEST};
+	char hex[DIGEST_TEXT_MAX];
+
+	str_appendf(&text,
+		    "{\"schemaVersion\":2,\"config\":{\"digest\":\"%s\","
+		    "\"size\":1},\"layers\":[",
+		    digest(hex, config));
+	for (const char *layer = layers; *layer; layer++) {
+		const char *comma = layer > layers ? "," : "";
+
+		str_appendf(&text, "%s{\"digest\":\"%s\",\"size\":1}", comma,
+			    digest(hex, *layer));
+		str_appendf(&diff_ids, "%s\"%s\"", comma, hex);
+		put_blob(*layer, "layer");
+		put_layer(*layer);
+	}
+	str_append(&text, "]}");
+	put_blob(manifest, text.data);
+	str_clear(&text);
+	str_appendf(&text,
+		    "{\"created\":\"2026-01-01T00:00:0%c.5Z\",\"os\":\"linux\","
+		    "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[%s]}}",
+		    manifest, str_text(&diff_ids));
+	put_blob(config, text.data);
+
+	assert_int_equal(index_read(&store, &index, &error), 0);
+	digest(descriptor.digest, manifest);
+	index_set(index, reference, &descriptor, 0);
+	assert_int_equal(index_write(&store, index, &error), 0);
+}
+
+/* The ID's digit of what is found by name, or 0. */
+static char find(const char *name)
+{
+	struct image image;
+	char found;
+
+	if (image_find(&store, name, &image, &error) < 0)
+		return 0;
+	found = digest_hex(image.id)[0];
+	image_release(&image);
+	return found;
+}
+
+static void test_find(void **state)
+{
+	struct image image;
+	char hex[DIGEST_TEXT_MAX];
+	cleanup_free char *by_digest = NULL;
+
+	put_image('1', 'a', "de", "docker.io/library/web:latest");
+	put_image('2', 'b', "d", "docker.io/me/app:1");
+	put_image('3', 'c', "d", NULL);
+	assert_int_equal(find("web"), 'a');
+	assert_int_equal(find("docker.io/library/web:latest"), 'a');
+	assert_int_equal(find("me/app:1"), 'b');
+	assert_int_equal(find("a"), 'a');
+	assert_int_equal(find("sha256:cccc"), 'c');
+	assert_int_equal(find(digest(hex, 'b')), 'b');
+	assert_int_equal(find(digest_hex(hex)), 'b');
+	assert_int_equal(find(digest(hex, '1')), 'a');
+	by_digest = xasprintf("web@%s", digest(hex, '1'));
+	assert_int_equal(find(by_digest), 'a');
+	assert_int_equal(find("me/app"), 0);
+	assert_string_equal(error.message, "No such image: me/app:latest");
+	assert_int_equal(error.kind, ERROR_NOT_FOUND);
+	assert_int_equal(find("f"), 0);
+	assert_string_equal(error.message, "No such image: f:latest");
+	assert_int_equal(find("Web"), 0);
+	assert_int_equal(error.kind, ERROR_INVALID);
+	assert_int_equal(find(""), 0);
+	assert_string_equal(error.message, "invalid reference format");
+
+	assert_int_equal(image_find(&store, "web", &image, &error), 0);
+	assert_int_equal(strv_length(image.diff_ids), 2);
+	assert_int_equal(image.size, 2000);
+	assert_string_equal(image.created, "2026-01-01T00:00:01.5Z");
+	assert_string_equal(image.references[0],
+			    "docker.io/library/web:latest");
+	image_release(&image);
+}
+
+static void test_ambiguous(void **state)
+{
+	char hex[DIGEST_TEXT_MAX];
+	cleanup_json cJSON *index = NULL;
+	struct descriptor descriptor = {.size = 1};
+	char text[512];
+
+	put_image('1', 'a', "d", "docker.io/library/one:latest");
+	/* A second ID that begins alike. */
+	snprintf(text, sizeof(text),
+		 "{\"config\":{\"digest\":\"sha256:aaa%s\",\"size\":1}}",
+		 digest_hex(digest(hex, 'b')) + 3);
+	put_blob('2', text);
+	assert_int_equal(index_read(&store, &index, &error), 0);
+	digest(descriptor.digest, '2');
+	index_set(index, "docker.io/library/two:latest", &descriptor, 0);
+	assert_int_equal(index_write(&store, index, &error), 0);
+	assert_int_equal(find("aa"), 0);
+	assert_int_equal(error.kind, ERROR_INVALID);
+	assert_non_null(strstr(error.message, "ambiguous"));
+	assert_int_equal(find("aaaa"), 'a');
+	/* A name goes before the beginning of an ID. */
+	assert_int_equal(image_tag(&store, "aaaa", "aa", &error), 0);
+	assert_int_equal(find("aa"), 'a');
+}
+
+static void test_list(void **state)
+{
+	struct image *images;
+	size_t count;
+	char hex[DIGEST_TEXT_MAX];
+	char path[BLOB_PATH_MAX];
+
+	put_image('1', 'a', "d", "docker.io/library/old:latest");
+	put_image('5', 'b', "d", "docker.io/library/new:latest");
+	put_image('5', 'b', "d", "docker.io/library/new:2");
+	/* The same config by another manifest is the same image. */
+	put_image('6', 'a', "d", "docker.io/library/again:latest");
+	put_image('7', 'c', "d", "docker.io/library/broken:latest");
+	blob_path(path, digest(hex, 'c'));
+	unlinkat(store.image_fd, path, 0);
+	assert_int_equal(image_list(&store, &images, &count, &error), 0);
+	assert_int_equal(count, 3);
+	assert_int_equal(digest_hex(images[0].id)[0], 'a');
+	assert_int_equal(strv_length(images[0].references), 2);
+	assert_int_equal(digest_hex(images[1].id)[0], 'b');
+	assert_int_equal(strv_length(images[1].references), 2);
+	assert_int_equal(digest_hex(images[2].id)[0], '7');
+	image_list_free(images, count);
+	assert_int_equal(find("broken"), 0);
+	assert_int_equal(error.kind, ERROR_CORRUPT);
+	assert_non_null(strstr(error.message, "image broken: blob sha256:ccc"));
+}
+
+static void test_tag(void **state)
+{
+	put_image('1', 'a', "d", "docker.io/library/one:latest");
+	put_image('2', 'b', "e", "docker.io/library/two:latest");
+	assert_int_equal(image_tag(&store, "one", "x.y/z:1", &error), 0);
+	assert_int_equal(find("x.y/z:1"), 'a');
+	/* The old one stays without a name. */
+	assert_int_equal(image_tag(&store, "one", "two", &error), 0);
+	assert_int_equal(find("two"), 'a');
+	assert_int_equal(find("b"), 'b');
+	assert_int_equal(image_tag(&store, "one", "one", &error), 0);
+	assert_true(image_tag(&store, "none", "x", &error) < 0);
+	assert_string_equal(error.message, "No such image: none:latest");
+	assert_true(image_tag(&store, "one", "sha256:1", &error) < 0);
+	assert_true(image_tag(&store, "one", "UPPER", &error) < 0);
+	assert_int_equal(find("one"), 'a');
+}
+
+static struct {
+	char image; /* digit of the ID, 0: none */
+	bool running;
+} use;
+
+static int in_use(const char *image_id, char **ret_container_id,
+		  bool *ret_running, void *data)
+{
+	if (!use.image || digest_hex(image_id)[0] != use.image)
+		return 0;
+	*ret_container_id = xstrdup("9f0123456789abcdef");
+	*ret_running = use.running;
+	return 1;
+}
+
+/* The report in one line, or the error. */
+static void assert_removal(const char *name, bool force, const char *expected)
+{
+	cleanup_strv char **report = NULL;
+	cleanup_free char *text = NULL;
+
+	if (image_remove(&store, name, force, in_use, NULL, &report, &error) <
+	    0) {
+		assert_string_equal(error.message, expected);
+		return;
+	}
+	for (size_t i = 0; report && report[i]; i++) {
+		char *colon = strchr(report[i], ':');
+
+		/* Digests by their digit. */
+		if (str_starts(report[i], "Deleted: sha256:"))
+			strcpy(colon + 2, (char[]){colon[9], '\0'});
+	}
+	text = strv_join(report, ", ");
+	assert_string_equal(text, expected);
+}
+
+static void test_remove(void **state)
+{
+	use.image = 0;
+	put_image('1', 'a', "de", "docker.io/library/one:latest");
+	put_image('1', 'a', "de", "docker.io/library/uno:2");
+	put_image('2', 'b', "d", "docker.io/library/two:latest");
+	assert_removal("none", false, "No such image: none:latest");
+	assert_removal("a", false,
+		       "conflict: unable to delete aaaaaaaaaaaa (must be "
+		       "forced) - image is referenced in multiple "
+		       "repositories");
+	assert_removal("uno:2", false, "Untagged: uno:2");
+	assert_removal("one", false,
+		       "Untagged: one:latest, Deleted: a, Deleted: e");
+	assert_false(has_blob('1') || has_blob('a') || has_blob('e'));
+	assert_false(has_layer('e'));
+	assert_true(has_blob('d') && has_layer('d') && has_blob('2'));
+	assert_removal("bbb", false,
+		       "Untagged: two:latest, Deleted: b, Deleted: d");
+	assert_false(has_blob('d') || has_layer('d'));
+	assert_false(has_blob('2') || has_blob('b'));
+}
+
+static void test_remove_used(void **state)
+{
+	put_image('1', 'a', "d", "docker.io/library/one:latest");
+	use.image = 'a';
+	use.running = false;
+	assert_removal("one", false,
+		       "conflict: unable to remove repository reference "
+		       "\"one\" (must force) - container 9f0123456789 is "
+		       "using its referenced image aaaaaaaaaaaa");
+	assert_removal("a", false,
+		       "conflict: unable to delete aaaaaaaaaaaa (must be "
+		       "forced) - image is being used by stopped container "
+		       "9f0123456789");
+	use.running = true;
+	assert_removal("a", true,
+		       "conflict: unable to delete aaaaaaaaaaaa (cannot be "
+		       "forced) - image is being used by running container "
+		       "9f0123456789");
+	assert_removal("one", true, "Untagged: one:latest");
+	assert_int_equal(find("a"), 'a');
+
+	/* By force, but what the container stands on stays. */
+	use.running = false;
+	assert_int_equal(image_tag(&store, "a", "one", &error), 0);
+	assert_removal("one", true, "Untagged: one:latest, Deleted: a");
+	assert_int_equal(find("a"), 0);
+	assert_true(has_layer('d'));
+	assert_int_equal(image_collect(&store, in_use, NULL, &error), 0);
+	assert_true(has_layer('d') && has_blob('a'));
+	use.image = 0;
+	assert_int_equal(image_collect(&store, in_use, NULL, &error), 0);
+	assert_false(has_layer('d') || has_blob('a') || has_blob('1'));
+}
+
+static void test_remove_broken(void **state)
+{
+	char hex[DIGEST_TEXT_MAX];
+	char path[BLOB_PATH_MAX];
+
+	use.image = 0;
+	put_image('1', 'a', "d", "docker.io/library/broken:latest");
+	put_image('2', 'b', "e", "docker.io/library/whole:latest");
+	blob_path(path, digest(hex, 'a'));
+	unlinkat(store.image_fd, path, 0);
+	/* While one cannot be read, nothing else is thrown away. */
+	assert_removal("whole", false, "Untagged: whole:latest, Deleted: b");
+	assert_true(has_blob('e') && has_layer('e'));
+	assert_int_equal(find("whole"), 0);
+	assert_removal("broken", false, "Untagged: broken:latest, Deleted: a");
+	assert_false(has_blob('e') || has_layer('e') || has_layer('d'));
+}
+
+static void test_collect(void **state)
+{
+	struct store_work work;
+	char hex[DIGEST_TEXT_MAX];
+
+	put_image('1', 'a', "d", "docker.io/library/one:latest");
+	put_blob('8', "orphan");
+	put_blob('9', "leased");
+	put_layer('8');
+	put_layer('9');
+	assert_int_equal(file_write_atomic_at(store.image_fd, ".tmp-x", "", 0,
+					      0644, FILE_VOLATILE, &error),
+			 0);
+	assert_int_equal(store_work_new(&store, &work, &error), 0);
+	digest(hex, '9');
+	assert_int_equal(store_work_lease(&work, digest_hex(hex), &error), 0);
+	assert_int_equal(image_collect(&store, NULL, NULL, &error), 0);
+	assert_false(has_blob('8') || has_layer('8'));
+	assert_true(has_blob('9') && has_layer('9'));
+	assert_true(has_blob('1') && has_blob('a') && has_layer('d'));
+	assert_int_equal(faccessat(store.image_fd, ".tmp-x", F_OK, 0), -1);
+	store_work_release(&work);
+	assert_int_equal(image_collect(&store, NULL, NULL, &error), 0);
+	assert_false(has_blob('9') || has_layer('9'));
+}
+
+static void test_check_layers(void **state)
+{
+	struct image image;
+	char hex[DIGEST_TEXT_MAX];
+	cleanup_free char *path = NULL;
+
+	put_image('1', 'a', "de", "docker.io/library/one:latest");
+	assert_int_equal(image_find(&store, "one", &image, &error), 0);
+	assert_int_equal(image_check_layers(&store, &image, &error), 0);
+	path = xasprintf("%s/layer.json", digest_hex(digest(hex, 'e')));
+	unlinkat(store.layers_fd, path, 0);
+	assert_true(image_check_layers(&store, &image, &error) < 0);
+	assert_int_equal(error.kind, ERROR_CORRUPT);
+	assert_non_null(strstr(error.message, "layer sha256:eeee"));
+	image_release(&image);
+}
+
+static size_t count_tmp(void)
+{
+	cleanup_free char *command =
+		xasprintf("test -z \"$(ls -A %s/tmp)\"", directory);
+
+	return system(command) == 0 ? 0 : 1;
+}
+
+/* Work of the living stays, that of the dead goes. */
+static void test_leftovers(void **state)
+{
+	struct store_work work;
+	struct store other;
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		if (store_work_new(&store, &work, NULL) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(count_tmp(), 1);
+	assert_int_equal(store_open(directory, &other, &error), 0);
+	assert_int_equal(count_tmp(), 0);
+	assert_int_equal(store_work_new(&store, &work, &error), 0);
+	store_clean(&other);
+	assert_int_equal(count_tmp(), 1);
+	assert_int_equal(faccessat(store.tmp_fd, work.name, F_OK, 0), 0);
+	store_work_release(&work);
+	assert_int_equal(count_tmp(), 0);
+	store_close(&other);
+}
+
+/* Names put on and taken off by several at once: none is lost. */
+static void test_several_at_once(void **state)
+{
+	enum { processes = 6, rounds = 25 };
+	struct image *images;
+	size_t count;
+
+	put_image('1', 'a', "d", "docker.io/library/one:latest");
+	for (int i = 0; i < processes; i++) {
+		if (fork() != 0)
+			continue;
+		for (int j = 0; j < rounds; j++) {
+			char name[32];
+			char **report = NULL;
+
+			snprintf(name, sizeof(name), "n%d:%d", i, j);
+			if (image_tag(&store, "one", name, NULL) < 0 ||
+			    (j % 2 == 0 &&
+			     image_remove(&store, name, false, NULL, NULL,
+					  &report, NULL) < 0))
+				_exit(1);
+			strv_free(report);
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < processes; i++) {
+		int status = 0;
+
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(image_list(&store, &images, &count, &error), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(strv_length(images[0].references),
+			 1 + processes * (rounds / 2));
+	image_list_free(images, count);
+}
+
+static void test_foreign_index(void **state)
+{
+	static const char text[] =
+		"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":"
+		"\"" OCI_INDEX "\",\"digest\":\"%s\",\"size\":1},{\"digest\":"
+		"\"nonsense\"},7,{\"mediaType\":\"" OCI_MANIFEST
+		"\",\"digest\":\"%s\",\"size\":1,\"annotations\":{"
+		"\"" ANNOTATION_NAME "\":\"short\"}}]}";
+	char hex[2][DIGEST_TEXT_MAX];
+	cleanup_free char *index = NULL;
+	struct image *images;
+	size_t count;
+
+	put_image('1', 'a', "d", NULL);
+	index = xasprintf(text, digest(hex[0], '4'), digest(hex[1], '1'));
+	assert_int_equal(file_write_atomic_at(store.image_fd, "index.json",
+					      index, strlen(index), 0644, 0,
+					      &error),
+			 0);
+	assert_int_equal(image_list(&store, &images, &count, &error), 0);
+	assert_int_equal(count, 1);
+	image_list_free(images, count);
+	assert_int_equal(find("short"), 'a');
+	assert_int_equal(image_tag(&store, "short", "long:1", &error), 0);
+	assert_int_equal(find("long:1"), 'a');
+
+	assert_int_equal(file_write_atomic_at(store.image_fd, "index.json",
+					      "{\"manifests\":{}}", 16, 0644, 0,
+					      &error),
+			 0);
+	assert_int_equal(find("short"), 0);
+	assert_int_equal(error.kind, ERROR_CORRUPT);
+}
+
+#define TEST(function) \
+	cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_find),
+		TEST(test_ambiguous),
+		TEST(test_list),
+		TEST(test_tag),
+		TEST(test_remove),
+		TEST(test_remove_used),
+		TEST(test_remove_broken),
+		TEST(test_collect),
+		TEST(test_check_layers),
+		TEST(test_leftovers),
+		TEST(test_several_at_once),
+		TEST(test_foreign_index),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
