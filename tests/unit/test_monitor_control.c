@@ -117,6 +117,12 @@ static void answer_garbage(int fd, const cJSON *request, const int *fds,
 	say(fd, "{\"exit_code\":\"seven\",\"pid\":[]}");
 }
 
+static void answer_pid(int fd, const cJSON *request, const int *fds,
+		       size_t fd_count)
+{
+	say(fd, "{\"pid\":42}");
+}
+
 static void answer_nothing(int fd, const cJSON *request, const int *fds,
 			   size_t fd_count)
 {
@@ -223,6 +229,23 @@ static void test_garbage(void **state)
 	json_set_bool(process, "terminal", true);
 	assert_true(monitor_exec(&record, process, false, stdio, &pid, &console,
 				 &wait_fd, &err) < 0);
+	assert_int_equal(wait_fd, -1);
+}
+
+static void test_no_terminal(void **state)
+{
+	const int stdio[] = {-1, -1, -1};
+	cleanup_json cJSON *process = json_object();
+	struct error err = {0};
+	int console = -1;
+	int wait_fd = -1;
+	pid_t pid = 0;
+
+	start_server(answer_pid);
+	json_set_bool(process, "terminal", true);
+	assert_true(monitor_exec(&record, process, false, stdio, &pid, &console,
+				 &wait_fd, &err) < 0);
+	assert_int_equal(err.kind, ERROR_CORRUPT);
 	assert_int_equal(wait_fd, -1);
 }
 
@@ -361,7 +384,9 @@ static void test_start_is_orphan(void **state)
 	struct error err = {0};
 	int status;
 
-	install("printf R >&3; sleep 0.2");
+	install("read -r pid name state parent group session rest "
+		"</proc/$$/stat; [ $session = $$ ] || exit 1; "
+		"printf R >&3; sleep 0.2");
 	assert_int_equal(monitor_start(&store, &record, NULL, NULL, NULL, &err),
 			 0);
 	/* We have no child: not now, and no zombie later. */
@@ -440,13 +465,21 @@ static void test_start_without_program(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_requests),	   TEST(test_done),
-		TEST(test_wait),	   TEST(test_monitor_dies),
-		TEST(test_garbage),	   TEST(test_not_running),
-		TEST(test_attach_stream),  TEST(test_exec),
-		TEST(test_start),	   TEST(test_start_is_orphan),
-		TEST(test_start_attached), TEST(test_start_fails),
-		TEST(test_start_dies),	   TEST(test_start_without_program),
+		TEST(test_requests),
+		TEST(test_done),
+		TEST(test_wait),
+		TEST(test_monitor_dies),
+		TEST(test_garbage),
+		TEST(test_no_terminal),
+		TEST(test_not_running),
+		TEST(test_attach_stream),
+		TEST(test_exec),
+		TEST(test_start),
+		TEST(test_start_is_orphan),
+		TEST(test_start_attached),
+		TEST(test_start_fails),
+		TEST(test_start_dies),
+		TEST(test_start_without_program),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
