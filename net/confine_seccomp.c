@@ -32,7 +32,8 @@
 #error "add this architecture's AUDIT_ARCH_ value (64-bit, little-endian)"
 #endif
 
-#define FILTER_MAX 1024
+#define FILTER_MAX  1024
+#define WRITE_FLAGS (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)
 
 /* The low half of an argument, little-endian. */
 #define ARGUMENT(n) (offsetof(struct seccomp_data, args) + (n) * sizeof(__u64))
@@ -43,6 +44,7 @@ enum check {
 	CHECK_SOCKET,	  /* INET and INET6, stream and datagram */
 	CHECK_SETSOCKOPT, /* options of the table below */
 	CHECK_GETSOCKOPT, /* SO_ERROR */
+	CHECK_OPEN,	  /* read only */
 	CHECK_OPENAT,	  /* read only */
 	CHECK_FCNTL,	  /* of flags and pipe sizes */
 	CHECK_IOCTL,	  /* what is queued, FIONBIO */
@@ -92,6 +94,9 @@ static const struct {
 	{SYS_ioctl, CHECK_IOCTL},
 	/* resolv.conf */
 	{SYS_openat, CHECK_OPENAT},
+#ifdef SYS_open
+	{SYS_open, CHECK_OPEN},
+#endif
 	{SYS_newfstatat, CHECK_NONE},
 	{SYS_fstat, CHECK_NONE},
 #ifdef SYS_stat
@@ -248,8 +253,11 @@ static void emit_check(struct program *program, enum check check)
 	case CHECK_GETSOCKOPT:
 		emit_getsockopt(program);
 		break;
+	case CHECK_OPEN:
+		emit_without(program, 1, WRITE_FLAGS);
+		break;
 	case CHECK_OPENAT:
-		emit_without(program, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC);
+		emit_without(program, 2, WRITE_FLAGS);
 		break;
 	case CHECK_FCNTL:
 		emit_any_of(program, 1, fcntl_commands,

@@ -23,7 +23,7 @@ union packet_info {
 	char v6[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 };
 
-/* Who asked whom: what a flow is found by. Compared as bytes. */
+/* Who asked whom: what a flow is found by. Without padding, to be hashed. */
 struct udp_key {
 	union net_address client;
 	struct in6_addr local; /* IPv4 in the first four bytes */
@@ -203,12 +203,21 @@ static struct udp_flow *flow_new(struct forwarder *forwarder,
 	return flow;
 }
 
+static bool key_equal(const struct udp_key *a, const struct udp_key *b)
+{
+	/* The larger address; the rest of a smaller one is zero. */
+	return memcmp(&a->client.v6, &b->client.v6, sizeof(a->client.v6)) ==
+		       0 &&
+	       IN6_ARE_ADDR_EQUAL(&a->local, &b->local) &&
+	       a->interface == b->interface && a->listener_fd == b->listener_fd;
+}
+
 static struct udp_flow *flow_find(const struct udp_flows *flows,
 				  const struct udp_key *key)
 {
 	struct udp_flow *flow = flows->buckets[bucket_of(flows, key)];
 
-	while (flow && memcmp(&flow->key, key, sizeof(*key)) != 0)
+	while (flow && !key_equal(&flow->key, key))
 		flow = flow->next_in_bucket;
 	return flow;
 }
