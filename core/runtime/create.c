@@ -128,7 +128,7 @@ static int converse(const struct runtime_request *request, bool joins,
 		return r;
 	r = introduce(request->spec, process, err);
 	/* Of a child that has failed already nothing works; it has said why. */
-	if (r < 0 && sync_is_readable(process->sync_fd))
+	if (r < 0 && sync_is_readable(process->sync_fd, 0))
 		r = 0;
 	while (r == 0)
 		r = answer(request, process, err);
@@ -191,21 +191,5 @@ int runtime_create(const struct runtime_request *request,
 
 int runtime_start(struct runtime_process *process, struct error *err)
 {
-	struct sync_message message;
-	struct error send_error = {0};
-	int sent = sync_send(process->sync_fd, SYNC_START, 0, NULL, 0,
-			     &send_error);
-	int r = sync_receive(process->sync_fd, &message, NULL, NULL, err);
-
-	if (r > 0)
-		r = err_number(err, EBADMSG, "unexpected packet %u",
-			       message.type);
-	else if (r == -ECONNRESET || (r == 0 && sent < 0))
-		r = parent_child_died(process, err);
-	if (r < 0) {
-		parent_abort(process);
-		return r;
-	}
-	close_fd(&process->sync_fd);
-	return 0;
+	return parent_start(process, false, err);
 }

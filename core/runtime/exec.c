@@ -185,8 +185,11 @@ static int await_ready(const struct runtime_exec_request *request,
 	struct sync_message message;
 	int fds[SYNC_FDS_MAX];
 	size_t count = 0;
-	int r = sync_receive(process->sync_fd, &message, fds, &count, err);
+	int r = parent_await(process, err);
 
+	if (r < 0)
+		return r;
+	r = sync_receive(process->sync_fd, &message, fds, &count, err);
 	if (r == 0)
 		return parent_child_died(process, err);
 	if (r < 0)
@@ -241,7 +244,7 @@ int runtime_exec(const struct runtime_exec_request *request,
 	if (r == 0)
 		r = await_ready(request, &process, err);
 	if (r > 0)
-		r = runtime_start(&process, err);
+		r = parent_start(&process, true, err);
 	if (r < 0) {
 		parent_abort(&process);
 		return r;

@@ -13,6 +13,9 @@
 #include "base/proc.h"
 #include "core/runtime/sync.h"
 
+#define AWAIT_STEP_MS 50
+#define AWAIT_STEPS   200 /* ten seconds */
+
 static int reap(pid_t pid)
 {
 	int status = 0;
@@ -91,6 +94,56 @@ int parent_take_ready(struct runtime_process *process,
 	for (size_t i = 0; stdio && i < 3; i++)
 		give_pipe(stdio[i], message->owner);
 	return 1;
+}
+
+static bool is_stopped(pid_t pid)
+{
+	siginfo_t info = {0};
+
+	return waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT) ==
+		       0 &&
+	       info.si_pid == pid;
+}
+
+int parent_await(const struct runtime_process *process, struct error *err)
+{
+	for (int i = 0; i < AWAIT_STEPS; i++) {
+		if (sync_is_readable(process->sync_fd, AWAIT_STEP_MS))
+			return 0;
+		if (is_stopped(process->pid))
+			return err_set(err, ERROR_CONFLICT,
+				       "a program in the container stopped the "
+				       "new process during its set-up");
+	}
+	return err_set(err, ERROR_TIMEOUT,
+		       "the new process did not get through its set-up in %d "
+		       "seconds",
+		       AWAIT_STEP_MS * AWAIT_STEPS / 1000);
+}
+
+int parent_start(struct runtime_process *process, bool impatient,
+		 struct error *err)
+{
+	struct sync_message message;
+	struct error send_error = {0};
+	int sent = sync_send(process->sync_fd, SYNC_START, 0, NULL, 0,
+			     &send_error);
+	int r = impatient ? parent_await(process, err) : 0;
+
+	if (r == 0) {
+		r = sync_receive(process->sync_fd, &message, NULL, NULL, err);
+		if (r > 0)
+			r = err_number(err, EBADMSG, "unexpected packet %u",
+				       message.type);
+		else if (r == -ECONNRESET || (r == 0 && sent < 0))
+			r = parent_child_died(process, err);
+	}
+	if (r < 0) {
+		parent_abort(process);
+		return r;
+	}
+	close_fd(&process->sync_fd);
+	return 0;
 }
 
 int parent_child_died(struct runtime_process *process, struct error *err)

@@ -1,6 +1,7 @@
 /* The parent's side of a conversation, for create.c and exec.c. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/runtime/init/protocol.h"
@@ -21,6 +22,15 @@ int parent_adopt(struct runtime_process *process, struct error *err);
 int parent_take_ready(struct runtime_process *process,
 		      const struct sync_message *message, int *fds,
 		      size_t count, const int stdio[3], struct error *err);
+/*
+ * Waits until the child has something to say. Once it is in a running container
+ * that one's programs may stop or slow it, and the monitor has others to serve:
+ * a stopped child is an error at once, a silent one after some seconds.
+ */
+int parent_await(const struct runtime_process *process, struct error *err);
+/* runtime_start(), with or without parent_await(). */
+int parent_start(struct runtime_process *process, bool impatient,
+		 struct error *err);
 /* End of file where there should be none. */
 int parent_child_died(struct runtime_process *process, struct error *err);
 /* Kills and reaps what there is, releases the rest. */

@@ -166,11 +166,11 @@ int sync_receive(int fd, struct sync_message *ret_message,
 	return 1;
 }
 
-bool sync_is_readable(int fd)
+bool sync_is_readable(int fd, int timeout_ms)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 
-	return poll(&poll_fd, 1, 0) > 0;
+	return poll(&poll_fd, 1, timeout_ms) > 0;
 }
 
 int sync_expect(int fd, enum sync_type type, struct error *err)

@@ -28,8 +28,8 @@ int sync_send_message(int fd, const struct sync_message *message,
 int sync_receive(int fd, struct sync_message *ret_message,
 		 int ret_fds[SYNC_FDS_MAX], size_t *ret_fd_count,
 		 struct error *err);
-/* Something, end of file too, is there to be received. */
-bool sync_is_readable(int fd);
+/* Something, end of file too, is there to be received, or comes in time. */
+bool sync_is_readable(int fd, int timeout_ms);
 /* A message of exactly this type without descriptors; end of file is an error.
  */
 int sync_expect(int fd, enum sync_type type, struct error *err);
