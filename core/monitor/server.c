@@ -19,6 +19,7 @@
 #include "core/monitor/control.h"
 
 #define CONNECTIONS_MAX	 512
+#define CONNECTIONS_OVER 64 /* more, which are only told that */
 #define ACCEPT_RETRY_MS	 100
 #define SIGNAL_MAX	 64
 #define STOP_TIMEOUT_MAX (366 * 24 * 3600)
@@ -241,6 +242,14 @@ static int dispatch(struct connection *connection, const cJSON *request,
 		       name ? name : "");
 }
 
+static int too_many(const struct monitor *monitor, struct error *err)
+{
+	return err_set(err, ERROR_CONFLICT,
+		       "more than %d connections to the monitor of container "
+		       "%.12s",
+		       CONNECTIONS_MAX, monitor->record.id);
+}
+
 static void receive(struct connection *connection)
 {
 	cleanup_json cJSON *request = NULL;
@@ -256,7 +265,9 @@ static void receive(struct connection *connection)
 		return;
 	}
 	if (r > 0) {
-		r = dispatch(connection, request, fds, fd_count, &err);
+		r = connection->is_over ? too_many(connection->monitor, &err)
+					: dispatch(connection, request, fds,
+						   fd_count, &err);
 		for (size_t i = 0; i < fd_count; i++)
 			close_fd(&fds[i]);
 	}
@@ -304,23 +315,21 @@ void server_add_waiter(struct monitor *monitor, int fd)
 	connection_add(monitor, fd, CONNECTION_WAIT);
 }
 
-static void turn_away(struct connection *connection)
-{
-	struct error err = {0};
-
-	err_set(&err, ERROR_CONFLICT,
-		"more than %d connections to the monitor of container %.12s",
-		CONNECTIONS_MAX, connection->monitor->record.id);
-	answer_error(connection, &err);
-}
-
-/* 1 when there was one, 0 when there is none, negative errno. */
+/*
+ * 1 when there was one, 0 when there is none, negative errno. Who comes when
+ * there are too many is told so once it has said what it wants: closing a
+ * socket with something unread would destroy the answer.
+ */
 static int accept_one(struct monitor *monitor)
 {
 	struct connection *connection;
 	uid_t uid;
-	int fd = accept4(monitor->listen_fd, NULL, NULL,
-			 SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
+
+	if (monitor->connection_count >= CONNECTIONS_MAX + CONNECTIONS_OVER)
+		return -EMFILE;
+	fd = accept4(monitor->listen_fd, NULL, NULL,
+		     SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
@@ -331,8 +340,9 @@ static int accept_one(struct monitor *monitor)
 		return 1;
 	}
 	connection = connection_add(monitor, fd, CONNECTION_NEW);
-	if (connection && monitor->connection_count > CONNECTIONS_MAX)
-		turn_away(connection);
+	if (connection)
+		connection->is_over =
+			monitor->connection_count > CONNECTIONS_MAX;
 	return 1;
 }
 
@@ -356,7 +366,7 @@ static void on_listen(struct loop_source *source, int fd, uint32_t events,
 
 	if (accept_one(monitor) >= 0)
 		return;
-	/* Out of descriptors: it would be ready for ever. */
+	/* It would be ready for ever. */
 	loop_remove(monitor->listen_source);
 	monitor->listen_source = NULL;
 	loop_timer_set(monitor->accept_timer, ACCEPT_RETRY_MS);

@@ -19,5 +19,6 @@ struct connection {
 	int fd;
 	struct loop_source *source;
 	enum connection_kind kind;
+	bool is_over; /* one too many */
 	struct exec *exec;
 };
