@@ -189,6 +189,7 @@ static void test_import_packed(void **state)
 		cleanup_free char *command =
 			xasprintf("%s -c %s/root.tar > %s/packed 2>/dev/null",
 				  packers[i], directory, directory);
+		cleanup_free char *cut = NULL;
 		cleanup_free char *id = NULL;
 		struct image image;
 		struct stat st;
@@ -206,9 +207,9 @@ static void test_import_packed(void **state)
 		image_release(&image);
 		/* Each of them is caught when its end is missing. */
 		assert_int_equal(fstatat(top, "packed", &st, 0), 0);
-		command = xasprintf("truncate -s %lld %s/packed",
-				    (long long)st.st_size - 9, directory);
-		assert_int_equal(system(command), 0);
+		cut = xasprintf("truncate -s %lld %s/packed",
+				(long long)st.st_size - 9, directory);
+		assert_int_equal(system(cut), 0);
 		assert_null(import("packed", "packed", NULL));
 		assert_int_equal(error.kind, ERROR_CORRUPT);
 		assert_non_null(strstr(error.message, "truncated"));
