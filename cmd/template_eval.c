@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +93,18 @@ static void print_nested(struct str *output, const cJSON *value)
 	str_append_char(output, ']');
 }
 
+bool template_is_whole(const cJSON *value)
+{
+	double number;
+
+	if (!cJSON_IsNumber(value))
+		return false;
+	number = value->valuedouble;
+	/* Without trunc(3): libm would be loaded at every start. */
+	return number > -9e15 && number < 9e15 &&
+	       number == (double)(long long)number;
+}
+
 void template_print(struct str *output, const cJSON *value)
 {
 	if (!value || cJSON_IsNull(value))
@@ -102,9 +113,7 @@ void template_print(struct str *output, const cJSON *value)
 		str_append(output, value->valuestring);
 	else if (cJSON_IsBool(value))
 		str_append(output, cJSON_IsTrue(value) ? "true" : "false");
-	else if (cJSON_IsNumber(value) &&
-		 value->valuedouble == trunc(value->valuedouble) &&
-		 fabs(value->valuedouble) < 9e15)
+	else if (template_is_whole(value))
 		str_appendf(output, "%lld", (long long)value->valuedouble);
 	else if (cJSON_IsNumber(value))
 		str_appendf(output, "%g", value->valuedouble);

@@ -20,6 +20,8 @@ struct template_arena {
 
 const cJSON *template_keep(struct template_arena *arena, cJSON *value);
 bool template_truth(const cJSON *value);
+/* A number without a fraction that a long long and a double both hold. */
+bool template_is_whole(const cJSON *value);
 /* As Go's %v prints it. */
 void template_print(struct str *output, const cJSON *value);
 

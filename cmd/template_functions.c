@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,13 +202,6 @@ static struct verb_flags parse_flags(const char *flags)
 	};
 }
 
-static bool is_whole(const cJSON *value)
-{
-	return cJSON_IsNumber(value) &&
-	       value->valuedouble == trunc(value->valuedouble) &&
-	       fabs(value->valuedouble) < 9e15;
-}
-
 /* The value without its width. A wrong verb is printed as Go prints one. */
 static void print_value(struct str *text, char verb, int precision,
 			const cJSON *value)
@@ -219,13 +211,13 @@ static void print_value(struct str *text, char verb, int precision,
 	if (verb == 'q' && value) {
 		json = json_print(value);
 		str_append(text, json);
-	} else if (verb == 'x' && is_whole(value)) {
+	} else if (verb == 'x' && template_is_whole(value)) {
 		str_appendf(text, "%llx", (long long)value->valuedouble);
 	} else if (verb == 'f' && cJSON_IsNumber(value)) {
 		str_appendf(text, "%.*f", precision < 0 ? 6 : precision,
 			    value->valuedouble);
 	} else if (verb == 's' || verb == 'v' ||
-		   (verb == 'd' && is_whole(value)) ||
+		   (verb == 'd' && template_is_whole(value)) ||
 		   (verb == 't' && cJSON_IsBool(value))) {
 		template_print(text, value);
 		if (verb == 's' && precision >= 0 &&
