@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 
 #define BUFFER_SIZE  65536
 #define FRAME_HEADER 8
+#define SIGNALS_MAX  3
 
 /* What arrived from one descriptor and still has to go out. */
 struct channel {
@@ -39,6 +41,7 @@ struct stream {
 	sigset_t old_mask;
 	bool raw;
 	struct termios old_termios;
+	int impatience; /* signals to end it that were passed on */
 	bool ended, detached, exited;
 };
 
@@ -81,6 +84,24 @@ static void send_size(const struct stream *stream)
 					stream->options->data);
 }
 
+/* A first process without a handler ignores what it is sent: the third signal
+   to end it ends moss instead, as docker has it. */
+static bool is_impatient(struct stream *stream, int signal)
+{
+	if (signal != SIGINT && signal != SIGTERM)
+		return false;
+	if (++stream->impatience < SIGNALS_MAX)
+		return false;
+	terminal_restore(stream);
+	fprintf(stderr,
+		"moss: got %d SIGTERM/SIGINTs, forcefully exiting\n"
+		"The container does not end of them; `moss stop` or `moss "
+		"kill` "
+		"ends it.\n",
+		SIGNALS_MAX);
+	return true;
+}
+
 static void on_signal(struct stream *stream)
 {
 	const struct stream_options *options = stream->options;
@@ -97,7 +118,8 @@ static void on_signal(struct stream *stream)
 		/* The shell took the terminal back while moss was stopped. */
 		terminal_raw(stream);
 		send_size(stream);
-	} else if (options->sig_proxy && options->forward) {
+	} else if (options->sig_proxy && options->forward &&
+		   !is_impatient(stream, signal)) {
 		options->forward(signal, options->data);
 	} else {
 		/* Die of it as if it had never been caught. */

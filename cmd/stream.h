@@ -8,7 +8,8 @@
  * standard output and error.
  *
  * Signals: SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 … go to the
- * container through forward() when sig_proxy is set; otherwise they end moss.
+ * container through forward() when sig_proxy is set; otherwise, and at the
+ * third SIGINT or SIGTERM, they end moss.
  */
 #pragma once
 
