@@ -123,8 +123,9 @@ static void test_ids(void **state)
 		"../../etc",
 		"aaaa",
 		ID_A "a",
-		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-		"AA",
+		("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+		 "A"
+		 "AA"),
 	};
 	struct record record;
 	struct error err = {0};
