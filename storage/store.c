@@ -38,6 +38,23 @@ static int open_directory(int dir_fd, const char *name, mode_t mode)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * Of nobody else's concern: in the layers there are set-user-ID programs that
+ * would run as the user of moss. Older stores, and the directory that the user
+ * made for the store, may be open to all. The containers' users need no way in
+ * here: a root file system is entered by its mount.
+ */
+static int close_to_others(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!(st.st_mode & 077))
+		return 0;
+	return fchmod(fd, st.st_mode & 0700) < 0 ? -errno : 0;
+}
+
 static bool exists(int dir_fd, const char *path)
 {
 	return faccessat(dir_fd, path, F_OK, 0) == 0;
@@ -155,12 +172,16 @@ int store_open(const char *path, struct store *ret_store, struct error *err)
 	}
 	store.path = xstrdup(path);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		/* 0755: the containers' users walk through layers/. */
-		r = open_directory(store.root_fd, parts[i].name, 0755);
+		r = open_directory(store.root_fd, parts[i].name, 0700);
 		if (r < 0)
 			return err_number(err, r, "cannot open %s/%s", path,
 					  parts[i].name);
 		*parts[i].fd = r;
+		r = close_to_others(r);
+		if (r < 0)
+			return err_number(err, r,
+					  "cannot close %s/%s to other users",
+					  path, parts[i].name);
 	}
 	r = make_layout(&store, err);
 	if (r < 0)
