@@ -293,6 +293,40 @@ static const struct {
 	{"volume", match_volume},
 };
 
+static const char *const states[] = {"created",	   "running",  "paused",
+				     "restarting", "removing", "exited",
+				     "dead",	   NULL};
+static const char *const healths[] = {"none", "starting", "healthy",
+				      "unhealthy", NULL};
+
+static bool is_one_of(const char *value, const char *const *words)
+{
+	while (*words && !str_equal(*words, value))
+		words++;
+	return *words != NULL;
+}
+
+/* Filters whose values are not free text. */
+static int check_values(const struct filters *filters, struct error *err)
+{
+	for (size_t i = 0; filters->list[i]; i++) {
+		const char *value = strchr(filters->list[i], '=') + 1;
+		int64_t code;
+		bool fine = true;
+
+		if (str_starts(filters->list[i], "exited="))
+			fine = parse_i64(value, &code) == 0;
+		else if (str_starts(filters->list[i], "status="))
+			fine = is_one_of(value, states);
+		else if (str_starts(filters->list[i], "health="))
+			fine = is_one_of(value, healths);
+		if (!fine)
+			return err_set(err, ERROR_INVALID,
+				       "invalid filter '%s'", filters->list[i]);
+	}
+	return 0;
+}
+
 /* before=X and since=X: the creation time of X, or an error. */
 static int bound_time(struct context *context, const struct filters *filters,
 		      const char *key, int64_t *ret_time, struct error *err)
@@ -344,11 +378,15 @@ static int rows_of(struct context *context, const struct options *options,
 	bool whole = option_flag(options, "no-trunc");
 	bool all = option_flag(options, "all");
 	int64_t last = option_flag(options, "latest") ? 1 : -1;
+	const char *format = option_string(options, "format");
+	bool size = option_flag(options, "size") ||
+		    (format && strstr(format, ".Size"));
 	int64_t before, since;
 	const cJSON *container;
 	int r;
 
 	r = filters_check(&filters, filter_keys, err);
+	r = r < 0 ? r : check_values(&filters, err);
 	r = r < 0 ? r : bound_time(context, &filters, "before", &before, err);
 	r = r < 0 ? r : bound_time(context, &filters, "since", &since, err);
 	if (r < 0)
@@ -358,9 +396,8 @@ static int rows_of(struct context *context, const struct options *options,
 	for (size_t i = 0; filters.list[i]; i++)
 		all = all || str_starts(filters.list[i], "status=") ||
 		      str_starts(filters.list[i], "exited=");
-	r = engine_container_list(&context->engine, all || last >= 0,
-				  option_flag(options, "size"), &containers,
-				  err);
+	r = engine_container_list(&context->engine, all || last >= 0, size,
+				  &containers, err);
 	if (r < 0)
 		return r;
 	cJSON_ArrayForEach(container, containers)
