@@ -133,10 +133,10 @@ static void print_identity(const cJSON *identity)
 			 (long long)number_of(identity, "Gid"));
 	line(1, "User", user);
 	if (flag_of(identity, "Mapped"))
-		ids = xasprintf("%lld user IDs, %lld group IDs",
+		ids = xasprintf("%lld users, %lld groups",
 				(long long)number_of(identity, "Uids"),
 				(long long)number_of(identity, "Gids"));
-	line(2, "Sub-IDs", ids ? ids : "none (single-ID mode)");
+	line(2, "IDs", ids ? ids : "1 (single-ID mode: no sub-IDs)");
 }
 
 /* "7.6GiB" */
