@@ -20,15 +20,17 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "storage/confine.h"
 #include "storage/job.h"
 
 static const struct command {
 	const char *name;
 	int (*run)(struct job *job, struct error *err);
+	bool reads_archives; /* and writes nowhere but to the store */
 } commands[] = {
-	{"import", import_run},
-	{"load", load_run},
-	{"save", save_run},
+	{"import", import_run, true},
+	{"load", load_run, true},
+	{"save", save_run, false},
 };
 
 static const struct command *find_command(const char *name)
@@ -62,6 +64,8 @@ static int run(const struct command *command, struct job *job,
 	r = store_open(path, &job->store, err);
 	if (r < 0)
 		return r;
+	if (command->reads_archives)
+		confine_writes(job->store.root_fd);
 	r = command->run(job, err);
 	store_close(&job->store);
 	return r;
