@@ -81,6 +81,11 @@ static int damaged(const struct tar_reader *reader, const char *what,
 		       (unsigned long long)reader->offset);
 }
 
+static int no_archive(struct error *err)
+{
+	return err_set(err, ERROR_INVALID, "not a tar archive");
+}
+
 /* 1 when there are bytes, 0 at the end. */
 static int fill(struct tar_reader *reader, struct error *err)
 {
@@ -239,12 +244,12 @@ static int read_header(struct tar_reader *reader, char *block,
 	if (got < 0)
 		return (int)got;
 	if (got == 0 && reader->offset == 0)
-		return damaged(reader, "empty input", err);
+		return err_set(err, ERROR_CORRUPT, "empty input");
 	if (got == 0)
 		return 0;
 	if (got < TAR_BLOCK_SIZE)
 		return reader->offset < TAR_BLOCK_SIZE
-			       ? damaged(reader, "not a tar archive", err)
+			       ? no_archive(err)
 			       : damaged(reader, "truncated", err);
 	if (is_zero(block)) {
 		while ((r = fill(reader, err)) > 0)
@@ -253,7 +258,7 @@ static int read_header(struct tar_reader *reader, char *block,
 	}
 	if (!checksum_is_right(block))
 		return reader->offset == TAR_BLOCK_SIZE
-			       ? damaged(reader, "not a tar archive", err)
+			       ? no_archive(err)
 			       : damaged(reader, "damaged header", err);
 	if (++reader->entry_count > TAR_ENTRIES_MAX)
 		return err_set(err, ERROR_INVALID,
