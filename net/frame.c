@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define IPV4_HEADER	 20
+#define IPV4_FRAGMENT	 6 /* flags, and offset in 13 bits */
 #define IPV4_DESTINATION 16
 #define IPV6_HEADER	 40
 #define IPV6_DESTINATION 24
@@ -14,7 +15,10 @@ static bool is_allowed4(const uint8_t *packet, size_t length)
 {
 	uint8_t first;
 
-	if (length < IPV4_HEADER || packet[0] >> 4 != 4)
+	/* version 4, a header without options, no part of a larger one */
+	if (length < IPV4_HEADER || packet[0] != 0x45 ||
+	    (packet[IPV4_FRAGMENT] & 0x3f) != 0 ||
+	    packet[IPV4_FRAGMENT + 1] != 0)
 		return false;
 	first = packet[IPV4_DESTINATION];
 	/* "this" network, loopback; multicast, reserved, broadcast */

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <glib.h>
 #include <libslirp.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -76,6 +77,12 @@ static void timer_mod(void *timer, int64_t expire_time, void *opaque)
 {
 }
 
+/* Nobody reads what the library has to say about the container's packets. */
+static void ignore_log(const char *domain, GLogLevelFlags level,
+		       const char *message, void *data)
+{
+}
+
 static void poll_fd_changed(int fd, void *opaque)
 {
 }
@@ -121,6 +128,7 @@ int slirp_loop_new(int tap_fd, bool host_loopback, struct slirp_loop **ret_loop,
 	inet_pton(AF_INET6, NET_DNS6, &config.vnameserver6);
 	memcpy(&config.vprefix_addr6, &config.vhost6, NET_PREFIX6 / 8);
 
+	g_log_set_default_handler(ignore_log, NULL);
 	loop = xcalloc(1, sizeof(*loop));
 	loop->tap_fd = tap_fd;
 	loop->slirp = slirp_new(&config, &callbacks, loop);

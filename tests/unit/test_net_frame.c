@@ -98,13 +98,37 @@ static void test_types(void **state)
 	frame[14 + 6] = IPPROTO_ICMPV6;
 	assert_true(frame_is_allowed(frame, sizeof(frame)));
 
-	/* a version that belies the type */
+	/* a version that belies the type, options */
 	make_packet(frame, "10.0.2.2");
 	frame[14] = 0x65;
+	assert_false(frame_is_allowed(frame, sizeof(frame)));
+	frame[14] = 0x46;
 	assert_false(frame_is_allowed(frame, sizeof(frame)));
 	make_packet(frame, "fd00::2");
 	frame[14] = 0x40;
 	assert_false(frame_is_allowed(frame, sizeof(frame)));
+}
+
+static void test_fragments(void **state)
+{
+	static const struct {
+		uint8_t flags[2];
+		bool allowed;
+	} rows[] = {
+		{{0x40, 0}, true},		     /* don't fragment */
+		{{0x20, 0}, false},		     /* more fragments */
+		{{0x60, 0}, false}, {{0, 1}, false}, /* offset */
+		{{0x10, 0}, false}, {{0x41, 0}, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint8_t frame[FRAME_SIZE];
+
+		make_packet(frame, "10.0.2.2");
+		memcpy(frame + 14 + 6, rows[i].flags, 2);
+		assert_int_equal(frame_is_allowed(frame, sizeof(frame)),
+				 rows[i].allowed);
+	}
 }
 
 static void test_short(void **state)
@@ -126,6 +150,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_destinations),
 		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_fragments),
 		cmocka_unit_test(test_short),
 	};
 
