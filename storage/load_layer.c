@@ -158,6 +158,37 @@ static int keep_blob(struct layer_load *self, struct descriptor *ret_blob,
 	return 0;
 }
 
+/*
+ * Why a layer from a directory could not be read: most often its digest tells,
+ * which is known here only when all of the file was seen.
+ */
+static void explain(struct layer_load *self, struct error *err)
+{
+	const struct load_layer *request = self->request;
+	cleanup_stream struct stream *stream = NULL;
+	CLEANUP(hash_release) struct hash hash = {NULL};
+	char digest[DIGEST_TEXT_MAX];
+	const void *bytes;
+	uint64_t size = 0;
+	ssize_t length;
+	int fd;
+
+	if (!request->expected || self->sink.fd < 0 ||
+	    hash_init(&hash, NULL) < 0)
+		return;
+	fd = load_files_open(&self->load->files, request->file, NULL, NULL);
+	if (fd < 0)
+		return;
+	stream = stream_from_fd(fd, request->file);
+	while ((length = stream_next(stream, &bytes, NULL)) > 0) {
+		hash_update(&hash, bytes, (size_t)length);
+		size += (uint64_t)length;
+	}
+	hash_digest(&hash, digest);
+	if (length == 0)
+		check_blob(request, digest, size, err);
+}
+
 static int read_layer(struct layer_load *self, bool have_blob, bool have_layer,
 		      struct descriptor *ret_blob, struct layer *ret_layer,
 		      struct error *err)
@@ -181,8 +212,11 @@ static int read_layer(struct layer_load *self, bool have_blob, bool have_layer,
 	request.stream = stream;
 	r = have_layer ? stage_verify(stage, &request, err)
 		       : stage_unpack(stage, &request, &unpacked, err);
-	if (r == 0)
-		r = keep_blob(self, ret_blob, err);
+	if (r < 0) {
+		explain(self, err);
+		return r;
+	}
+	r = keep_blob(self, ret_blob, err);
 	if (r < 0)
 		return r;
 	if (have_layer)
