@@ -368,6 +368,34 @@ int userns_enter(int run_fd, struct identity *ret_identity, char **ret_note,
 	return fill_identity(&pin, ret_identity, ret_note, err);
 }
 
+int userns_unpin(int run_fd, struct error *err)
+{
+	cleanup_pin struct userns_pin pin = {0};
+	cleanup_fd int dir_fd = open_dir(run_fd, err);
+	cleanup_fd int lock_fd = -1;
+	cleanup_fd int ns_fd = -1;
+	bool used = false;
+	int r;
+
+	if (dir_fd < 0)
+		return dir_fd;
+	lock_fd = lock_open_at(dir_fd, LOCK_FILE, LOCK_EXCLUSIVE, true, err);
+	if (lock_fd < 0)
+		return lock_fd;
+	if (userns_pin_read(dir_fd, &pin) == 0 || pin.uid != geteuid())
+		return 0;
+	r = userns_pin_search(&pin, &ns_fd, &used);
+	if (r < 0)
+		return err_number(err, r, "cannot look into /proc");
+	if (used)
+		return err_set(err, ERROR_CONFLICT,
+			       "the user namespace is in use: a container or "
+			       "another moss runs");
+	if (ns_fd >= 0)
+		end_process(&pin);
+	return 0;
+}
+
 int userns_identity(struct identity *ret_identity, char **ret_note,
 		    struct error *err)
 {

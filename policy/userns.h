@@ -48,3 +48,8 @@ int userns_enter(int run_fd, struct identity *ret_identity, char **ret_note,
  */
 int userns_identity(struct identity *ret_identity, char **ret_note,
 		    struct error *err);
+/*
+ * Ends the process that keeps the namespace, from outside of it; the next
+ * userns_enter() makes a new one. ERROR_CONFLICT while anything is in there.
+ */
+int userns_unpin(int run_fd, struct error *err);
