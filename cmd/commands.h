@@ -35,3 +35,4 @@ extern const struct command command_container_inspect;
 extern const struct command command_image_inspect;
 extern const struct command command_complete;
 extern const struct command command_options;
+extern const struct command command_unpin;

@@ -45,6 +45,7 @@ const struct command *const command_table[] = {
 	/* For shells, tests and moss itself */
 	&command_complete,
 	&command_options,
+	&command_unpin,
 	NULL,
 };
 
