@@ -370,6 +370,24 @@ def test_completion_has_every_option(moss, shell):
                 f"{command} {name}"
 
 
+# ---- the pinned namespace ----
+
+def test_unpin(moss, tmp_path):
+    tmp_path.chmod(0o700)
+    other = moss.with_env(MOSS_ROOT=str(tmp_path / "data"),
+                          MOSS_RUN=str(tmp_path))
+    other.ok("images")
+    pin = tmp_path / "moss/userns/pin.json"
+    pid = json.loads(pin.read_text())["pid"]
+    os.kill(pid, 0)
+    other.ok("__unpin")
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the end")
+    other.ok("__unpin")
+    other.ok("images")
+    assert json.loads(pin.read_text())["pid"] != pid
+    other.ok("__unpin")
+
+
 # ---- progress ----
 
 def test_import_shows_a_bar_on_a_terminal(moss, busybox_tar):
