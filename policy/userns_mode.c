@@ -6,7 +6,8 @@
 #include "base/str.h"
 #include "policy/idmap.h"
 
-#define OPTION "--userns"
+#define OPTION	      "--userns"
+#define GROUPS_WANTED 65536
 
 /* One of the two maps on its way. */
 struct half {
@@ -72,11 +73,22 @@ static const char *value_of(const char *parameter, const char *key)
 	return parameter + length + 1;
 }
 
+/*
+ * The last of 65537 groups stays moss's own, so that moss-init can be hidden
+ * from containers (core/runtime/memfd.h); no image needs it.
+ */
+static void spare_group(struct mode_context *context)
+{
+	if (context->gids.size > GROUPS_WANTED)
+		context->gids.size--;
+}
+
 static int mode_host(struct mode_context *context, char *const *params,
 		     struct error *err)
 {
 	if (params[0])
 		return unknown_parameter("host", params[0], err);
+	spare_group(context);
 	add(&context->uids, 0, 0, context->uids.size);
 	add(&context->gids, 0, 0, context->gids.size);
 	return 0;
@@ -137,6 +149,7 @@ static int mode_keep_id(struct mode_context *context, char *const *params,
 	}
 	if (r < 0)
 		return r;
+	spare_group(context);
 	keep(&context->uids, uid);
 	keep(&context->gids, gid);
 	return 0;

@@ -161,7 +161,8 @@ int runtime_create(const struct runtime_request *request,
 
 	if (r < 0)
 		return r;
-	program_fd = memfd_program(err);
+	/* There is nobody yet to hide from. */
+	program_fd = memfd_program(-1, err);
 	if (program_fd < 0)
 		return program_fd;
 	r = sync_pair(&process.sync_fd, &child_fd, err);

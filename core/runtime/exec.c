@@ -205,6 +205,38 @@ static int await_ready(const struct runtime_exec_request *request,
 		request->process->terminal ? NULL : request->stdio, err);
 }
 
+static bool has_outside(const struct id_map *map, uint32_t id)
+{
+	for (size_t i = 0; i < map->count; i++) {
+		if (id >= map->extents[i].outside &&
+		    id - map->extents[i].outside < map->extents[i].count)
+			return true;
+	}
+	return false;
+}
+
+/* A group of ours that the container does not have, -1 when it has all. */
+static int64_t find_own_group(pid_t init_pid)
+{
+	struct id_map uids, own, container;
+	char process[16];
+
+	snprintf(process, sizeof(process), "%d", init_pid);
+	if (namespaces_read_maps("self", &uids, &own, NULL) < 0 ||
+	    namespaces_read_maps(process, &uids, &container, NULL) < 0)
+		return -1;
+	for (size_t i = 0; i < own.count; i++) {
+		uint32_t first = own.extents[i].inside;
+		uint32_t last = first + own.extents[i].count - 1;
+
+		if (!has_outside(&container, first))
+			return first;
+		if (!has_outside(&container, last))
+			return last;
+	}
+	return -1;
+}
+
 int runtime_exec(const struct runtime_exec_request *request,
 		 struct runtime_process *ret_process, struct error *err)
 {
@@ -221,7 +253,8 @@ int runtime_exec(const struct runtime_exec_request *request,
 			},
 	};
 	cleanup_fd int child_fd = -1;
-	cleanup_fd int program_fd = memfd_program(err);
+	cleanup_fd int program_fd =
+		memfd_program(find_own_group(request->init_pid), err);
 	int r;
 
 	if (program_fd < 0)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -20,7 +21,7 @@ static int create(unsigned int flags)
 	return fd;
 }
 
-int memfd_program(struct error *err)
+int memfd_program(int64_t group, struct error *err)
 {
 	cleanup_fd int fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int r;
@@ -35,6 +36,9 @@ int memfd_program(struct error *err)
 	r = write_all(fd, moss_init_program, moss_init_program_size);
 	if (r < 0)
 		return err_number(err, r, "cannot fill a memory file");
+	if (group >= 0 &&
+	    (fchown(fd, (uid_t)-1, (gid_t)group) < 0 || fchmod(fd, 0111) < 0))
+		return err_errno(err, "cannot hide a memory file");
 	if (fcntl(fd, F_ADD_SEALS,
 		  F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
 		return err_errno(err, "cannot seal a memory file");

@@ -2,6 +2,8 @@
 import subprocess
 import time
 
+from conftest import skip
+
 # Stops every process it can see but itself and PID 1.
 STOPPER = """
 trap "" TERM
@@ -50,3 +52,27 @@ def test_set_user_id_programs_of_layers_are_out_of_reach(
     other.ok("volume", "rm", "data")
     for name in ("image", "layers", "volumes", "tmp", "containers"):
         assert (root / name).stat().st_mode & 0o077 == 0, name
+
+
+# Looks for a program that is none of the container's.
+WATCHER = """
+while :; do
+    for p in /proc/[0-9]*; do
+        e=$(readlink $p/exe 2>/dev/null)
+        case "$e" in *memfd*) echo "$e";; esac
+    done
+done
+"""
+
+
+def test_no_capability_looks_into_moss_init(moss):
+    """Before its last step it has no seccomp filter yet: nobody may trace it,
+    not even with CAP_SYS_PTRACE."""
+    groups = moss.ok("run", "--rm", "busybox", "cat", "/proc/self/gid_map")
+    if sum(int(line.split()[2]) for line in groups.splitlines()) < 65536:
+        skip("sub-IDs")
+    moss.ok("run", "-d", "--name", "watcher", "--privileged", "busybox", "sh",
+            "-c", WATCHER)
+    for _ in range(40):
+        moss.ok("exec", "watcher", "true")
+    assert moss.ok("logs", "watcher") == ""
