@@ -3,7 +3,6 @@
  * the pinned user namespace, opens the engine, prints what went wrong.
  */
 #include <errno.h>
-#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,7 +120,6 @@ int main(int argc, char **argv)
 	int code;
 	int r;
 
-	setlocale(LC_CTYPE, "C.UTF-8");
 	signal(SIGPIPE, SIG_IGN);
 	/* An ignored SIGCHLD is inherited, and no child could be waited for. */
 	signal(SIGCHLD, SIG_DFL);

@@ -1,5 +1,6 @@
 #include "cmd/text.h"
 
+#include <locale.h>
 #include <string.h>
 #include <wchar.h>
 
@@ -59,11 +60,19 @@ char *text_printable(const char *text, bool one_line)
 	return str_steal(&plain);
 }
 
-/* 1 for what the C library does not know. */
+/* 1 for what the C library does not know. It knows nothing but ASCII before it
+   has read a table, which costs too much to be done at every start. */
 static size_t character_width(unsigned int code)
 {
-	int width = wcwidth((wchar_t)code);
+	static bool ready;
+	int width;
 
+	if (code < 0x80)
+		return 1;
+	if (!ready)
+		setlocale(LC_CTYPE, "C.UTF-8");
+	ready = true;
+	width = wcwidth((wchar_t)code);
 	return width < 0 ? 1 : (size_t)width;
 }
 

@@ -2,7 +2,6 @@
    cmd/time_option.h */
 #include "cmd/text.h"
 
-#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +66,6 @@ static void test_width_and_cut(void **state)
 		{"日本語", 6, "日本…"},
 	};
 
-	setlocale(LC_CTYPE, "C.UTF-8");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		cleanup_free char *cut = text_cut(rows[i].text, 5);
 
