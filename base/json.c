@@ -142,9 +142,15 @@ int json_write_at(int dir_fd, const char *path, const cJSON *json,
 		  unsigned int flags, struct error *err)
 {
 	cleanup_free char *text = json_print(json);
+	size_t length = strlen(text);
 
-	return file_write_atomic_at(dir_fd, path, text, strlen(text), 0644,
-				    flags, err);
+	/* Nobody could read it back. */
+	if (length > JSON_FILE_MAX)
+		return err_set(err, ERROR_INVALID,
+			       "%s would be larger than %u bytes", path,
+			       JSON_FILE_MAX);
+	return file_write_atomic_at(dir_fd, path, text, length, 0644, flags,
+				    err);
 }
 
 char *json_print(const cJSON *json)

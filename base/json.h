@@ -32,7 +32,7 @@ int json_parse(const char *text, size_t length, const char *name,
 	       cJSON **ret_json, struct error *err);
 int json_read_at(int dir_fd, const char *path, cJSON **ret_json,
 		 struct error *err);
-/* Atomic, see file_write_atomic_at(); flags as there. */
+/* Atomic, see file_write_atomic_at(); flags as there. JSON_FILE_MAX holds. */
 int json_write_at(int dir_fd, const char *path, const cJSON *json,
 		  unsigned int flags, struct error *err);
 char *json_print(const cJSON *json); /* compact; caller frees */

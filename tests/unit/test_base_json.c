@@ -290,6 +290,8 @@ static void test_files(void **state)
 	cleanup_fd int fd = -1;
 	cleanup_json cJSON *json = json_object();
 	cleanup_json cJSON *back = NULL;
+	cleanup_json cJSON *again = NULL;
+	cleanup_free char *long_text = NULL;
 	struct error err = {0};
 
 	assert_non_null(mkdtemp(directory));
@@ -306,6 +308,15 @@ static void test_files(void **state)
 			 0);
 	assert_int_equal(json_read_at(fd, "bad", &back, &err), -EINVAL);
 	assert_string_equal(err.message, "bad:1:2: JSON text ends too early");
+
+	/* What could not be read back is not written. */
+	long_text = xcalloc(JSON_FILE_MAX, 1);
+	memset(long_text, 'x', JSON_FILE_MAX - 1);
+	json_set_string(json, "b", long_text);
+	assert_int_equal(json_write_at(fd, "x.json", json, 0, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "x.json would be larger than"));
+	assert_int_equal(json_read_at(fd, "x.json", &again, &err), 0);
+	assert_true(cJSON_Compare(again, back, 1));
 	assert_int_equal(tree_remove_at(AT_FDCWD, directory, &err), 0);
 }
 
