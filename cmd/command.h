@@ -129,6 +129,9 @@ int command_fail(struct context *context, const struct error *err);
 void report_error(const struct error *err);
 void report_warning(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
+/* Dies as a program does that writes to a reader which has seen enough
+   (`| head`): of SIGPIPE, without a word. */
+_Noreturn void output_broken_pipe(void);
 bool output_color(void); /* stdout is a terminal, NO_COLOR is not set */
 
 /* Table with three or more blanks between columns, as docker's. Cells are made

@@ -37,8 +37,16 @@ struct printer {
 	bool inside_line[3]; /* by stream: the next entry goes on with it */
 };
 
-/* -ECANCELED: the reader of our output is gone. */
-static int print_entry(struct printer *printer, const struct log_entry *entry)
+/* Our output cannot be written; its reader may just be gone. */
+static int print_fail(struct error *err)
+{
+	if (errno == EPIPE)
+		output_broken_pipe();
+	return err_errno(err, "cannot write the log");
+}
+
+static int print_entry(struct printer *printer, const struct log_entry *entry,
+		       struct error *err)
 {
 	int stream = entry->stream == 2 && !printer->terminal ? 2 : 1;
 	FILE *file = stream == 2 ? stderr : stdout;
@@ -59,7 +67,7 @@ static int print_entry(struct printer *printer, const struct log_entry *entry)
 		fputc(' ', file);
 	fwrite(entry->text, 1, entry->length, file);
 	*inside = entry->length > 0 && entry->text[entry->length - 1] != '\n';
-	return ferror(file) ? -ECANCELED : 0;
+	return ferror(file) ? print_fail(err) : 0;
 }
 
 /* All that is there now. */
@@ -70,12 +78,12 @@ static int print_present(struct printer *printer, struct log_reader *reader,
 	int r;
 
 	while ((r = log_reader_next(reader, &entry, err)) > 0) {
-		r = print_entry(printer, &entry);
+		r = print_entry(printer, &entry, err);
 		if (r < 0)
 			return r;
 	}
 	if (r >= 0 && fflush(stdout) != 0)
-		return -ECANCELED;
+		return print_fail(err);
 	return r;
 }
 
@@ -114,7 +122,7 @@ static int follow(struct printer *printer, struct log_reader *reader,
 		if (r <= 0)
 			continue;
 		if (fds[2].revents)
-			return -ECANCELED;
+			output_broken_pipe();
 		/* Whatever it wrote was in the log before it ended. */
 		r = print_present(printer, reader, err);
 		if (r < 0 || fds[1].revents)
@@ -180,8 +188,6 @@ static int logs_main(struct context *context, const struct options *options)
 	r = r < 0 ? r : print_present(&printer, reader, &err);
 	if (r >= 0 && how.follow && wait_fd >= 0)
 		r = follow(&printer, reader, &how.until, wait_fd, &err);
-	if (r == -ECANCELED)
-		return 1;
 	return r < 0 ? command_fail(context, &err) : 0;
 }
 

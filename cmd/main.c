@@ -99,13 +99,12 @@ static int command_run(const struct command *command, const char *path,
 	free(context.note);
 	errno = 0;
 	if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
+		if (errno == EPIPE)
+			output_broken_pipe();
+		err_number(&err, errno ? errno : EIO,
+			   "cannot write to standard output");
+		report_error(&err);
 		code = 1;
-		/* A reader that has seen enough (`| head`) is no news. */
-		if (errno != EPIPE) {
-			err_number(&err, errno ? errno : EIO,
-				   "cannot write to standard output");
-			report_error(&err);
-		}
 	}
 	return code;
 }

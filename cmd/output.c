@@ -1,5 +1,6 @@
 #include "cmd/command.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,18 @@ int command_fail(struct context *context, const struct error *err)
 	(void)context;
 	report_error(err);
 	return error_meaning(err->kind)->exit_code;
+}
+
+void output_broken_pipe(void)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGPIPE);
+	signal(SIGPIPE, SIG_DFL);
+	sigprocmask(SIG_UNBLOCK, &mask, NULL);
+	raise(SIGPIPE);
+	_exit(128 + SIGPIPE);
 }
 
 void table_add(struct table *table, char **row)

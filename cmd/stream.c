@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "cmd/command.h"
 
 #define BUFFER_SIZE  65536
 #define FRAME_HEADER 8
@@ -455,6 +456,8 @@ int stream_run(const struct stream_options *options, enum stream_end *ret_end,
 	if (r >= 0)
 		*ret_end = stream->detached ? STREAM_DETACHED : STREAM_ENDED;
 	stream_free(stream);
+	if (r == -EPIPE)
+		output_broken_pipe();
 	return r;
 }
 

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 
 import pexpect
@@ -204,7 +205,7 @@ def test_logs_follow_ends_with_its_reader(moss):
                          stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"first\n"
     process.stdout.close()
-    assert process.wait(5) == 1
+    assert process.wait(5) == -signal.SIGPIPE
     assert process.stderr.read() == b""
 
 
@@ -325,6 +326,19 @@ def test_full_standard_output(moss):
         process = subprocess.run([moss.program, "images"], env=moss.env,
                                  stdout=full, stderr=subprocess.PIPE, text=True)
     assert process.returncode == 1 and "No space left" in process.stderr
+
+
+@pytest.mark.parametrize("args", [
+    ["help"], ["completion", "zsh"], ["images"],
+    ["run", "--rm", "busybox", "seq", "1", "100000"]])
+def test_reader_that_has_seen_enough(moss, args):
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = moss.popen(*args, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert process.wait(10) == -signal.SIGPIPE
+    assert process.stderr.read() == b""
+    wait_for(lambda: moss.ok("ps", "-aq") == "", "the container's end")
 
 
 # ---- completion ----
