@@ -32,8 +32,10 @@
 /* The archive of `load`, and what it stages. */
 #define LOAD_ENTRIES_MAX (256u << 10)
 #define LOAD_IMAGES_MAX	 1024u
-#define LOAD_BYTES_MAX	 (4ull << 40)
-#define LOAD_LINKS_MAX	 16 /* links from one entry to the next */
+/* All names in it; each is looked for among all others. */
+#define LOAD_NAMES_MAX 2048u
+#define LOAD_BYTES_MAX (4ull << 40)
+#define LOAD_LINKS_MAX 16 /* links from one entry to the next */
 
 /* http(s) */
 #define FETCH_REDIRECTS_MAX 10L

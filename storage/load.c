@@ -23,6 +23,13 @@ static void load_release(struct load *load)
 	stage_release(&load->stage);
 }
 
+static int too_many_names(struct error *err)
+{
+	return err_set(err, ERROR_INVALID,
+		       "the archive has more than %u image names",
+		       LOAD_NAMES_MAX);
+}
+
 int load_add_name(struct stage_image *image, const char *name,
 		  struct error *err)
 {
@@ -32,6 +39,8 @@ int load_add_name(struct stage_image *image, const char *name,
 
 	if (r < 0)
 		return err_wrap(err, "\"%.256s\"", name);
+	if (strv_length(image->references) >= LOAD_NAMES_MAX)
+		return too_many_names(err);
 	full = reference_full(&reference);
 	if (strv_contains(image->references, full))
 		free(full);
@@ -43,6 +52,9 @@ int load_add_name(struct stage_image *image, const char *name,
 int load_add_image(struct load *load, struct stage_image *image,
 		   struct error *err)
 {
+	load->name_count += strv_length(image->references);
+	if (load->name_count > LOAD_NAMES_MAX)
+		return too_many_names(err);
 	for (size_t i = 0; i < load->count; i++) {
 		struct stage_image *other = &load->images[i];
 

@@ -30,6 +30,7 @@ struct load {
 	bool platform_given;
 	struct stage_image *images;
 	size_t count;
+	size_t name_count; /* of all of them */
 };
 
 /* One layer of an image in the archive. */
