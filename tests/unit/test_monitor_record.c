@@ -122,7 +122,7 @@ static void test_ids(void **state)
 		"..",
 		"../../etc",
 		"aaaa",
-		ID_A "a",
+		(ID_A "a"),
 		("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 		 "A"
 		 "AA"),
