@@ -22,6 +22,28 @@ static struct option_value *value_find(const struct options *options,
 	return NULL;
 }
 
+/* docker's second words for an option, which its help does not show. */
+static const struct {
+	const char *alias;
+	const char *name;
+} aliases[] = {
+	{"dns-opt", "dns-option"},
+	{"net", "network"},
+};
+
+static struct option_value *value_find_alias(const struct options *options,
+					     const char *word, size_t length)
+{
+	struct option_value *value = value_find(options, word, length);
+
+	for (size_t i = 0; !value && i < ARRAY_SIZE(aliases); i++)
+		if (strlen(aliases[i].alias) == length &&
+		    strncmp(aliases[i].alias, word, length) == 0)
+			value = value_find(options, aliases[i].name,
+					   strlen(aliases[i].name));
+	return value;
+}
+
 static struct option_value *value_find_short(const struct options *options,
 					     char short_name)
 {
@@ -96,7 +118,7 @@ static int parse_long(struct options *options, int argc, char **argv,
 	const char *name = argv[*index] + 2;
 	const char *equals = strchr(name, '=');
 	size_t length = equals ? (size_t)(equals - name) : strlen(name);
-	struct option_value *value = value_find(options, name, length);
+	struct option_value *value = value_find_alias(options, name, length);
 
 	if (!value)
 		return err_set(err, ERROR_INVALID, "unknown flag: --%.*s",
