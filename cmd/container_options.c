@@ -245,6 +245,23 @@ static int add_env(const struct options *options, cJSON *body,
 	return 0;
 }
 
+/* A label's name has no white space, nor is it empty. */
+static int check_label(const char *label, struct error *err)
+{
+	static const char white[] = " \t\n\v\f\r";
+	const char *name = label + strspn(label, white);
+	size_t length = strcspn(name, "=");
+
+	if (length == 0)
+		return err_set(err, ERROR_INVALID,
+			       "invalid label '%s': empty name", label);
+	if (strcspn(name, white) < length)
+		return err_set(err, ERROR_INVALID,
+			       "label '%.*s' contains whitespaces", (int)length,
+			       name);
+	return 0;
+}
+
 static int add_labels(const struct options *options, cJSON *body,
 		      struct error *err)
 {
@@ -260,6 +277,11 @@ static int add_labels(const struct options *options, cJSON *body,
 	}
 	for (size_t i = 0; list[i]; i++)
 		strv_push(&labels, list[i]);
+	for (size_t i = 0; labels && labels[i]; i++) {
+		r = check_label(labels[i], err);
+		if (r < 0)
+			return r;
+	}
 	json_set(body, "Labels", option_map(labels));
 	return 0;
 }

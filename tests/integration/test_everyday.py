@@ -12,3 +12,14 @@ def test_network_by_its_short_name(moss):
     assert "--net " not in moss.ok("run", "--help")
     assert "unknown flag: --ne\n" in moss("run", "--ne", "none", "busybox",
                                           check=125).err
+
+
+def test_labels_have_names(moss, tmp_path):
+    for label in ("", "=value", " ", "two words=value"):
+        assert "label '" in moss("run", "-l", label, "busybox", "true",
+                                 check=125).err
+    file = tmp_path / "labels"
+    file.write_text("good=1\n=2\n")
+    assert "empty name" in moss("run", "--label-file", file, "busybox", "true",
+                                check=125).err
+    assert moss.ok("ps", "-aq") == ""
