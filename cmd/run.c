@@ -181,6 +181,7 @@ static int create_container(struct session *session,
 {
 	struct context *context = session->context;
 	const char *cidfile = option_string(options, "cidfile");
+	const char *name = option_string(options, "name");
 	cleanup_json cJSON *body = NULL;
 	cleanup_strv char **warnings = NULL;
 	cleanup_fd int cid_fd = -1;
@@ -206,8 +207,9 @@ static int create_container(struct session *session,
 	cid_fd = cidfile_open(cidfile, err);
 	if (cidfile && cid_fd < 0)
 		return cid_fd;
+	/* `--name "$NAME"` with nothing in it is no name, as for docker. */
 	r = engine_container_create(&context->engine, body,
-				    option_string(options, "name"), session->id,
+				    str_empty(name) ? NULL : name, session->id,
 				    &warnings, err);
 	if (r < 0) {
 		if (cidfile)

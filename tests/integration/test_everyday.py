@@ -23,3 +23,9 @@ def test_labels_have_names(moss, tmp_path):
     assert "empty name" in moss("run", "--label-file", file, "busybox", "true",
                                 check=125).err
     assert moss.ok("ps", "-aq") == ""
+
+
+def test_empty_name_is_none(moss):
+    moss.ok("run", "-d", "--name", "", "busybox", "true")
+    (row,) = moss.ps("-a")
+    assert "_" in row["Names"]
