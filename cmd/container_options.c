@@ -553,13 +553,19 @@ static int add_devices(const struct options *options, cJSON *host,
 	return 0;
 }
 
-static void add_log(const struct options *options, cJSON *host)
+static int add_log(const struct options *options, cJSON *host,
+		   struct error *err)
 {
 	const char *driver = option_string(options, "log-driver");
 	cJSON *log = member_object(host, "LogConfig");
 
+	if (str_equal(driver, "none") && option_given(options, "log-opt"))
+		return err_set(err, ERROR_INVALID,
+			       "invalid logging opts for driver none");
+
 	json_set_string(log, "Type", driver ? driver : "json-file");
 	json_set(log, "Config", option_map(option_list(options, "log-opt")));
+	return 0;
 }
 
 static void add_command(const struct options *options, cJSON *body)
@@ -611,7 +617,6 @@ int container_body(const struct options *options, bool detached,
 	add_plain_members(options, body, host);
 	add_command(options, body);
 	add_endpoint(options, body);
-	add_log(options, host);
 	json_set(host, "Sysctls", option_map(option_list(options, "sysctl")));
 	json_set(host, "Annotations",
 		 option_map(option_list(options, "annotation")));
@@ -619,6 +624,7 @@ int container_body(const struct options *options, bool detached,
 		driver = getenv("MOSS_STORAGE_DRIVER");
 	json_set_string(moss, "StorageDriver", driver ? driver : "");
 	r = add_attach(options, detached, body, err);
+	r = r < 0 ? r : add_log(options, host, err);
 	r = r < 0 ? r : add_env(options, body, err);
 	r = r < 0 ? r : add_labels(options, body, err);
 	r = r < 0 ? r : add_ports(options, body, host, err);

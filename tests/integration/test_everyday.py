@@ -29,3 +29,9 @@ def test_empty_name_is_none(moss):
     moss.ok("run", "-d", "--name", "", "busybox", "true")
     (row,) = moss.ps("-a")
     assert "_" in row["Names"]
+
+
+def test_log_options_need_a_log(moss):
+    result = moss("run", "--log-driver", "none", "--log-opt", "max-size=1k",
+                  "busybox", "true", check=125)
+    assert "invalid logging opts for driver none" in result.err
