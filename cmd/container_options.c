@@ -201,6 +201,9 @@ int option_file_read(const char *path, bool from_environment, char ***list,
 		char *line = lines[i];
 		size_t end;
 
+		/* Editors on Windows mark UTF-8 so. */
+		if (i == 0 && str_starts(line, "\xef\xbb\xbf"))
+			line += 3;
 		line += strspn(line, " \t");
 		end = strlen(line);
 		if (end > 0 && line[end - 1] == '\r')

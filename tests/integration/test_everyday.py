@@ -35,3 +35,10 @@ def test_log_options_need_a_log(moss):
     result = moss("run", "--log-driver", "none", "--log-opt", "max-size=1k",
                   "busybox", "true", check=125)
     assert "invalid logging opts for driver none" in result.err
+
+
+def test_env_file_with_a_byte_order_mark(moss, tmp_path):
+    file = tmp_path / "env"
+    file.write_bytes(b"\xef\xbb\xbfONE=1\r\nTWO=2\r\n")
+    out = moss.ok("run", "--rm", "--env-file", file, "busybox", "env")
+    assert {"ONE=1", "TWO=2"} <= set(out.splitlines())
