@@ -42,26 +42,33 @@ typedef int (*container_action)(struct context *context, const char *id,
 				const char *name, const void *how,
 				struct error *err);
 
+/* What a command does to each of its operands. */
+struct visit {
+	container_action action;
+	const void *how;
+	bool may_be_missing; /* that is said, but is no failure */
+};
+
 static int act(struct context *context, const char *name,
-	       container_action action, const void *how)
+	       const struct visit *visit)
 {
 	struct error err = {0};
 	char id[ID_TEXT_MAX];
 
 	if (engine_container_resolve(&context->engine, name, id, &err) >= 0 &&
-	    action(context, id, name, how, &err) >= 0)
+	    visit->action(context, id, name, visit->how, &err) >= 0)
 		return 0;
 	report_error(&err);
-	return 1;
+	return !(visit->may_be_missing && err.kind == ERROR_NOT_FOUND);
 }
 
 static int for_each(struct context *context, const struct options *options,
-		    container_action action, const void *how)
+		    const struct visit *visit)
 {
 	int code = 0;
 
 	for (size_t i = 0; options->operands[i]; i++)
-		code |= act(context, options->operands[i], action, how);
+		code |= act(context, options->operands[i], visit);
 	return code;
 }
 
@@ -69,13 +76,13 @@ static int for_each(struct context *context, const struct options *options,
  */
 static int for_each_at_once(struct context *context,
 			    const struct options *options,
-			    container_action action, const void *how)
+			    const struct visit *visit)
 {
 	size_t running = 0, next = 0;
 	int code = 0;
 
 	if (!options->operands[1])
-		return for_each(context, options, action, how);
+		return for_each(context, options, visit);
 	fflush(NULL);
 	while (options->operands[next] || running > 0) {
 		if (options->operands[next] && running < PARALLEL_MAX) {
@@ -83,14 +90,14 @@ static int for_each_at_once(struct context *context,
 
 			if (pid == 0) {
 				int r = act(context, options->operands[next],
-					    action, how);
+					    visit);
 
 				fflush(NULL);
 				_exit(r);
 			}
 			if (pid < 0)
 				code |= act(context, options->operands[next],
-					    action, how);
+					    visit);
 			else
 				running++;
 			next++;
@@ -140,6 +147,7 @@ static int stop_one(struct context *context, const char *id, const char *name,
 static int stop_main(struct context *context, const struct options *options)
 {
 	struct stop stop = {.timeout_s = -1};
+	struct visit visit = {.action = stop_one, .how = &stop};
 	struct error err = {0};
 
 	if (signal_option(options, &stop.signal, &err) < 0)
@@ -151,7 +159,7 @@ static int stop_main(struct context *context, const struct options *options)
 	if (stop.timeout_s < 0 &&
 	    (option_given(options, "timeout") || option_given(options, "time")))
 		stop.timeout_s = INT32_MAX;
-	return for_each_at_once(context, options, stop_one, &stop);
+	return for_each_at_once(context, options, &visit);
 }
 
 static int kill_one(struct context *context, const char *id, const char *name,
@@ -169,10 +177,11 @@ static int kill_main(struct context *context, const struct options *options)
 {
 	struct error err = {0};
 	int number = SIGKILL;
+	struct visit visit = {.action = kill_one, .how = &number};
 
 	if (signal_option(options, &number, &err) < 0)
 		return command_fail(context, &err);
-	return for_each(context, options, kill_one, &number);
+	return for_each(context, options, &visit);
 }
 
 struct removal {
@@ -199,8 +208,13 @@ static int rm_main(struct context *context, const struct options *options)
 		.force = option_flag(options, "force"),
 		.volumes = option_flag(options, "volumes"),
 	};
+	struct visit visit = {
+		.action = rm_one,
+		.how = &removal,
+		.may_be_missing = removal.force,
+	};
 
-	return for_each_at_once(context, options, rm_one, &removal);
+	return for_each_at_once(context, options, &visit);
 }
 
 static int wait_one(struct context *context, const char *id, const char *name,
@@ -218,7 +232,9 @@ static int wait_one(struct context *context, const char *id, const char *name,
 
 static int wait_main(struct context *context, const struct options *options)
 {
-	return for_each(context, options, wait_one, NULL);
+	struct visit visit = {.action = wait_one};
+
+	return for_each(context, options, &visit);
 }
 
 static int rename_main(struct context *context, const struct options *options)

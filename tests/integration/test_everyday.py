@@ -42,3 +42,12 @@ def test_env_file_with_a_byte_order_mark(moss, tmp_path):
     file.write_bytes(b"\xef\xbb\xbfONE=1\r\nTWO=2\r\n")
     out = moss.ok("run", "--rm", "--env-file", file, "busybox", "env")
     assert {"ONE=1", "TWO=2"} <= set(out.splitlines())
+
+
+def test_forced_removal_of_nothing(moss):
+    moss.ok("run", "--name", "there", "busybox", "true")
+    result = moss("rm", "-f", "nosuch", "there", check=0)
+    assert result.out == "there\n"
+    assert "No such container: nosuch" in result.err
+    assert moss("rm", "-f", "nosuch").code == 0
+    assert moss("rm", "nosuch").code == 1
