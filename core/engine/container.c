@@ -161,10 +161,13 @@ int container_name_check(const char *name, struct error *err)
 			       "Invalid container name: longer than %d "
 			       "characters",
 			       NAME_LENGTH_MAX);
-	return err_set(err, ERROR_INVALID,
-		       "Invalid container name (%s), only "
-		       "[a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
-		       name);
+	err_set(err, ERROR_INVALID,
+		"Invalid container name (%s), only "
+		"[a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+		name);
+	if (length == 1)
+		return err_hint(err, "a name has two characters or more");
+	return -EINVAL;
 }
 
 static int find_by_prefix(struct engine *engine, const char *prefix,
