@@ -17,13 +17,30 @@
 
 #define EXIT_USAGE 125 /* docker's code for a flag it does not know */
 
+/* What did not reach the reader is a failure, also of help. */
+static int output_end(int code)
+{
+	struct error err = {0};
+
+	errno = 0;
+	if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
+		if (errno == EPIPE)
+			output_broken_pipe();
+		err_number(&err, errno ? errno : EIO,
+			   "cannot write to standard output");
+		report_error(&err);
+		code = 1;
+	}
+	return code;
+}
+
 static int unknown_command(int argc, char **argv)
 {
 	if (command_is_group(argv[0])) {
 		if (argc == 1 || str_equal(argv[1], "--help") ||
 		    str_equal(argv[1], "-h")) {
 			help_group(argv[0]);
-			return 0;
+			return output_end(0);
 		}
 		fprintf(stderr,
 			"moss: unknown command: moss %s %s\n\n"
@@ -97,16 +114,7 @@ static int command_run(const struct command *command, const char *path,
 		engine_close(&context.engine);
 	close_fd(&context.run_fd);
 	free(context.note);
-	errno = 0;
-	if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
-		if (errno == EPIPE)
-			output_broken_pipe();
-		err_number(&err, errno ? errno : EIO,
-			   "cannot write to standard output");
-		report_error(&err);
-		code = 1;
-	}
-	return code;
+	return output_end(code);
 }
 
 int main(int argc, char **argv)
@@ -127,11 +135,11 @@ int main(int argc, char **argv)
 	if (argc == 0 || str_equal(argv[0], "--help") ||
 	    str_equal(argv[0], "-h")) {
 		help_overview();
-		return 0;
+		return output_end(0);
 	}
 	if (str_equal(argv[0], "--version") || str_equal(argv[0], "-v")) {
 		printf("moss version %s\n", MOSS_VERSION);
-		return 0;
+		return output_end(0);
 	}
 	command = command_find(&argc, &argv, &path);
 	if (!command)
@@ -143,7 +151,7 @@ int main(int argc, char **argv)
 	}
 	if (help) {
 		help_command(command, path);
-		code = 0;
+		code = output_end(0);
 	} else {
 		code = command_run(command, path, &options);
 	}

@@ -1,5 +1,7 @@
 """What people type every day: second words for options, odd values, pipes."""
-import json
+import subprocess
+
+import pytest
 
 
 def test_network_by_its_short_name(moss):
@@ -51,3 +53,21 @@ def test_forced_removal_of_nothing(moss):
     assert "No such container: nosuch" in result.err
     assert moss("rm", "-f", "nosuch").code == 0
     assert moss("rm", "nosuch").code == 1
+
+
+def test_name_of_one_letter(moss):
+    err = moss("run", "--name", "a", "busybox", "true", check=125).err
+    assert "Invalid container name (a)" in err and "two characters" in err
+
+
+@pytest.mark.parametrize("command", [
+    ["--help"], ["--version"], ["run", "--help"], ["container", "--help"],
+    ["help"], ["help", "run"], ["ps"], ["images"], ["version"],
+])
+def test_full_output(moss, command):
+    with open("/dev/full", "w") as full:
+        process = subprocess.run([moss.program, *command], env=moss.env,
+                                 stdout=full, stderr=subprocess.PIPE, text=True)
+    assert process.returncode == 1
+    assert process.stderr == ("moss: cannot write to standard output: "
+                              "No space left on device\n")
