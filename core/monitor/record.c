@@ -226,7 +226,7 @@ int record_detach(struct store *store, const struct record *record,
 	}
 	/* From here on it is gone; what fails below is left to the sweep. */
 	if (name)
-		record_name_release(store, name, record->id, NULL);
+		record_name_bury(store, name, record);
 	return 0;
 }
 

@@ -26,7 +26,8 @@
  * state.json is not synced while the container runs: after a power cut it is
  * dead in any case. The final state of a container that stays is.
  *
- * Removal renames the directory to tmp/ first, so that it vanishes at once.
+ * Removal renames the directory to tmp/ first, so that it vanishes at once; the
+ * name's link goes into it, to be freed with it.
  *
  * What the monitor reads of container.json: Name; Config.{Tty, OpenStdin,
  * StdinOnce, StopSignal, StopTimeout}; HostConfig.{AutoRemove, LogConfig}; and

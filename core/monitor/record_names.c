@@ -81,11 +81,12 @@ int record_name_find(struct store *store, const char *name,
 
 /*
  * Removes the link if it names id, or, with id NULL, if it leads nowhere. Under
- * a lock, as between look and unlink(2) the name may get a new owner. 1 when it
- * was removed.
+ * a lock, as between look and unlink(2) the name may get a new owner. With a
+ * directory to bury it in (-1: none) the link only moves there. 1 when it was
+ * removed.
  */
 static int remove_name(struct store *store, int names_fd, const char *name,
-		       const char *id, struct error *err)
+		       const char *id, int grave_fd, struct error *err)
 {
 	char owner[ID_TEXT_MAX];
 	cleanup_fd int lock_fd = -1;
@@ -97,13 +98,16 @@ static int remove_name(struct store *store, int names_fd, const char *name,
 		return 0;
 	if (id ? !str_equal(owner, id) : record_exists(store, owner))
 		return 0;
+	if (grave_fd >= 0 &&
+	    renameat(names_fd, name, grave_fd, RECORD_BURIED_NAME) == 0)
+		return 1;
 	if (unlinkat(names_fd, name, 0) < 0 && errno != ENOENT)
 		return err_errno(err, "cannot free the name %s", name);
 	return 1;
 }
 
-int record_name_release(struct store *store, const char *name, const char *id,
-			struct error *err)
+static int release(struct store *store, const char *name, const char *id,
+		   int grave_fd, struct error *err)
 {
 	cleanup_fd int names_fd = -1;
 	int r = check_name(name, err);
@@ -113,8 +117,20 @@ int record_name_release(struct store *store, const char *name, const char *id,
 	names_fd = open_names(store, err);
 	if (names_fd < 0)
 		return names_fd;
-	r = remove_name(store, names_fd, name, id, err);
+	r = remove_name(store, names_fd, name, id, grave_fd, err);
 	return r < 0 ? r : 0;
+}
+
+int record_name_release(struct store *store, const char *name, const char *id,
+			struct error *err)
+{
+	return release(store, name, id, -1, err);
+}
+
+int record_name_bury(struct store *store, const char *name,
+		     const struct record *record)
+{
+	return release(store, name, record->id, record->directory_fd, NULL);
 }
 
 /* 1 when the name's owner was dead and gave it up, 0 when it keeps it. */
@@ -125,7 +141,7 @@ static int evict(struct store *store, int names_fd, const char *name,
 	int r;
 
 	if (!record_exists(store, owner))
-		return remove_name(store, names_fd, name, NULL, err);
+		return remove_name(store, names_fd, name, NULL, -1, err);
 	if (record_sweep_half_made(store, owner) > 0)
 		return 1;
 	r = record_open(store, owner, &record, err);
@@ -201,7 +217,8 @@ int record_sweep_names(struct store *store)
 		    read_name(names_fd, entry->d_name, id) == 0 ||
 		    record_exists(store, id))
 			continue;
-		if (remove_name(store, names_fd, entry->d_name, NULL, NULL) > 0)
+		if (remove_name(store, names_fd, entry->d_name, NULL, -1,
+				NULL) > 0)
 			count++;
 	}
 	return count;

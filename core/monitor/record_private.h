@@ -7,10 +7,20 @@
 
 #define RECORD_MONITOR_LOCK   "lock"
 #define RECORD_REMOVED_PREFIX "removed-"
+#define RECORD_BURIED_NAME    "name"
 #define RECORD_PATH_MAX	      128
 
 /* Is it still containers/ID, or was it renamed away to be removed? */
 bool record_is_current(struct store *store, const struct record *record);
+
+/*
+ * Frees the name of a record renamed away, by moving the link into its
+ * directory: to free a file's last block can wait for the disk (a text of 64
+ * bytes is too long for an inode of ext4, and "discard" makes it tell the
+ * disk), which the removal of the tree may do, but no client should.
+ */
+int record_name_bury(struct store *store, const char *name,
+		     const struct record *record);
 
 int record_sweep_half_made(struct store *store, const char *id);
 int record_sweep_names(struct store *store);
