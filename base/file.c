@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "base/str.h"
 
 #define READ_STEP_MIN  4096
@@ -179,6 +181,24 @@ static int is_current(int dir_fd, const char *path, int fd)
 	return named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
 }
 
+/* "lock" alone does not say whose: with the directory, where it is known. */
+static int lock_open_failed(int dir_fd, const char *path, struct error *err)
+{
+	char link[PATH_FD_MAX];
+	char directory[PATH_MAX];
+	ssize_t length = -1;
+	int number = errno;
+
+	if (dir_fd >= 0) {
+		path_of_fd(link, dir_fd);
+		length = readlink(link, directory, sizeof(directory));
+	}
+	if (length <= 0 || (size_t)length >= sizeof(directory))
+		return err_number(err, number, "cannot open lock %s", path);
+	return err_number(err, number, "cannot open lock %.*s/%s", (int)length,
+			  directory, path);
+}
+
 int lock_open_at(int dir_fd, const char *path, enum lock_mode mode, bool wait,
 		 struct error *err)
 {
@@ -195,7 +215,7 @@ int lock_open_at(int dir_fd, const char *path, enum lock_mode mode, bool wait,
 		fd = openat(dir_fd, path,
 			    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd < 0)
-			return err_errno(err, "cannot open lock %s", path);
+			return lock_open_failed(dir_fd, path, err);
 		do
 			r = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock);
 		while (r < 0 && errno == EINTR);
