@@ -109,9 +109,10 @@ static int inspect_any(struct inspection *inspection, const char *name,
 
 		if (r >= 0)
 			return 0;
-		/* A name that no image can have may be another kind's. */
+		/* A name that no image can have may be another kind's. A
+		   damaged store says what is damaged. */
 		if (problem.kind != ERROR_NOT_FOUND &&
-		    (i == 0 || problem.kind != ERROR_INVALID))
+		    !str_starts(problem.message, "invalid "))
 			return err_copy(err, &problem);
 	}
 	return err_set(err, ERROR_NOT_FOUND, "No such object: %s", name);

@@ -3,6 +3,8 @@ import subprocess
 
 import pytest
 
+from conftest import Moss
+
 
 def test_network_by_its_short_name(moss):
     out = moss.ok("run", "--rm", "--net", "none", "busybox", "ls",
@@ -71,3 +73,40 @@ def test_full_output(moss, command):
     assert process.returncode == 1
     assert process.stderr == ("moss: cannot write to standard output: "
                               "No space left on device\n")
+
+
+@pytest.fixture
+def own_store(moss, busybox_tar, tmp_path):
+    """A store to damage."""
+    run = tmp_path / "run"
+    run.mkdir(mode=0o700)
+    own = Moss(moss.program, tmp_path / "data", run)
+    own.ok("import", busybox_tar, "busybox")
+    yield own
+    own.remove_all()
+    own("__unpin")
+
+
+def test_inspect_of_a_damaged_image(own_store):
+    (own_store.root / "image" / "index.json").write_text("{")
+    result = own_store("inspect", "busybox", check=1)
+    assert result.out == "[]\n"
+    assert "index.json:1:2: JSON text ends too early" in result.err
+    (own_store.root / "image" / "index.json").write_text('{"manifests":[]}')
+    assert "No such object: Not A Name" in own_store("inspect",
+                                                     "Not A Name").err
+
+
+def test_store_that_cannot_be_written(own_store):
+    """The line names the whole path, not "lock"."""
+    script = ('mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" &&'
+              ' MOSS_RUN="$2" "$3" images; code=$?;'
+              ' MOSS_RUN="$2" "$3" __unpin; exit $code')
+    run = own_store.root.parent / "other"
+    run.mkdir(mode=0o700)
+    process = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", script, "sh", own_store.root, run,
+         own_store.program], env=own_store.env, capture_output=True, text=True)
+    assert process.returncode == 1
+    assert process.stderr == (f"moss: cannot open lock {own_store.root}/lock: "
+                              "Read-only file system\n")
