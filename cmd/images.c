@@ -100,7 +100,9 @@ static int load_main(struct context *context, const struct options *options)
 	progress_close(&progress);
 	if (r < 0)
 		return command_fail(context, &err);
-	for (size_t i = 0; !quiet && loaded && loaded[i]; i++) {
+	/* As docker does with -q too: `load -q | …` is how scripts learn what
+	   was in an archive. */
+	for (size_t i = 0; loaded && loaded[i]; i++) {
 		if (str_starts(loaded[i], "sha256:"))
 			printf("Loaded image ID: %s\n", loaded[i]);
 		else

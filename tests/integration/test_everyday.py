@@ -110,3 +110,10 @@ def test_store_that_cannot_be_written(own_store):
     assert process.returncode == 1
     assert process.stderr == (f"moss: cannot open lock {own_store.root}/lock: "
                               "Read-only file system\n")
+
+
+def test_quiet_load_names_the_image(moss, tmp_path):
+    moss.ok("tag", "busybox", "loaded:1")
+    moss.ok("save", "-o", tmp_path / "x.tar", "loaded:1")
+    assert moss.ok("load", "-qi", tmp_path / "x.tar") == "Loaded image: loaded:1"
+    moss.ok("rmi", "loaded:1")
