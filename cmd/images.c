@@ -144,6 +144,7 @@ static int save_main(struct context *context, const struct options *options)
 
 static int rmi_main(struct context *context, const struct options *options)
 {
+	bool force = option_flag(options, "force");
 	int code = 0;
 
 	for (size_t i = 0; options->operands[i]; i++) {
@@ -151,9 +152,12 @@ static int rmi_main(struct context *context, const struct options *options)
 		struct error err = {0};
 
 		if (engine_image_remove(&context->engine, options->operands[i],
-					option_flag(options, "force"), &report,
-					&err) < 0)
-			code = command_fail(context, &err);
+					force, &report, &err) < 0) {
+			report_error(&err);
+			/* With --force what is not there is no failure. */
+			if (!force || err.kind != ERROR_NOT_FOUND)
+				code = 1;
+		}
 		for (size_t l = 0; report && report[l]; l++)
 			printf("%s\n", report[l]);
 	}

@@ -117,3 +117,11 @@ def test_quiet_load_names_the_image(moss, tmp_path):
     moss.ok("save", "-o", tmp_path / "x.tar", "loaded:1")
     assert moss.ok("load", "-qi", tmp_path / "x.tar") == "Loaded image: loaded:1"
     moss.ok("rmi", "loaded:1")
+
+
+def test_forced_removal_of_no_image(moss):
+    moss.ok("tag", "busybox", "extra:1")
+    result = moss("rmi", "-f", "nosuch:1", "extra:1", check=0)
+    assert result.out == "Untagged: extra:1\n"
+    assert "No such image: nosuch:1" in result.err
+    assert moss("rmi", "nosuch:1").code == 1
