@@ -325,6 +325,7 @@ static char *root_diff_id(void)
 	struct image image;
 	char *diff_id;
 
+	assert_non_null(id);
 	assert_int_equal(image_find(&store, "first", &image, &error), 0);
 	diff_id = xstrdup(image.diff_ids[0]);
 	image_release(&image);
