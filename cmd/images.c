@@ -52,6 +52,7 @@ static int import_main(struct context *context, const struct options *options)
 		.message = option_string(options, "message"),
 		.platform = option_string(options, "platform"),
 	};
+	const struct progress_options shown = {.fd = STDERR_FILENO};
 	struct progress progress;
 	cleanup_free char *id = NULL;
 	struct error err = {0};
@@ -64,7 +65,7 @@ static int import_main(struct context *context, const struct options *options)
 			       "to standard input.");
 		return command_fail(context, &err);
 	}
-	progress_open("Importing", true, &progress);
+	progress_open(&shown, &progress);
 	request.progress_fd = progress.fd;
 	r = image_import(&context->engine.store, &request, &id, &err);
 	progress_close(&progress);
@@ -81,7 +82,10 @@ static int load_main(struct context *context, const struct options *options)
 		.input_fd = STDIN_FILENO,
 		.platform = option_string(options, "platform"),
 	};
-	bool quiet = option_flag(options, "quiet");
+	const struct progress_options shown = {
+		.fd = STDERR_FILENO,
+		.quiet = option_flag(options, "quiet"),
+	};
 	struct progress progress;
 	cleanup_strv char **loaded = NULL;
 	struct error err = {0};
@@ -94,7 +98,7 @@ static int load_main(struct context *context, const struct options *options)
 			       "standard input.");
 		return command_fail(context, &err);
 	}
-	progress_open("Loading layer", !quiet, &progress);
+	progress_open(&shown, &progress);
 	request.progress_fd = progress.fd;
 	r = image_load(&context->engine.store, &request, &loaded, &err);
 	progress_close(&progress);

@@ -11,11 +11,14 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/command.h"
+#include "cmd/member.h"
+#include "cmd/text.h"
 
-#define LINE_SIZE     2048
+#define LINE_SIZE     4096
 #define BAR_MAX	      50
 #define BAR_MIN	      10
 #define COLUMNS_SMALL 40
@@ -52,7 +55,8 @@ void progress_text(char ret_text[PROGRESS_TEXT_MAX], const char *verb,
 }
 
 struct drawing {
-	const char *verb;
+	int fd;
+	bool quiet;
 	bool bar;
 	bool drawn;
 	char layer[72];
@@ -63,7 +67,7 @@ struct drawing {
 static void bar_clear(struct drawing *drawing)
 {
 	if (drawing->drawn)
-		fputs("\r\033[K", stderr);
+		dprintf(drawing->fd, "\r\033[K");
 	drawing->drawn = false;
 }
 
@@ -81,44 +85,65 @@ static uint64_t rate_of(const struct drawing *drawing, uint64_t bytes)
 			  (double)ns);
 }
 
-static unsigned int columns_of_terminal(void)
+static unsigned int columns_of_terminal(int fd)
 {
 	struct winsize size;
 
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+	if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
 		return size.ws_col;
 	return COLUMNS_SMALL;
 }
 
-/* "layer HEX BYTES TOTAL" */
-static void on_layer(struct drawing *drawing, const char *line)
+static void on_progress(struct drawing *drawing, const char *id,
+			const char *status, const cJSON *detail)
 {
-	unsigned long long bytes, total;
+	uint64_t bytes = (uint64_t)number_of(detail, "current");
+	uint64_t total = (uint64_t)number_of(detail, "total");
+	cleanup_free char *plain = text_printable(status, true);
+	cleanup_free char *verb = text_cut(plain, COLUMNS_SMALL);
 	char text[PROGRESS_TEXT_MAX];
-	char layer[72];
 
-	if (!drawing->bar ||
-	    sscanf(line, "%71s %llu %llu", layer, &bytes, &total) != 3)
-		return;
-	if (strcmp(layer, drawing->layer) != 0) {
-		strcpy(drawing->layer, layer);
+	if (strncmp(id, drawing->layer, sizeof(drawing->layer) - 1) != 0) {
+		snprintf(drawing->layer, sizeof(drawing->layer), "%s", id);
 		clock_gettime(CLOCK_MONOTONIC, &drawing->begin);
 		drawing->begin_bytes = bytes;
 	}
-	progress_text(text, drawing->verb, bytes, total,
-		      rate_of(drawing, bytes), columns_of_terminal());
-	fprintf(stderr, "\r\033[K%s", text);
+	progress_text(text, verb, bytes, total, rate_of(drawing, bytes),
+		      columns_of_terminal(drawing->fd));
+	dprintf(drawing->fd, "\r\033[K%s", text);
 	drawing->drawn = true;
+}
+
+static void on_message(struct drawing *drawing, const cJSON *message)
+{
+	const cJSON *detail = member_of(message, "progressDetail");
+	const char *warning = text_of(message, "warning");
+	const char *id = text_of(message, "id");
+	cleanup_free char *status =
+		text_printable(text_of(message, "status"), true);
+	cleanup_free char *plain_id = text_printable(id, true);
+
+	if (*warning) {
+		bar_clear(drawing);
+		report_warning("%s", warning);
+	} else if (drawing->quiet) {
+		return;
+	} else if (detail && detail->child) {
+		if (drawing->bar)
+			on_progress(drawing, id, status, detail);
+	} else {
+		bar_clear(drawing);
+		dprintf(drawing->fd, "%s%s%s\n", plain_id, *id ? ": " : "",
+			status);
+	}
 }
 
 static void on_line(struct drawing *drawing, const char *line)
 {
-	if (str_starts(line, "layer ")) {
-		on_layer(drawing, line + strlen("layer "));
-	} else if (str_starts(line, "note ")) {
-		bar_clear(drawing);
-		report_warning("%s", line + strlen("note "));
-	}
+	cleanup_json cJSON *message = NULL;
+
+	if (json_parse(line, strlen(line), "progress", &message, NULL) == 0)
+		on_message(drawing, message);
 }
 
 static void draw(struct drawing *drawing, int fd)
@@ -135,11 +160,13 @@ static void draw(struct drawing *drawing, int fd)
 	bar_clear(drawing);
 }
 
-void progress_open(const char *verb, bool bar, struct progress *ret_progress)
+void progress_open(const struct progress_options *options,
+		   struct progress *ret_progress)
 {
 	struct drawing drawing = {
-		.verb = verb,
-		.bar = bar && isatty(STDERR_FILENO) &&
+		.fd = options->fd,
+		.quiet = options->quiet,
+		.bar = isatty(options->fd) &&
 		       !str_equal(getenv("TERM"), "dumb"),
 	};
 	int ends[2];

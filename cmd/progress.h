@@ -1,8 +1,8 @@
 /*
- * What import and load say while they work (storage/transfer.h): notes for the
- * user as warnings, and on a terminal a bar with bytes and rate. A child
- * process draws, since the transfer itself keeps moss busy; it ends with the
- * descriptor.
+ * What a transfer says while it works (storage/transfer.h): on a terminal a
+ * line for each layer, redrawn in place, elsewhere a line whenever something
+ * about a layer changes, and the warnings. A child process shows it, since the
+ * transfer keeps moss busy; it ends with the descriptor.
  */
 #pragma once
 
@@ -12,14 +12,19 @@
 
 #define PROGRESS_TEXT_MAX 256
 
+struct progress_options {
+	int fd;	    /* where to show it: standard output or error */
+	bool quiet; /* warnings only */
+};
+
 struct progress {
 	int fd; /* for a request's progress_fd; -1: there is none */
 	pid_t pid;
 };
 
-/* verb: "Importing". bar false: notes only. */
-void progress_open(const char *verb, bool bar, struct progress *ret_progress);
-/* Waits until everything is shown and the bar is gone. */
+void progress_open(const struct progress_options *options,
+		   struct progress *ret_progress);
+/* Waits until everything is shown. */
 void progress_close(struct progress *progress);
 
 /*

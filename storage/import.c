@@ -28,6 +28,7 @@ struct import {
 	struct platform platform;
 	cJSON *config; /* "config" of the image's config */
 	struct sink sink;
+	struct job_meter meter;
 	uint64_t read;
 	uint64_t total;
 };
@@ -149,7 +150,8 @@ static int tap_progress(void *data, const void *bytes, size_t length,
 	struct import *import = data;
 
 	import->read += length;
-	job_progress(import->job, "-", import->read, import->total);
+	job_progress(import->job, &import->meter, NULL, "Importing",
+		     import->read, import->total);
 	return 0;
 }
 

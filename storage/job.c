@@ -1,5 +1,6 @@
 #include "storage/job.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "base/str.h"
 
 #define PROGRESS_NS 100000000LL
+#define TEXT_MAX    300 /* bytes; six times that when each is escaped */
 
 const char *job_string(const struct job *job, const char *key)
 {
@@ -31,45 +33,94 @@ int job_platform(const struct job *job, struct platform *ret_platform,
 	return 0;
 }
 
-/* Nobody reading is no failure. */
-static void tell(struct job *job, const char *line)
+/*
+ * One write(2) a line, below PIPE_BUF: lines of threads never mix. Nobody
+ * reading is no failure.
+ */
+static void tell(struct job *job, const cJSON *message)
 {
-	if (job->progress_fd >= 0 &&
-	    write_all(job->progress_fd, line, strlen(line)) < 0)
-		job->progress_fd = -1;
+	cleanup_free char *text = json_print(message);
+	cleanup_free char *line = xasprintf("%s\n", text);
+
+	if (strlen(line) < PIPE_BUF)
+		(void)write_all(job->progress_fd, line, strlen(line));
+}
+
+/* Cut so that the line stays short even when every byte is to be escaped. */
+static void set_text(cJSON *message, const char *key, const char *text)
+{
+	cleanup_free char *cut = xstrndup(text, TEXT_MAX);
+
+	json_set_string(message, key, cut);
 }
 
 void job_note(struct job *job, const char *format, ...)
 {
-	cleanup_free char *line = NULL;
-	char text[ERROR_MESSAGE_MAX];
+	cleanup_json cJSON *message = NULL;
+	char text[TEXT_MAX + 1];
 	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	line = xasprintf("note %s\n", text);
-	tell(job, line);
-}
-
-void job_progress(struct job *job, const char *hex, uint64_t bytes,
-		  uint64_t total)
-{
-	cleanup_free char *line = NULL;
-	struct timespec now;
-	int64_t passed;
 
 	if (job->progress_fd < 0)
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	passed = (now.tv_sec - job->told.tv_sec) * 1000000000LL +
-		 (now.tv_nsec - job->told.tv_nsec);
-	if (passed < PROGRESS_NS && bytes != total)
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	message = json_object();
+	set_text(message, "warning", text);
+	tell(job, message);
+}
+
+void job_status(struct job *job, const char *id, const char *format, ...)
+{
+	cleanup_json cJSON *message = NULL;
+	char text[TEXT_MAX + 1];
+	va_list arguments;
+
+	if (job->progress_fd < 0)
 		return;
-	job->told = now;
-	line = xasprintf("layer %s %llu %llu\n", hex, (unsigned long long)bytes,
-			 (unsigned long long)total);
-	tell(job, line);
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	message = json_object();
+	set_text(message, "status", text);
+	if (id)
+		set_text(message, "id", id);
+	tell(job, message);
+}
+
+/* Is the meter's next line due? */
+static bool meter_due(struct job_meter *meter)
+{
+	struct timespec now;
+	int64_t passed;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	passed = (now.tv_sec - meter->told.tv_sec) * 1000000000LL +
+		 (now.tv_nsec - meter->told.tv_nsec);
+	if (passed < PROGRESS_NS)
+		return false;
+	meter->told = now;
+	return true;
+}
+
+void job_progress(struct job *job, struct job_meter *meter, const char *id,
+		  const char *status, uint64_t current, uint64_t total)
+{
+	cleanup_json cJSON *message = NULL;
+	cJSON *detail;
+
+	if (job->progress_fd < 0 || (!meter_due(meter) && current != total))
+		return;
+	message = json_object();
+	detail = json_object();
+	set_text(message, "status", status);
+	json_set_i64(detail, "current", (int64_t)current);
+	if (total > 0)
+		json_set_i64(detail, "total", (int64_t)total);
+	json_set(message, "progressDetail", detail);
+	if (id)
+		set_text(message, "id", id);
+	tell(job, message);
 }
 
 void job_note_stage(struct job *job, const struct stage *stage)

@@ -1,11 +1,9 @@
 /*
- * What moss-image is asked to do, see storage/transfer.c for the other side:
- * a request (one JSON object), a store, a result (one JSON object), and a
- * descriptor for lines on the way:
+ * What moss-image is asked to do, see storage/transfer.h for the other side: a
+ * request (one JSON object), a store, a result (one JSON object), and a
+ * descriptor for messages on the way, whose form storage/transfer.h tells.
  *
- *   layer HEX BYTES TOTAL   so much of a packed layer is read; HEX "-" while
- *                           its digest is not known, TOTAL 0 likewise
- *   note TEXT               for the user, after the work is done
+ * Messages may come from any thread of the job.
  */
 #pragma once
 
@@ -33,7 +31,6 @@ struct job {
 	const cJSON *request;
 	int progress_fd; /* -1: nobody listens */
 	cJSON *result;
-	struct timespec told; /* last line about a layer */
 };
 
 int import_run(struct job *job, struct error *err);
@@ -45,10 +42,27 @@ const char *job_string(const struct job *job, const char *key);
 /* --platform, or the host's; *ret_given tells which. */
 int job_platform(const struct job *job, struct platform *ret_platform,
 		 bool *ret_given, struct error *err);
+/* A warning for the user. */
 void job_note(struct job *job, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* At most ten lines a second, and always the last one. */
-void job_progress(struct job *job, const char *hex, uint64_t bytes,
-		  uint64_t total);
+
+/*
+ * What is true of id from now on: "Waiting", "Pull complete". An id is a
+ * layer's first 12 digits (digest_short() of the packed one), or a tag; NULL:
+ * of the whole job ("Digest: sha256:…").
+ */
+void job_status(struct job *job, const char *id, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* When a meter last spoke; one for each id and status, zero at first. */
+struct job_meter {
+	struct timespec told;
+};
+/*
+ * So many bytes of total (0: not known) are done: at most ten lines a second
+ * from a meter, and always the one that reaches the total.
+ */
+void job_progress(struct job *job, struct job_meter *meter, const char *id,
+		  const char *status, uint64_t current, uint64_t total);
 /* Notes about what unpacking could not keep. */
 void job_note_stage(struct job *job, const struct stage *stage);

@@ -14,8 +14,10 @@
 struct layer_load {
 	struct load *load;
 	const struct load_layer *request;
-	struct load_file *file; /* of a tar, whose digest is known */
-	struct sink sink;	/* used when fd >= 0 */
+	struct load_file *file;	   /* of a tar, whose digest is known */
+	struct sink sink;	   /* used when fd >= 0 */
+	char id[DIGEST_SHORT_MAX]; /* for progress; "" while not known */
+	struct job_meter meter;
 	uint64_t read;
 	uint64_t total;
 	enum compression compression;
@@ -30,11 +32,10 @@ static int tap_progress(void *data, const void *bytes, size_t length,
 			struct error *err)
 {
 	struct layer_load *self = data;
-	const char *diff_id = self->request->diff_id;
 
 	self->read += length;
-	job_progress(self->load->job, diff_id ? digest_hex(diff_id) : "-",
-		     self->read, self->total);
+	job_progress(self->load->job, &self->meter, *self->id ? self->id : NULL,
+		     "Loading layer", self->read, self->total);
 	return 0;
 }
 
@@ -238,10 +239,13 @@ int load_layer(struct load *load, const struct load_layer *request,
 		.sink = {.fd = -1},
 	};
 	const struct descriptor *expected = request->expected;
+	const char *name = expected ? expected->digest : request->diff_id;
 	bool have_layer = false;
 	bool have_blob = false;
 	int r;
 
+	if (name)
+		digest_short(self.id, name);
 	if (expected) {
 		r = stage_has_blob(&load->stage, expected->digest, err);
 		if (r < 0)

@@ -34,8 +34,8 @@ static int write_error(int number, const char *name, struct error *err)
 }
 
 /* Copies a blob, size known; its digest must come out right. */
-static int copy_blob(struct save *save, const char *digest, int blob_fd,
-		     uint64_t size, int fd, const char *name, struct error *err)
+static int copy_blob(const char *digest, int blob_fd, uint64_t size, int fd,
+		     const char *name, struct error *err)
 {
 	CLEANUP(hash_release) struct hash hash = {NULL};
 	cleanup_free char *buffer = xcalloc(1, BUFFER_SIZE);
@@ -61,7 +61,6 @@ static int copy_blob(struct save *save, const char *digest, int blob_fd,
 		if (r < 0)
 			return write_error(r, name, err);
 		done += (uint64_t)length;
-		job_progress(save->job, digest_hex(digest), done, size);
 	}
 	hash_digest(&hash, found);
 	if (done < size || !str_equal(found, digest))
@@ -123,7 +122,7 @@ static int write_blob(struct save *save, const char *digest, int fd,
 	blob_path(path, digest);
 	r = write_header(fd, path, TAR_FILE, size, name, err);
 	if (r == 0)
-		r = copy_blob(save, digest, blob_fd, size, fd, name, err);
+		r = copy_blob(digest, blob_fd, size, fd, name, err);
 	return r < 0 ? r : write_padding(fd, size, name, err);
 }
 
@@ -306,7 +305,7 @@ static int write_blob_file(struct save *save, const char *digest, int dir_fd,
 		    MODE_FILE);
 	if (fd < 0)
 		return write_error(errno, name, err);
-	return copy_blob(save, digest, blob_fd, size, fd, name, err);
+	return copy_blob(digest, blob_fd, size, fd, name, err);
 }
 
 static int fill_directory(struct save *save, int dir_fd, const char *name,

@@ -5,12 +5,19 @@
  * and one for a struct error, and dies with the caller. Killed at any moment it
  * leaves a work directory that the next store_open() removes.
  *
- * Progress goes to the descriptor given (-1: none), in lines:
+ * Messages on the way go to the descriptor given (-1: none). They are the
+ * message stream of the Docker Engine API: JSON objects, one a line of less
+ * than 4096 bytes, each written whole, so that any number of threads may write:
  *
- *   layer HEX BYTES TOTAL   so much of a packed layer is read; HEX is "-" while
- *                           its digest is not known, TOTAL 0 when its size is
- *                           not
- *   note TEXT               for the user
+ *   {"id":"a2abf6c4d29d","status":"Downloading",
+ *    "progressDetail":{"current":512,"total":4096}}
+ *                     so many bytes of a layer; id absent: of the only thing
+ *                     there is; total absent: it is not known
+ *   {"id":"a2abf6c4d29d","status":"Pull complete"}
+ *                     what is true of the layer, or tag, from now on
+ *   {"status":"Digest: sha256:…"}
+ *                     a line about the whole
+ *   {"warning":"…"}   for the user, whatever else is shown; moss's own
  */
 #pragma once
 
