@@ -15,7 +15,11 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
+import oci  # noqa: E402
+import registry as registries  # noqa: E402
 import roots  # noqa: E402
+from faulty import FaultyProxy  # noqa: E402
+from tinyregistry import TinyRegistry  # noqa: E402
 
 # Kernel features that a machine may lack; nothing else may be skipped.
 KNOWN_SKIPS = {"overlay in user namespaces", "/dev/fuse", "/dev/net/tun",
@@ -82,6 +86,11 @@ class Moss:
     def ps(self, *args):
         return [json.loads(line) for line in
                 self.ok("ps", "--format", "{{json .}}", *args).splitlines()]
+
+    def images(self):
+        """REPOSITORY:TAG of all there are."""
+        return self.ok("images", "--format",
+                       "{{.Repository}}:{{.Tag}}").splitlines()
 
     def remove_all(self):
         ids = self("ps", "-aq").out.split()
@@ -152,6 +161,84 @@ def debian(session_moss, debian_tar):
     session_moss.ok("import", "-c", 'CMD ["bash"]', debian_tar, "debian",
                     timeout=300)
     return "debian"
+
+
+# Registries: one of a kind for all tests, which use names of their own in it.
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory):
+    with registries.Registry(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory):
+    return registries.CA(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="session")
+def tls_registry(tmp_path_factory, ca):
+    """TLS by the tests' CA, and a password."""
+    with registries.Registry(tmp_path_factory.mktemp("tls"), tls=ca,
+                             users={"alice": "s3cret:word"}) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory):
+    with registries.TokenServer(tmp_path_factory.mktemp("tokens"),
+                                {"bob": "t0ken:word"},
+                                public=lambda name: name.startswith("open/")) \
+            as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def token_registry(tmp_path_factory, tokens):
+    """Asks for tokens: anybody may pull open/..., bob may all."""
+    with registries.Registry(tmp_path_factory.mktemp("token"),
+                             token=tokens) as registry:
+        yield registry
+
+
+@pytest.fixture
+def proxy(registry):
+    """In front of the plain registry, without a fault yet."""
+    with FaultyProxy(registry.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def tiny():
+    with TinyRegistry() as server:
+        yield server
+        assert not server.complaints
+
+
+@pytest.fixture(scope="session")
+def busybox_layer(busybox_tar):
+    return oci.busybox_layer(busybox_tar)
+
+
+@pytest.fixture
+def fresh(session_moss, tmp_path):
+    """A moss with an empty store, an empty home and its own moss.conf."""
+    home = tmp_path / "home"
+    home.mkdir()
+    conf = tmp_path / "moss.conf"
+    conf.touch()
+    env = dict(session_moss.env, HOME=str(home), MOSS_CONFIG=str(conf),
+               MOSS_ROOT=str(tmp_path / "data"))
+    for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR",
+                 "XDG_CONFIG_HOME", "DOCKER_AUTH_CONFIG", "http_proxy",
+                 "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        env.pop(name, None)
+    moss = Moss(session_moss.program, tmp_path / "data",
+                session_moss.run_directory)
+    moss.env = env
+    moss.home, moss.conf = home, conf
+    yield moss
+    moss.remove_all()
 
 
 @pytest.fixture
