@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "storage/transfer_run.h"
 
 #define HELPER	   "moss-image"
 #define RESULT_MAX JSON_FILE_MAX
@@ -22,14 +23,6 @@ enum {
 	HELPER_RESULT = 4,
 	HELPER_ERROR = 5,
 	HELPER_PROGRESS = 6,
-};
-
-struct transfer {
-	const char *command;
-	cJSON *request;
-	int input_fd;	 /* -1: none */
-	int output_fd;	 /* -1: none */
-	int progress_fd; /* -1: none */
 };
 
 struct pipe_pair {
@@ -62,6 +55,8 @@ static int request_fd(const cJSON *request, struct error *err)
 	if (fd < 0)
 		return err_errno(err, "cannot make a memory file");
 	r = write_all(fd, text, strlen(text));
+	/* It may hold a password. */
+	explicit_bzero(text, strlen(text));
 	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = -errno;
 	if (r < 0)
@@ -130,8 +125,8 @@ static int read_answer(const struct transfer *transfer, int result_fd,
 	return json_parse(text, length, "result", ret_result, err);
 }
 
-static int run(const struct store *store, const struct transfer *transfer,
-	       cJSON **ret_result, struct error *err)
+int transfer_run(const struct store *store, const struct transfer *transfer,
+		 cJSON **ret_result, struct error *err)
 {
 	CLEANUP(pipe_release) struct pipe_pair result = {-1, -1};
 	CLEANUP(pipe_release) struct pipe_pair error = {-1, -1};
@@ -194,7 +189,7 @@ int image_import(struct store *store, const struct import_request *request,
 		json_set_string(json, "message", request->message);
 	if (request->platform)
 		json_set_string(json, "platform", request->platform);
-	r = run(store, &transfer, &result, err);
+	r = transfer_run(store, &transfer, &result, err);
 	if (r < 0)
 		return r;
 	r = json_get_string(result, "result", "id", &id, err);
@@ -224,7 +219,7 @@ int image_load(struct store *store, const struct load_request *request,
 		json_set_string(json, "source", request->source);
 	if (request->platform)
 		json_set_string(json, "platform", request->platform);
-	r = run(store, &transfer, &result, err);
+	r = transfer_run(store, &transfer, &result, err);
 	if (r < 0)
 		return r;
 	r = json_get_strv(result, "result", "loaded", ret_loaded, err);
@@ -248,5 +243,5 @@ int image_save(struct store *store, const struct save_request *request,
 	if (request->output)
 		json_set_string(json, "output", request->output);
 	json_set_bool(json, "ociDirectory", request->oci_directory);
-	return run(store, &transfer, &result, err);
+	return transfer_run(store, &transfer, &result, err);
 }
