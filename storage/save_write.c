@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,26 +15,17 @@
 #include "storage/blob.h"
 #include "storage/hash.h"
 #include "storage/oci.h"
+#include "storage/output.h"
 #include "storage/save.h"
-#include "storage/tar.h"
+#include "storage/tar_writer.h"
 
-#define BUFFER_SIZE  (256u << 10)
-#define TAR_END_SIZE (2 * TAR_BLOCK_SIZE)
-#define MODE_FILE    0644
-#define MODE_DIR     0755
-
-static int write_error(int number, const char *name, struct error *err)
-{
-	int r = err_number(err, number, "cannot write %s", name);
-
-	if (err && err->kind == ERROR_NO_SPACE)
-		err_hint(err, "free some space, or save somewhere else");
-	return r;
-}
+#define BUFFER_SIZE (256u << 10)
+#define MODE_FILE   0644
+#define MODE_DIR    0755
 
 /* Copies a blob, size known; its digest must come out right. */
-static int copy_blob(const char *digest, int blob_fd, uint64_t size, int fd,
-		     const char *name, struct error *err)
+static int copy_blob(const char *digest, int blob_fd, uint64_t size,
+		     tar_sink sink, void *data, struct error *err)
 {
 	CLEANUP(hash_release) struct hash hash = {NULL};
 	cleanup_free char *buffer = xcalloc(1, BUFFER_SIZE);
@@ -43,9 +33,7 @@ static int copy_blob(const char *digest, int blob_fd, uint64_t size, int fd,
 	uint64_t done = 0;
 	int r = hash_init(&hash, err);
 
-	if (r < 0)
-		return r;
-	while (done < size) {
+	while (r == 0 && done < size) {
 		size_t part = size - done < BUFFER_SIZE ? (size_t)(size - done)
 							: BUFFER_SIZE;
 		ssize_t length = read(blob_fd, buffer, part);
@@ -57,11 +45,11 @@ static int copy_blob(const char *digest, int blob_fd, uint64_t size, int fd,
 		if (length == 0)
 			break;
 		hash_update(&hash, buffer, (size_t)length);
-		r = write_all(fd, buffer, (size_t)length);
-		if (r < 0)
-			return write_error(r, name, err);
+		r = sink(data, buffer, (size_t)length, err);
 		done += (uint64_t)length;
 	}
+	if (r < 0)
+		return r;
 	hash_digest(&hash, found);
 	if (done < size || !str_equal(found, digest))
 		return err_set(err, ERROR_CORRUPT,
@@ -71,45 +59,37 @@ static int copy_blob(const char *digest, int blob_fd, uint64_t size, int fd,
 
 /* ---- tar ---- */
 
-static int write_header(int fd, const char *path, enum tar_type type,
-			uint64_t size, const char *name, struct error *err)
+static int write_entry(struct tar_writer *tar, const char *path,
+		       enum tar_type type, uint64_t size, struct error *err)
 {
-	char block[TAR_BLOCK_SIZE];
-	int r;
+	cleanup_free char *name = xstrdup(path);
+	const struct tar_entry entry = {
+		.type = type,
+		.path = name,
+		.mode = type == TAR_DIRECTORY ? MODE_DIR : MODE_FILE,
+		.size = size,
+	};
 
-	tar_header(block, path, type,
-		   type == TAR_DIRECTORY ? MODE_DIR : MODE_FILE, size, 0);
-	r = write_all(fd, block, sizeof(block));
-	return r < 0 ? write_error(r, name, err) : 0;
+	return tar_write_entry(tar, &entry, err);
 }
 
-static int write_padding(int fd, uint64_t size, const char *name,
-			 struct error *err)
-{
-	static const char zeros[TAR_BLOCK_SIZE];
-	size_t length = (size_t)((TAR_BLOCK_SIZE - size % TAR_BLOCK_SIZE) %
-				 TAR_BLOCK_SIZE);
-	int r = write_all(fd, zeros, length);
-
-	return r < 0 ? write_error(r, name, err) : 0;
-}
-
-static int write_text(int fd, const char *path, const char *text,
-		      const char *name, struct error *err)
+static int write_text(struct tar_writer *tar, const char *path,
+		      const char *text, struct error *err)
 {
 	size_t length = strlen(text);
-	int r = write_header(fd, path, TAR_FILE, length, name, err);
+	int r = write_entry(tar, path, TAR_FILE, length, err);
 
-	if (r < 0)
-		return r;
-	r = write_all(fd, text, length);
-	if (r < 0)
-		return write_error(r, name, err);
-	return write_padding(fd, length, name, err);
+	return r < 0 ? r : tar_write_data(tar, text, length, err);
 }
 
-static int write_blob(struct save *save, const char *digest, int fd,
-		      const char *name, struct error *err)
+static int put_data(void *tar, const void *bytes, size_t length,
+		    struct error *err)
+{
+	return tar_write_data(tar, bytes, length, err);
+}
+
+static int write_blob(struct save *save, const char *digest,
+		      struct tar_writer *tar, struct error *err)
 {
 	char path[BLOB_PATH_MAX];
 	uint64_t size = 0;
@@ -120,24 +100,24 @@ static int write_blob(struct save *save, const char *digest, int fd,
 	if (blob_fd < 0)
 		return blob_fd;
 	blob_path(path, digest);
-	r = write_header(fd, path, TAR_FILE, size, name, err);
-	if (r == 0)
-		r = copy_blob(digest, blob_fd, size, fd, name, err);
-	return r < 0 ? r : write_padding(fd, size, name, err);
+	r = write_entry(tar, path, TAR_FILE, size, err);
+	return r < 0 ? r : copy_blob(digest, blob_fd, size, put_data, tar, err);
 }
 
-static int write_json(int fd, const char *path, cJSON *json, const char *name,
+static int write_json(struct tar_writer *tar, const char *path, cJSON *json,
 		      struct error *err)
 {
 	cleanup_json cJSON *owned = json;
 	cleanup_free char *text = json_print(owned);
 
-	return write_text(fd, path, text, name, err);
+	return write_text(tar, path, text, err);
 }
 
 int save_to_fd(struct save *save, int fd, const char *name, struct error *err)
 {
-	static const char end[TAR_END_SIZE];
+	struct output output = {fd, name};
+	cleanup_tar_writer struct tar_writer *tar =
+		tar_writer_new(output_put, &output);
 	int r;
 
 	if (isatty(fd)) {
@@ -145,146 +125,31 @@ int save_to_fd(struct save *save, int fd, const char *name, struct error *err)
 			"cowardly refusing to save to a terminal");
 		return err_hint(err, "use the -o flag or redirect");
 	}
-	r = write_header(fd, "blobs/", TAR_DIRECTORY, 0, name, err);
+	r = write_entry(tar, "blobs", TAR_DIRECTORY, 0, err);
 	if (r == 0)
-		r = write_header(fd, OCI_BLOBS "/", TAR_DIRECTORY, 0, name,
-				 err);
+		r = write_entry(tar, OCI_BLOBS, TAR_DIRECTORY, 0, err);
 	for (size_t i = 0; r == 0 && save->blobs[i]; i++)
-		r = write_blob(save, save->blobs[i], fd, name, err);
+		r = write_blob(save, save->blobs[i], tar, err);
 	if (r == 0)
-		r = write_json(fd, OCI_INDEX_FILE, save_index_json(save), name,
+		r = write_json(tar, OCI_INDEX_FILE, save_index_json(save), err);
+	if (r == 0)
+		r = write_json(tar, "manifest.json", save_docker_json(save),
 			       err);
 	if (r == 0)
-		r = write_json(fd, "manifest.json", save_docker_json(save),
-			       name, err);
-	if (r == 0)
-		r = write_text(fd, OCI_LAYOUT_FILE, OCI_LAYOUT_TEXT, name, err);
-	if (r < 0)
-		return r;
-	r = write_all(fd, end, sizeof(end));
-	return r < 0 ? write_error(r, name, err) : 0;
+		r = write_text(tar, OCI_LAYOUT_FILE, OCI_LAYOUT_TEXT, err);
+	return r < 0 ? r : tar_write_end(tar, err);
 }
 
 /* ---- a file ---- */
 
-struct parent {
-	int fd;
-	char *name;	 /* of the file in it */
-	char *temporary; /* beside it */
-};
-
-static void parent_release(struct parent *parent)
+static int write_file(void *data, struct output *output, struct error *err)
 {
-	close_fd(&parent->fd);
-	free(parent->name);
-	free(parent->temporary);
-}
-
-static int open_parent(const char *path, struct parent *ret_parent,
-		       struct error *err)
-{
-	cleanup_free char *clean = path_clean(path);
-	char *slash = strrchr(clean, '/');
-	unsigned char random[8];
-	char hex[2 * sizeof(random) + 1];
-	int fd;
-
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return err_errno(err, "cannot get random bytes");
-	hex_encode(hex, random, sizeof(random));
-	if (slash)
-		*slash = '\0';
-	fd = open(!slash	   ? "."
-		  : slash == clean ? "/"
-				   : clean,
-		  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(err, "cannot open the directory of %s", path);
-	*ret_parent = (struct parent){
-		.fd = fd,
-		.name = xstrdup(slash ? slash + 1 : clean),
-		.temporary = xasprintf(".tmp-%s", hex),
-	};
-	return 0;
-}
-
-/* Nameless where the file system can, so that a killed save leaves nothing. */
-static int open_temporary(const struct parent *parent, bool *ret_named)
-{
-	int fd =
-		openat(parent->fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-
-	*ret_named = false;
-	if (fd >= 0)
-		return fd;
-	*ret_named = true;
-	fd = openat(parent->fd, parent->temporary,
-		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return fd < 0 ? -errno : fd;
-}
-
-static int name_file(const struct parent *parent, int fd, bool named)
-{
-	char path[PATH_FD_MAX];
-
-	path_of_fd(path, fd);
-	if (fsync(fd) < 0)
-		return -errno;
-	/* A link cannot take a name that is in use, a rename can. */
-	if (!named && linkat(AT_FDCWD, path, parent->fd, parent->temporary,
-			     AT_SYMLINK_FOLLOW) < 0)
-		return -errno;
-	if (renameat(parent->fd, parent->temporary, parent->fd, parent->name) <
-	    0) {
-		int r = -errno;
-
-		unlinkat(parent->fd, parent->temporary, 0);
-		return r;
-	}
-	return fsync(parent->fd) < 0 && errno != EINVAL ? -errno : 0;
-}
-
-static int save_to_special(struct save *save, const char *path,
-			   struct error *err)
-{
-	cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-
-	if (fd < 0)
-		return err_errno(err, "cannot open %s", path);
-	return save_to_fd(save, fd, path, err);
+	return save_to_fd(data, output->fd, output->name, err);
 }
 
 int save_to_file(struct save *save, const char *path, struct error *err)
 {
-	CLEANUP(parent_release) struct parent parent = {.fd = -1};
-	cleanup_fd int fd = -1;
-	bool named = false;
-	struct stat st;
-	int r;
-
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-		err_set(err, ERROR_INVALID, "%s is a directory", path);
-		return err_hint(err, "name a file in it");
-	}
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-		return save_to_special(save, path, err);
-	r = open_parent(path, &parent, err);
-	if (r < 0)
-		return r;
-	fd = open_temporary(&parent, &named);
-	if (fd < 0) {
-		r = fd;
-		fd = -1;
-		return write_error(r, path, err);
-	}
-	r = save_to_fd(save, fd, path, err);
-	if (r < 0) {
-		if (named)
-			unlinkat(parent.fd, parent.temporary, 0);
-		return r;
-	}
-	r = name_file(&parent, fd, named);
-	return r < 0 ? write_error(r, path, err) : 0;
+	return output_to_file(path, write_file, save, err);
 }
 
 /* ---- a directory ---- */
@@ -296,6 +161,7 @@ static int write_blob_file(struct save *save, const char *digest, int dir_fd,
 	uint64_t size = 0;
 	cleanup_fd int blob_fd =
 		blob_open(&save->job->store, digest, &size, err);
+	struct output output = {-1, name};
 	cleanup_fd int fd = -1;
 
 	if (blob_fd < 0)
@@ -304,8 +170,9 @@ static int write_blob_file(struct save *save, const char *digest, int dir_fd,
 	fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
 		    MODE_FILE);
 	if (fd < 0)
-		return write_error(errno, name, err);
-	return copy_blob(digest, blob_fd, size, fd, name, err);
+		return output_error(errno, name, err);
+	output.fd = fd;
+	return copy_blob(digest, blob_fd, size, output_put, &output, err);
 }
 
 static int fill_directory(struct save *save, int dir_fd, const char *name,
@@ -325,25 +192,25 @@ static int fill_directory(struct save *save, int dir_fd, const char *name,
 				  err);
 	if (r < 0)
 		return r;
-	return syncfs(dir_fd) < 0 ? write_error(errno, name, err) : 0;
+	return syncfs(dir_fd) < 0 ? output_error(errno, name, err) : 0;
 }
 
 int save_to_directory(struct save *save, const char *path, struct error *err)
 {
-	CLEANUP(parent_release) struct parent parent = {.fd = -1};
+	CLEANUP(output_parent_release) struct output_parent parent = {.fd = -1};
 	cleanup_fd int dir_fd = -1;
-	int r = open_parent(path, &parent, err);
+	int r = output_parent_open(path, &parent, err);
 
 	if (r < 0)
 		return r;
 	if (mkdirat(parent.fd, parent.temporary, 0700) < 0)
-		return write_error(errno, path, err);
+		return output_error(errno, path, err);
 	dir_fd = openat(parent.fd, parent.temporary,
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	r = dir_fd < 0 ? write_error(errno, path, err)
+	r = dir_fd < 0 ? output_error(errno, path, err)
 		       : fill_directory(save, dir_fd, path, err);
 	if (r == 0 && fchmod(dir_fd, MODE_DIR) < 0)
-		r = write_error(errno, path, err);
+		r = output_error(errno, path, err);
 	/* Takes the place of an empty directory, too. */
 	if (r == 0 &&
 	    renameat(parent.fd, parent.temporary, parent.fd, parent.name) < 0) {
@@ -353,7 +220,7 @@ int save_to_directory(struct save *save, const char *path, struct error *err)
 				    path);
 			err_hint(err, "choose another name or remove it");
 		} else {
-			r = write_error(errno, path, err);
+			r = output_error(errno, path, err);
 		}
 	}
 	if (r < 0)

@@ -59,6 +59,8 @@ struct tar_entry {
 	size_t xattr_count;
 };
 
+#define TAR_BLOCK_SIZE 512
+
 struct tar_reader;
 
 struct tar_reader *tar_reader_new(tar_source source, void *data);
@@ -75,8 +77,3 @@ int tar_next(struct tar_reader *reader, const struct tar_entry **ret_entry,
  */
 int tar_data(struct tar_reader *reader, const void **ret_bytes,
 	     size_t *ret_length, uint64_t *ret_offset, struct error *err);
-
-/* Writing, for `save`: regular files and directories owned by 0:0. */
-#define TAR_BLOCK_SIZE 512
-void tar_header(char ret_block[TAR_BLOCK_SIZE], const char *path,
-		enum tar_type type, mode_t mode, uint64_t size, int64_t mtime);

@@ -340,28 +340,6 @@ static void test_limits(void **state)
 	assert_fails(&tar, "beyond a limit");
 }
 
-/* What `save` writes is read back. */
-static void test_header(void **state)
-{
-	cleanup_str struct str tar = {0};
-	char block[TAR_BLOCK_SIZE];
-
-	tar_header(block, "dir/", TAR_DIRECTORY, 0755, 0, 0);
-	str_append_bytes(&tar, block, sizeof(block));
-	tar_header(block, "file", TAR_FILE, 0644, 3, 77);
-	str_append_bytes(&tar, block, sizeof(block));
-	memset(block, 0, sizeof(block));
-	memcpy(block, "abc", 3);
-	str_append_bytes(&tar, block, sizeof(block));
-	tar_end(&tar);
-	assert_reads(&tar, "1 dir/> 755 0:0 0 0.000000000 0:0 []\n"
-			   "0 file> 644 0:0 3 77.000000000 0:0 [@0:abc]\n");
-	str_clear(&tar);
-	tar_header(block, "huge", TAR_FILE, 0644, 1ull << 40, 0);
-	str_append_bytes(&tar, block, sizeof(block));
-	assert_fails(&tar, "truncated");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,7 +352,6 @@ int main(void)
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_header),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
