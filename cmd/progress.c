@@ -2,173 +2,298 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/json.h"
+#include "base/file.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/command.h"
-#include "cmd/member.h"
-#include "cmd/text.h"
+#include "cmd/progress_rows.h"
+#include "cmd/progress_screen.h"
 
-#define LINE_SIZE     4096
-#define BAR_MAX	      50
-#define BAR_MIN	      10
-#define COLUMNS_SMALL 40
-#define RATE_AFTER_NS 300000000 /* before that a rate is noise */
+#define LINE_SIZE    4096 /* storage/transfer.h */
+#define FRAME_MS     50	  /* between two frames */
+#define TICK_MS	     500  /* rates fall when nothing comes */
+#define HEIGHT_USUAL 24
+#define WIDTH_USUAL  80
+#define WIDTH_MIN    2
+#define NS_PER_MS    1000000LL
 
-void progress_text(char ret_text[PROGRESS_TEXT_MAX], const char *verb,
-		   uint64_t bytes, uint64_t total, uint64_t rate,
-		   unsigned int columns)
-{
-	cleanup_free char *done = format_bytes(bytes);
-	cleanup_free char *all = format_bytes(total);
-	cleanup_free char *speed = format_bytes(rate);
-	char amount[96];
-	char bar[BAR_MAX + 4] = "";
-	int room;
-
-	snprintf(amount, sizeof(amount), "%s%s%s%s%s%s", done, total ? "/" : "",
-		 total ? all : "", rate ? "  " : "", rate ? speed : "",
-		 rate ? "/s" : "");
-	/* The last column stays free: some terminals wrap when it is used. */
-	room = (int)columns - 1 - (int)strlen(verb) - (int)strlen(amount) - 4;
-	if (room > BAR_MAX)
-		room = BAR_MAX;
-	if (total > 0 && room >= BAR_MIN) {
-		double part = (double)bytes / (double)total;
-		int filled = part >= 1 ? room : (int)(part * room);
-
-		snprintf(bar, sizeof(bar), "[%*s] ", room, "");
-		memset(bar + 1, '=', (size_t)filled);
-		if (filled < room)
-			bar[1 + filled] = '>';
-	}
-	snprintf(ret_text, PROGRESS_TEXT_MAX, "%s %s%s", verb, bar, amount);
-}
-
-struct drawing {
+struct show {
 	int fd;
 	bool quiet;
-	bool bar;
-	bool drawn;
-	char layer[72];
-	struct timespec begin; /* of that layer */
-	uint64_t begin_bytes;
+	bool drawing; /* on a terminal */
+	struct progress_rows rows;
+	struct screen screen;
+	bool dirty;	  /* the screen is not as the rows are */
+	int64_t frame_ns; /* when it was drawn last */
+	bool hidden;	  /* the cursor is */
+	char line[LINE_SIZE];
+	size_t line_length;
+	bool line_too_long;
 };
 
-static void bar_clear(struct drawing *drawing)
-{
-	if (drawing->drawn)
-		dprintf(drawing->fd, "\r\033[K");
-	drawing->drawn = false;
-}
-
-static uint64_t rate_of(const struct drawing *drawing, uint64_t bytes)
+static int64_t now_ns(void)
 {
 	struct timespec now;
-	int64_t ns;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	ns = (now.tv_sec - drawing->begin.tv_sec) * 1000000000LL +
-	     (now.tv_nsec - drawing->begin.tv_nsec);
-	if (ns < RATE_AFTER_NS || bytes <= drawing->begin_bytes)
-		return 0;
-	return (uint64_t)((double)(bytes - drawing->begin_bytes) * 1e9 /
-			  (double)ns);
+	return now.tv_sec * 1000 * NS_PER_MS + now.tv_nsec;
 }
 
-static unsigned int columns_of_terminal(int fd)
+static void put(const struct show *show, const struct str *out)
 {
-	struct winsize size;
-
-	if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-		return size.ws_col;
-	return COLUMNS_SMALL;
+	(void)write_all(show->fd, str_text(out), out->length);
 }
 
-static void on_progress(struct drawing *drawing, const char *id,
-			const char *status, const cJSON *detail)
+static void show_cursor(struct show *show)
 {
-	uint64_t bytes = (uint64_t)number_of(detail, "current");
-	uint64_t total = (uint64_t)number_of(detail, "total");
-	cleanup_free char *plain = text_printable(status, true);
-	cleanup_free char *verb = text_cut(plain, COLUMNS_SMALL);
-	char text[PROGRESS_TEXT_MAX];
+	if (show->hidden)
+		(void)write_all(show->fd, SCREEN_SHOW_CURSOR,
+				strlen(SCREEN_SHOW_CURSOR));
+	show->hidden = false;
+}
 
-	if (strncmp(id, drawing->layer, sizeof(drawing->layer) - 1) != 0) {
-		snprintf(drawing->layer, sizeof(drawing->layer), "%s", id);
-		clock_gettime(CLOCK_MONOTONIC, &drawing->begin);
-		drawing->begin_bytes = bytes;
+/* ---- drawing ---- */
+
+/* room: how many lines there may be. */
+static void draw(struct show *show, size_t room)
+{
+	cleanup_strv char **lines = NULL;
+	cleanup_str struct str out = {0};
+	int64_t now = now_ns();
+
+	/* The last column stays free: some terminals wrap when it is used. */
+	lines = progress_rows_lines(&show->rows, now, show->screen.width - 1,
+				    room);
+	if (!show->hidden && lines) {
+		str_append(&out, SCREEN_HIDE_CURSOR);
+		show->hidden = true;
 	}
-	progress_text(text, verb, bytes, total, rate_of(drawing, bytes),
-		      columns_of_terminal(drawing->fd));
-	dprintf(drawing->fd, "\r\033[K%s", text);
-	drawing->drawn = true;
+	screen_draw(&show->screen, lines, &out);
+	put(show, &out);
+	show->dirty = false;
+	show->frame_ns = now;
 }
 
-static void on_message(struct drawing *drawing, const cJSON *message)
+/* One frame among many: the cursor's line takes one, too. */
+static void draw_frame(struct show *show)
 {
-	const cJSON *detail = member_of(message, "progressDetail");
-	const char *warning = text_of(message, "warning");
-	const char *id = text_of(message, "id");
-	cleanup_free char *status =
-		text_printable(text_of(message, "status"), true);
-	cleanup_free char *plain_id = text_printable(id, true);
+	draw(show, show->screen.height - 1);
+}
 
-	if (*warning) {
-		bar_clear(drawing);
-		report_warning("%s", warning);
-	} else if (drawing->quiet) {
+/* The last frame of these rows, all of them; what comes next goes below. */
+static void draw_last(struct show *show)
+{
+	cleanup_str struct str out = {0};
+
+	if (!show->drawing)
 		return;
-	} else if (detail && detail->child) {
-		if (drawing->bar)
-			on_progress(drawing, id, status, detail);
-	} else {
-		bar_clear(drawing);
-		dprintf(drawing->fd, "%s%s%s\n", plain_id, *id ? ": " : "",
-			status);
+	/* Lines that scroll away cannot be redrawn: begin where they began. */
+	if (show->rows.count >= show->screen.height) {
+		screen_erase(&show->screen, &out);
+		put(show, &out);
 	}
+	draw(show, PROGRESS_ROWS_MAX);
+	screen_keep(&show->screen);
+	progress_rows_clear(&show->rows);
 }
 
-static void on_line(struct drawing *drawing, const char *line)
+static void measure(struct show *show)
 {
-	cleanup_json cJSON *message = NULL;
+	cleanup_str struct str out = {0};
+	struct winsize size = {0};
 
-	if (json_parse(line, strlen(line), "progress", &message, NULL) == 0)
-		on_message(drawing, message);
+	(void)ioctl(show->fd, TIOCGWINSZ, &size);
+	screen_resize(&show->screen,
+		      size.ws_row > 1 ? size.ws_row : HEIGHT_USUAL,
+		      size.ws_col == 0		? WIDTH_USUAL
+		      : size.ws_col < WIDTH_MIN ? WIDTH_MIN
+						: size.ws_col,
+		      &out);
+	put(show, &out);
+	show->dirty = true;
 }
 
-static void draw(struct drawing *drawing, int fd)
-{
-	cleanup_file FILE *file = fdopen(fd, "r");
-	char line[LINE_SIZE];
+/* ---- messages ---- */
 
-	if (!file)
+static void print_line(struct show *show, const char *text)
+{
+	cleanup_str struct str out = {0};
+
+	str_appendf(&out, "%s\n", text);
+	put(show, &out);
+}
+
+static void print_warning(struct show *show, const char *text)
+{
+	cleanup_str struct str out = {0};
+
+	screen_erase(&show->screen, &out);
+	put(show, &out);
+	report_warning("%s", text);
+	show->dirty = true;
+}
+
+static void on_line(struct show *show, const char *line)
+{
+	cleanup_free char *text = NULL;
+	enum progress_event event =
+		progress_rows_feed(&show->rows, line, now_ns(), &text);
+
+	if (event == PROGRESS_WARNING) {
+		print_warning(show, text);
+	} else if (event == PROGRESS_NOTHING || show->quiet) {
 		return;
-	while (fgets(line, sizeof(line), file)) {
-		line[strcspn(line, "\n")] = '\0';
-		on_line(drawing, line);
+	} else if (event == PROGRESS_LINE) {
+		draw_last(show);
+		print_line(show, text);
+	} else if (show->drawing) {
+		show->dirty = true;
+	} else if (event == PROGRESS_STATUS) {
+		print_line(show, text);
 	}
-	bar_clear(drawing);
+}
+
+static void on_bytes(struct show *show, const char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		if (bytes[i] == '\n') {
+			show->line[show->line_length] = '\0';
+			if (!show->line_too_long)
+				on_line(show, show->line);
+			show->line_length = 0;
+			show->line_too_long = false;
+		} else if (show->line_length + 1 < sizeof(show->line)) {
+			show->line[show->line_length++] = bytes[i];
+		} else {
+			show->line_too_long = true;
+		}
+	}
+}
+
+/* ---- signals ---- */
+
+/* Ctrl-Z: the shell's terminal until it continues, and its cursor. */
+static void stop_here(struct show *show)
+{
+	sigset_t set;
+
+	draw_frame(show);
+	show_cursor(show);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTSTP);
+	raise(SIGTSTP);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* Whatever is on the screen now, it is not ours any more. */
+	screen_keep(&show->screen);
+	measure(show);
+}
+
+/* False: it is over. The transfer gets the same signals. */
+static bool on_signal(struct show *show, int signal_fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return true;
+	if (info.ssi_signo == SIGWINCH)
+		measure(show);
+	else if (info.ssi_signo == SIGTSTP)
+		stop_here(show);
+	else
+		return false;
+	return true;
+}
+
+static int watch_signals(void)
+{
+	static const int signals[] = {SIGWINCH, SIGTSTP, SIGINT,
+				      SIGTERM,	SIGHUP,	 SIGQUIT};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* ---- the process ---- */
+
+/* Milliseconds until something is to be drawn; -1: nothing. */
+static int wait_ms(const struct show *show)
+{
+	int64_t passed = (now_ns() - show->frame_ns) / NS_PER_MS;
+
+	if (!show->drawing)
+		return -1;
+	if (show->dirty)
+		return passed >= FRAME_MS ? 0 : (int)(FRAME_MS - passed);
+	return progress_rows_moving(&show->rows) ? TICK_MS : -1;
+}
+
+/* False: ended by a signal. */
+static bool run(struct show *show, int input_fd, int signal_fd)
+{
+	struct pollfd fds[2] = {
+		{.fd = input_fd, .events = POLLIN},
+		{.fd = signal_fd, .events = POLLIN},
+	};
+	char bytes[LINE_SIZE];
+
+	for (;;) {
+		int r = poll(fds, 2, wait_ms(show));
+
+		if (r < 0 && errno != EINTR)
+			return true;
+		if (r > 0 && fds[1].revents && !on_signal(show, signal_fd))
+			return false;
+		if (r > 0 && fds[0].revents) {
+			ssize_t length = read(input_fd, bytes, sizeof(bytes));
+
+			if (length == 0 || (length < 0 && errno != EINTR))
+				return true;
+			if (length > 0)
+				on_bytes(show, bytes, (size_t)length);
+		}
+		if (r == 0 || wait_ms(show) == 0)
+			draw_frame(show);
+	}
+}
+
+static void child_main(const struct progress_options *options, int input_fd)
+{
+	struct show show = {
+		.fd = options->fd,
+		.quiet = options->quiet,
+		.drawing = !options->quiet && isatty(options->fd) &&
+			   !str_empty(getenv("TERM")) &&
+			   !str_equal(getenv("TERM"), "dumb"),
+	};
+	int signal_fd = watch_signals();
+
+	if (show.drawing)
+		measure(&show);
+	/* After a signal the terminal is somebody else's already: no frame. */
+	if (run(&show, input_fd, signal_fd))
+		draw_last(&show);
+	show_cursor(&show);
 }
 
 void progress_open(const struct progress_options *options,
 		   struct progress *ret_progress)
 {
-	struct drawing drawing = {
-		.fd = options->fd,
-		.quiet = options->quiet,
-		.bar = isatty(options->fd) &&
-		       !str_equal(getenv("TERM"), "dumb"),
-	};
 	int ends[2];
 
 	*ret_progress = (struct progress){.fd = -1};
@@ -178,10 +303,8 @@ void progress_open(const struct progress_options *options,
 	fflush(NULL);
 	ret_progress->pid = fork();
 	if (ret_progress->pid == 0) {
-		/* Ctrl-C ends the transfer, and that the pipe. */
-		signal(SIGINT, SIG_IGN);
 		close(ends[1]);
-		draw(&drawing, ends[0]);
+		child_main(options, ends[0]);
 		_exit(0);
 	}
 	close(ends[0]);

@@ -1,16 +1,18 @@
 /*
- * What a transfer says while it works (storage/transfer.h): on a terminal a
- * line for each layer, redrawn in place, elsewhere a line whenever something
- * about a layer changes, and the warnings. A child process shows it, since the
- * transfer keeps moss busy; it ends with the descriptor.
+ * What a transfer says while it works (storage/transfer.h). On a terminal a
+ * line for each layer, redrawn in place (progress_rows.h, progress_screen.h);
+ * elsewhere, and on a terminal that cannot move its cursor (TERM=dumb), a line
+ * whenever a layer's status changes, without counting bytes, as docker does
+ * into a pipe. Warnings always go to standard error.
+ *
+ * A child process shows it all, since the transfer keeps moss busy. It ends
+ * when everybody has closed the descriptor for messages; it outlives the moss
+ * that is killed just long enough to give the terminal its cursor back.
  */
 #pragma once
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <sys/types.h>
-
-#define PROGRESS_TEXT_MAX 256
 
 struct progress_options {
 	int fd;	    /* where to show it: standard output or error */
@@ -26,11 +28,3 @@ void progress_open(const struct progress_options *options,
 		   struct progress *ret_progress);
 /* Waits until everything is shown. */
 void progress_close(struct progress *progress);
-
-/*
- * One state of the bar in at most columns: "Importing [==>   ] 1MB/4MB 2MB/s";
- * total 0: not known, no bar.
- */
-void progress_text(char ret_text[PROGRESS_TEXT_MAX], const char *verb,
-		   uint64_t bytes, uint64_t total, uint64_t rate,
-		   unsigned int columns);

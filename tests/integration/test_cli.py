@@ -1,4 +1,5 @@
 """The command line itself: listings, formats, help, completion, bad usage."""
+import io
 import json
 import os
 import re
@@ -404,15 +405,50 @@ def test_unpin(moss, tmp_path):
 
 # ---- progress ----
 
-def test_import_shows_a_bar_on_a_terminal(moss, busybox_tar):
-    command = (f"(dd if={busybox_tar} bs=64k count=10; sleep 1; "
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
+
+
+def slow_import(moss, busybox_tar, term="xterm"):
+    """An import that stands still after 640 kB of its 2 MB."""
+    command = (f"(dd if={busybox_tar} bs=64k count=10; sleep 2; "
                f"dd if={busybox_tar} bs=64k skip=10) 2>/dev/null | "
                f"{moss.program} import - bar")
-    child = pexpect.spawn("sh", ["-c", command], timeout=30,
-                          env=dict(moss.env, TERM="xterm"))
-    child.expect(r"Importing .*kB")
-    child.expect(r"\r\x1b\[Ksha256:[0-9a-f]{64}\r\n")
+    child = pexpect.spawn("sh", ["-c", command], timeout=30, encoding="utf-8",
+                          dimensions=(10, 60), env=dict(moss.env, TERM=term))
+    child.logfile_read = io.StringIO()
+    return child
+
+
+def test_import_shows_a_bar_on_a_terminal(moss, busybox_tar):
+    child = slow_import(moss, busybox_tar)
+    child.expect_exact(HIDE + "Importing ")
+    child.expect(r"[1-9][0-9.]*kB")
+    child.setwinsize(10, 12)
+    # Taken away, and drawn anew in what there is.
+    child.expect(r"\x1b\[[1-9]A\x1b\[JImporting\x1b\[K\r\n")
+    child.expect(r"sha256:[0-9a-f]{64}\r\n")
     child.expect(pexpect.EOF)
+    seen = child.logfile_read.getvalue()
+    assert seen.count(HIDE) == seen.count(SHOW) == 1
+    assert seen.index(SHOW) < seen.index("sha256:")
+    moss.ok("rmi", "bar")
+
+
+def test_interrupted_import_gives_the_cursor_back(moss, busybox_tar):
+    child = slow_import(moss, busybox_tar)
+    child.expect_exact(HIDE + "Importing ")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    seen = child.logfile_read.getvalue()
+    assert seen.rindex(SHOW) > seen.index("^C")
+    assert "bar" not in moss.ok("images", "--format", "{{.Repository}}")
+
+
+def test_progress_without_a_terminal(moss, busybox_tar):
+    child = slow_import(moss, busybox_tar, term="dumb")
+    child.expect(pexpect.EOF)
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}\r\n",
+                        child.logfile_read.getvalue())
     moss.ok("rmi", "bar")
     result = moss("import", busybox_tar, "bar", check=0)
     assert result.err == ""

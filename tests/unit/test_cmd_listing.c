@@ -20,7 +20,6 @@
 #include "base/str.h"
 #include "cmd/command.h"
 #include "cmd/format.h"
-#include "cmd/progress.h"
 
 static const struct listing_column columns[] = {
 	{"ID", "CONTAINER ID"},
@@ -287,41 +286,6 @@ static void test_no_objects(void **state)
 	assert_string_equal(output, "[]\n");
 }
 
-static void test_bar(void **state)
-{
-	static const struct {
-		uint64_t bytes, total, rate;
-		unsigned int columns;
-		const char *text;
-	} rows[] = {
-		{0, 0, 0, 80, "Importing 0B"},
-		{1000000, 0, 2000000, 80, "Importing 1MB  2MB/s"},
-		{1000000, 4000000, 0, 40,
-		 "Importing [====>              ] 1MB/4MB"},
-		{4000000, 4000000, 0, 40,
-		 "Importing [===================] 4MB/4MB"},
-		/* More than was said, and no room for a bar. */
-		{9000000, 4000000, 0, 40,
-		 "Importing [===================] 9MB/4MB"},
-		{1000000, 4000000, 0, 20, "Importing 1MB/4MB"},
-		{1000000, 4000000, 0, 0, "Importing 1MB/4MB"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		char text[PROGRESS_TEXT_MAX];
-
-		progress_text(text, "Importing", rows[i].bytes, rows[i].total,
-			      rows[i].rate, rows[i].columns);
-		assert_string_equal(text, rows[i].text);
-	}
-	{
-		char text[PROGRESS_TEXT_MAX];
-
-		progress_text(text, "Importing", 1, 2, 3, 100000);
-		assert_true(strlen(text) < 100);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,7 +295,6 @@ int main(void)
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_objects),
 		cmocka_unit_test(test_no_objects),
-		cmocka_unit_test(test_bar),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,75 @@
+#include "cmd/progress_screen.h"
+
+#include "cmd/text.h"
+
+#define ERASE_LINE  "\033[K"
+#define ERASE_BELOW "\033[J"
+
+void screen_release(struct screen *screen)
+{
+	strv_free(screen->lines);
+	screen->lines = NULL;
+}
+
+static void move_up(size_t count, struct str *out)
+{
+	if (count > 0)
+		str_appendf(out, "\033[%zuA", count);
+}
+
+void screen_draw(struct screen *screen, char *const *lines, struct str *out)
+{
+	size_t old_count = strv_length(screen->lines);
+	size_t count = strv_length(lines);
+	size_t same = 0;
+
+	while (same < count && same < old_count &&
+	       str_equal(lines[same], screen->lines[same]))
+		same++;
+	if (same == count && same == old_count)
+		return;
+	move_up(old_count - same, out);
+	for (size_t i = same; i < count; i++) {
+		if (i >= old_count || !str_equal(lines[i], screen->lines[i]))
+			str_appendf(out, "%s" ERASE_LINE, lines[i]);
+		str_append_char(out, '\n');
+	}
+	if (count < old_count)
+		str_append(out, ERASE_BELOW);
+	strv_free(screen->lines);
+	screen->lines = strv_copy(lines);
+}
+
+static void erase_rows(struct screen *screen, size_t rows, struct str *out)
+{
+	if (rows == 0)
+		return;
+	move_up(rows, out);
+	str_append(out, ERASE_BELOW);
+	screen_release(screen);
+}
+
+void screen_erase(struct screen *screen, struct str *out)
+{
+	erase_rows(screen, strv_length(screen->lines), out);
+}
+
+void screen_keep(struct screen *screen)
+{
+	screen_release(screen);
+}
+
+void screen_resize(struct screen *screen, size_t height, size_t width,
+		   struct str *out)
+{
+	size_t rows = 0;
+
+	screen->height = height;
+	screen->width = width;
+	for (size_t i = 0; screen->lines && screen->lines[i]; i++) {
+		size_t columns = text_width(screen->lines[i]);
+
+		rows += columns > width ? (columns + width - 1) / width : 1;
+	}
+	erase_rows(screen, rows, out);
+}
