@@ -1,5 +1,6 @@
 #include "storage/job.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +32,13 @@ int job_platform(const struct job *job, struct platform *ret_platform,
 		return platform_parse(text, ret_platform, err);
 	platform_host(ret_platform);
 	return 0;
+}
+
+int job_check_cancelled(struct job *job, struct error *err)
+{
+	if (!atomic_load_explicit(&job->cancelled, memory_order_relaxed))
+		return 0;
+	return err_number(err, ECANCELED, "stopped");
 }
 
 /*
@@ -125,12 +133,15 @@ void job_progress(struct job *job, struct job_meter *meter, const char *id,
 
 void job_note_stage(struct job *job, const struct stage *stage)
 {
-	if (stage->squashed > 0)
+	unsigned long long squashed = atomic_load(&stage->squashed);
+	unsigned long long skipped = atomic_load(&stage->xattrs_skipped);
+
+	if (squashed > 0)
 		job_note(job,
 			 "%llu files belong to users or groups that have no "
 			 "sub-ID here; they were given to root",
-			 (unsigned long long)stage->squashed);
-	if (stage->xattrs_skipped > 0)
+			 squashed);
+	if (skipped > 0)
 		job_note(job, "%llu extended attributes were left out",
-			 (unsigned long long)stage->xattrs_skipped);
+			 skipped);
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -31,6 +32,9 @@ struct job {
 	const cJSON *request;
 	int progress_fd; /* -1: nobody listens */
 	cJSON *result;
+	/* Set by the first failure of several things that go on at once
+	   (storage/parallel.h): whatever waits looks here. */
+	atomic_bool cancelled;
 };
 
 int import_run(struct job *job, struct error *err);
@@ -42,6 +46,8 @@ const char *job_string(const struct job *job, const char *key);
 /* --platform, or the host's; *ret_given tells which. */
 int job_platform(const struct job *job, struct platform *ret_platform,
 		 bool *ret_given, struct error *err);
+/* -ECANCELED when the job is to end, because a part of it failed. */
+int job_check_cancelled(struct job *job, struct error *err);
 /* A warning for the user. */
 void job_note(struct job *job, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -35,18 +35,27 @@ struct load {
 
 /* One layer of an image in the archive. */
 struct load_layer {
-	const char *file; /* name in the archive */
-	const char *what; /* for messages: "image web: layer 2 (FILE)" */
+	char *file; /* name in the archive */
+	char *what; /* for messages: "image web: layer 2 (FILE)" */
 	const struct descriptor *expected; /* the packed layer's, or NULL */
 	const char *diff_id;		   /* or NULL: not known */
+
+	/* Set when it is staged; blob is *expected, or what was made of the
+	   file. */
+	struct descriptor blob;
+	struct layer layer;
+
+	/* load_layers()'s own */
+	struct load_files *files;
+	struct load_file *entry;
 };
 /*
- * Stages it, unless it is there. *ret_blob is *expected, or what was made of
- * the file; *ret_layer the unpacked one.
+ * Stages all layers of an image, unless they are there, several at once.
+ * *ret_size: of all of them unpacked.
  */
-int load_layer(struct load *load, const struct load_layer *request,
-	       struct descriptor *ret_blob, struct layer *ret_layer,
-	       struct error *err);
+int load_layers(struct load *load, struct load_layer *layers, size_t count,
+		uint64_t *ret_size, struct error *err);
+void load_layers_free(struct load_layer *layers, size_t count);
 
 /* Adds the image, or its names to the same one; takes image's content. */
 int load_add_image(struct load *load, struct stage_image *image,

@@ -70,29 +70,25 @@ static int check_config_name(const char *name, const char *text, size_t length,
 		       what, name, digest);
 }
 
-static int load_layers(struct load *load, char *const *layers,
-		       char *const *diff_ids, const char *what,
-		       struct load_parts *parts, struct error *err)
+static int stage_layers(struct load *load, char *const *names,
+			char *const *diff_ids, const char *what,
+			struct load_parts *parts, struct error *err)
 {
-	for (size_t i = 0; layers && layers[i]; i++) {
-		cleanup_free char *layer_what = xasprintf(
-			"%s: layer %zu (%.128s)", what, i + 1, layers[i]);
-		const struct load_layer request = {
-			.file = layers[i],
-			.what = layer_what,
-			.diff_id = diff_ids[i],
-		};
-		struct layer layer;
-		int r = load_layer(load, &request,
-				   &parts->layers[parts->layer_count], &layer,
-				   err);
+	size_t count = strv_length(names);
+	struct load_layer *layers = xcalloc(count + 1, sizeof(*layers));
+	int r;
 
-		if (r < 0)
-			return r;
-		parts->layer_count++;
-		parts->size += layer.size;
+	for (size_t i = 0; i < count; i++) {
+		layers[i].file = xstrdup(names[i]);
+		layers[i].what = xasprintf("%s: layer %zu (%.128s)", what,
+					   i + 1, names[i]);
+		layers[i].diff_id = diff_ids[i];
 	}
-	return 0;
+	r = load_layers(load, layers, count, &parts->size, err);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		parts->layers[parts->layer_count++] = layers[i].blob;
+	load_layers_free(layers, count);
+	return r;
 }
 
 static int load_image(struct load *load, const struct docker_image *docker,
@@ -123,7 +119,7 @@ static int load_image(struct load *load, const struct docker_image *docker,
 	parts.layers = layers;
 	parts.config = text;
 	parts.config_length = length;
-	r = load_layers(load, docker->layers, diff_ids, what, &parts, err);
+	r = stage_layers(load, docker->layers, diff_ids, what, &parts, err);
 	if (r == 0)
 		r = load_make_image(load, &parts, &image, err);
 	for (size_t i = 0; r == 0 && docker->tags && docker->tags[i]; i++)

@@ -312,36 +312,43 @@ static int open_in_directory(struct load_files *files, const char *name,
 	return steal_fd(&fd);
 }
 
-int load_files_open(struct load_files *files, const char *name,
+int load_files_find(struct load_files *files, const char *name,
 		    struct load_file **ret_file, struct error *err)
 {
 	struct load_file *file = NULL;
-	int fd;
 
-	if (files->dir_fd >= 0) {
-		fd = open_in_directory(files, name, err);
-	} else {
+	if (files->dir_fd < 0) {
 		file = resolve(files, name);
 		if (!file)
 			return missing(name, err);
-		/* Without a name of its own it is a blob by now. */
-		if (!*file->staged)
-			fd = stage_open_blob(files->stage, file->digest, err);
-		else
-			fd = openat(files->stage->work.fd, file->staged,
-				    O_RDONLY | O_CLOEXEC);
-		if (fd < 0 && *file->staged)
-			return err_errno(err, "cannot open \"%.128s\"", name);
 	}
-	if (fd >= 0 && ret_file)
-		*ret_file = file;
-	return fd;
+	*ret_file = file;
+	return 0;
+}
+
+int load_files_open(struct load_files *files, const char *name,
+		    struct error *err)
+{
+	struct load_file *file = NULL;
+	int fd;
+	int r;
+
+	if (files->dir_fd >= 0)
+		return open_in_directory(files, name, err);
+	r = load_files_find(files, name, &file, err);
+	if (r < 0)
+		return r;
+	/* Without a name of its own it is a blob by now. */
+	if (!*file->staged)
+		return stage_open_blob(files->stage, file->digest, err);
+	fd = openat(files->stage->work.fd, file->staged, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 ? fd : err_errno(err, "cannot open \"%.128s\"", name);
 }
 
 int load_files_text(struct load_files *files, const char *name, char **ret_text,
 		    size_t *ret_length, struct error *err)
 {
-	cleanup_fd int fd = load_files_open(files, name, NULL, err);
+	cleanup_fd int fd = load_files_open(files, name, err);
 
 	if (fd < 0)
 		return fd;

@@ -44,11 +44,14 @@ void load_files_release(struct load_files *files);
 
 bool load_files_have(struct load_files *files, const char *name);
 /*
- * Opens a file; *ret_file (borrowed, may be NULL) is its entry when it came
- * from a tar, NULL for a directory. ERROR_CORRUPT when it is missing.
+ * *ret_file (borrowed) is the entry of a file from a tar, NULL in a directory,
+ * where nothing is looked up yet. ERROR_CORRUPT when it is missing.
  */
-int load_files_open(struct load_files *files, const char *name,
+int load_files_find(struct load_files *files, const char *name,
 		    struct load_file **ret_file, struct error *err);
+/* ERROR_CORRUPT when it is missing. */
+int load_files_open(struct load_files *files, const char *name,
+		    struct error *err);
 /* A small file whole; NUL-terminated, caller frees. */
 int load_files_text(struct load_files *files, const char *name, char **ret_text,
 		    size_t *ret_length, struct error *err);

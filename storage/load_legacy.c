@@ -122,32 +122,28 @@ static cJSON *make_config(const struct chain *chain, cJSON *diff_ids)
 	return config;
 }
 
-static int load_layers(struct load *load, const struct chain *chain,
-		       const char *what, struct load_parts *parts,
-		       cJSON *diff_ids, struct error *err)
+/* The chain begins with the uppermost layer. */
+static int stage_layers(struct load *load, const struct chain *chain,
+			const char *what, struct load_parts *parts,
+			cJSON *diff_ids, struct error *err)
 {
-	for (size_t i = chain->count; i > 0; i--) {
-		cleanup_free char *file =
-			xasprintf("%s/layer.tar", chain->ids[i - 1]);
-		cleanup_free char *layer_what =
-			xasprintf("%s: layer %zu (%s)", what,
-				  parts->layer_count + 1, file);
-		const struct load_layer request = {
-			.file = file,
-			.what = layer_what,
-		};
-		struct layer layer;
-		int r = load_layer(load, &request,
-				   &parts->layers[parts->layer_count], &layer,
-				   err);
+	struct load_layer *layers = xcalloc(chain->count + 1, sizeof(*layers));
+	int r;
 
-		if (r < 0)
-			return r;
-		parts->layer_count++;
-		parts->size += layer.size;
-		json_push_string(diff_ids, layer.diff_id);
+	for (size_t i = 0; i < chain->count; i++) {
+		const char *id = chain->ids[chain->count - 1 - i];
+
+		layers[i].file = xasprintf("%s/layer.tar", id);
+		layers[i].what = xasprintf("%s: layer %zu (%s)", what, i + 1,
+					   layers[i].file);
 	}
-	return 0;
+	r = load_layers(load, layers, chain->count, &parts->size, err);
+	for (size_t i = 0; r == 0 && i < chain->count; i++) {
+		parts->layers[parts->layer_count++] = layers[i].blob;
+		json_push_string(diff_ids, layers[i].layer.diff_id);
+	}
+	load_layers_free(layers, chain->count);
+	return r;
 }
 
 static int load_image(struct load *load, const char *name, const char *id,
@@ -168,7 +164,7 @@ static int load_image(struct load *load, const char *name, const char *id,
 		return err_wrap(err, "%s", what);
 	layers = xcalloc(chain->count + 1, sizeof(*layers));
 	parts.layers = layers;
-	r = load_layers(load, chain, what, &parts, diff_ids, err);
+	r = stage_layers(load, chain, what, &parts, diff_ids, err);
 	if (r < 0)
 		return r;
 	config = make_config(chain, steal_ptr(&diff_ids));

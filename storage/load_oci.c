@@ -52,33 +52,26 @@ static int read_text(struct load *load, const struct descriptor *descriptor,
 	return 0;
 }
 
-static int load_layers(struct load *load, const struct manifest *manifest,
-		       char *const *diff_ids, const char *what,
-		       uint64_t *ret_size, struct error *err)
+static int stage_layers(struct load *load, const struct manifest *manifest,
+			char *const *diff_ids, const char *what,
+			uint64_t *ret_size, struct error *err)
 {
-	uint64_t size = 0;
+	struct load_layer *layers =
+		xcalloc(manifest->layer_count + 1, sizeof(*layers));
+	int r;
 
 	for (size_t i = 0; i < manifest->layer_count; i++) {
-		const struct descriptor *expected = &manifest->layers[i];
-		cleanup_free char *file = blob_name(expected->digest);
-		cleanup_free char *layer_what =
-			xasprintf("%s: layer %zu (%s)", what, i + 1, file);
-		const struct load_layer request = {
-			.file = file,
-			.what = layer_what,
-			.expected = expected,
-			.diff_id = diff_ids[i],
-		};
-		struct descriptor blob;
-		struct layer layer;
-		int r = load_layer(load, &request, &blob, &layer, err);
+		struct load_layer *layer = &layers[i];
 
-		if (r < 0)
-			return r;
-		size += layer.size;
+		layer->expected = &manifest->layers[i];
+		layer->diff_id = diff_ids[i];
+		layer->file = blob_name(layer->expected->digest);
+		layer->what = xasprintf("%s: layer %zu (%s)", what, i + 1,
+					layer->file);
 	}
-	*ret_size = size;
-	return 0;
+	r = load_layers(load, layers, manifest->layer_count, ret_size, err);
+	load_layers_free(layers, manifest->layer_count);
+	return r;
 }
 
 /* 1 and the image, 0 when its platform is not wanted. text: the manifest's. */
@@ -108,7 +101,7 @@ static int load_manifest(struct load *load, const cJSON *json, const char *text,
 			      &diff_ids, err);
 	if (r <= 0)
 		return r;
-	r = load_layers(load, &manifest, diff_ids, what, &image->size, err);
+	r = stage_layers(load, &manifest, diff_ids, what, &image->size, err);
 	if (r == 0)
 		r = stage_write_blob(&load->stage, text, length, &written, err);
 	if (r == 0)

@@ -100,7 +100,8 @@ int stage_has_layer(struct stage *stage, const char *diff_id, struct error *err)
 
 static void new_name(struct stage *stage, char ret_name[STAGE_NAME_MAX])
 {
-	snprintf(ret_name, STAGE_NAME_MAX, "new-%u", stage->next++);
+	snprintf(ret_name, STAGE_NAME_MAX, "new-%u",
+		 atomic_fetch_add(&stage->next, 1));
 }
 
 int stage_new_file(struct stage *stage, char ret_name[STAGE_NAME_MAX],
@@ -173,22 +174,6 @@ static int tap_hash(void *data, const void *bytes, size_t length,
 	return 0;
 }
 
-/* A stage over a stream that is not ours. */
-struct borrowed {
-	struct stream stream;
-	struct stream *input;
-};
-
-static ssize_t borrowed_next(struct stream *stream, const void **ret_bytes,
-			     struct error *err)
-{
-	return stream_next(((struct borrowed *)stream)->input, ret_bytes, err);
-}
-
-static void borrowed_free(struct stream *stream)
-{
-}
-
 static int check_diff_id(const struct stage_layer_request *request,
 			 const char *diff_id, struct error *err)
 {
@@ -217,15 +202,14 @@ static int unpack_hashed(const struct stage_layer_request *request, int root_fd,
 			 char ret_digest[DIGEST_TEXT_MAX], struct error *err)
 {
 	CLEANUP(hash_release) struct hash hash = {NULL};
-	struct borrowed borrowed = {{borrowed_next, borrowed_free},
-				    request->stream};
 	cleanup_stream struct stream *tapped = NULL;
 	cleanup_tar_reader struct tar_reader *reader = NULL;
 	int r = hash_init(&hash, err);
 
 	if (r < 0)
 		return r;
-	tapped = stream_tapped(&borrowed.stream, tap_hash, &hash);
+	tapped = stream_tapped(stream_borrowed(request->stream), tap_hash,
+			       &hash);
 	reader = tar_reader_new(stream_tar_source, tapped);
 	r = unpack_layer(reader, root_fd, ret_result, err);
 	if (r < 0)
@@ -261,8 +245,8 @@ int stage_unpack(struct stage *stage, const struct stage_layer_request *request,
 	r = check_diff_id(request, layer.layer.diff_id, err);
 	if (r < 0)
 		return r;
-	stage->squashed += result.squashed;
-	stage->xattrs_skipped += result.xattrs_skipped;
+	atomic_fetch_add(&stage->squashed, result.squashed);
+	atomic_fetch_add(&stage->xattrs_skipped, result.xattrs_skipped);
 	*ret_layer = layer;
 	layer = (struct stage_layer){0};
 	return 0;
@@ -285,10 +269,12 @@ int stage_keep_layer(struct stage *stage, const struct stage_layer *layer,
 	r = layer_write(dir_fd, &layer->layer, layer->devices, err);
 	if (r < 0)
 		return r;
-	if (renameat(stage->work.fd, layer->name, stage->layers_fd, hex) < 0)
-		return err_errno(err, "cannot stage layer %s",
-				 layer->layer.diff_id);
-	return 0;
+	if (renameat(stage->work.fd, layer->name, stage->layers_fd, hex) == 0)
+		return 0;
+	/* Another thread was faster. */
+	if (errno == ENOTEMPTY || errno == EEXIST)
+		return tree_remove_at(stage->work.fd, layer->name, err);
+	return err_errno(err, "cannot stage layer %s", layer->layer.diff_id);
 }
 
 int stage_verify(struct stage *stage, const struct stage_layer_request *request,

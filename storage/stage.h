@@ -6,16 +6,24 @@
  *   work/layers/HEX         unpacked layers, complete with layer.json
  *   work/new-N              blob or layer whose digest is not known yet
  *
- * and put into place by stage_commit() at once: all of it is on disk (one
- * syncfs) before anything is renamed, and all is renamed before the index
- * names it.
+ * and put into place by stage_commit() at once: all of it is on disk before
+ * anything is renamed, and all is renamed before the index names it.
+ *
+ * A layer that took a download may go before the rest, by stage_place(): on
+ * disk (one syncfs for its thousands of files), leased, renamed. Nothing names
+ * it then but the lease; when the work is killed the layer stays for the next
+ * attempt, until somebody collects garbage.
  *
  * What is in the store already is not made again but leased, so that nobody
  * removes it in the meantime.
+ *
+ * Layers and blobs may be staged and placed from several threads at once; to
+ * open, commit and release a stage is one thread's business.
  */
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,10 +39,10 @@ struct stage {
 	struct store_work work;
 	int blobs_fd;
 	int layers_fd;
-	unsigned int next; /* N of new-N */
+	atomic_uint next; /* N of new-N */
 	/* Over all layers, for a note to the user. */
-	uint64_t squashed;
-	uint64_t xattrs_skipped;
+	atomic_ullong squashed;
+	atomic_ullong xattrs_skipped;
 };
 
 int stage_open(struct store *store, struct stage *ret_stage, struct error *err);
@@ -88,6 +96,13 @@ int stage_verify(struct stage *stage, const struct stage_layer_request *request,
 /* layer.json of a staged or leased layer. */
 int stage_read_layer(struct stage *stage, const char *diff_id,
 		     struct layer *ret_layer, struct error *err);
+
+/*
+ * Puts a staged layer and its packed form into the store, ahead of the commit;
+ * either may be there already.
+ */
+int stage_place(struct stage *stage, const char *blob, const char *diff_id,
+		struct error *err);
 
 struct stage_image {
 	struct descriptor manifest;

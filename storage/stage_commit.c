@@ -1,4 +1,4 @@
-/* stage_commit() of storage/stage.h. */
+/* stage_place() and stage_commit() of storage/stage.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -39,56 +39,127 @@ static int list_names(int dir_fd, char ***ret_names, struct error *err)
 	return 0;
 }
 
-/* A blob that appeared meanwhile has the same content. */
-static int place_blobs(struct stage *stage, struct error *err)
+static int open_blobs(const struct stage *stage, struct error *err)
 {
-	cleanup_strv char **names = NULL;
-	cleanup_fd int to_fd = -1;
-	int r = list_names(stage->blobs_fd, &names, err);
+	int fd = openat(stage->store->image_fd, OCI_BLOBS,
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (r < 0)
-		return r;
-	to_fd = openat(stage->store->image_fd, OCI_BLOBS,
-		       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (to_fd < 0)
-		return err_errno(err, "cannot open %s/image/" OCI_BLOBS,
-				 stage->store->path);
-	for (size_t i = 0; names && names[i]; i++) {
-		if (renameat(stage->blobs_fd, names[i], to_fd, names[i]) < 0)
-			return err_errno(err, "cannot store blob %s", names[i]);
-	}
-	if (names && fsync(to_fd) < 0 && errno != EINVAL)
-		return err_errno(err, "cannot sync the store's blobs");
+	return fd >= 0 ? fd
+		       : err_errno(err, "cannot open %s/image/" OCI_BLOBS,
+				   stage->store->path);
+}
+
+/* A blob that appeared meanwhile has the same content. */
+static int place_blob(struct stage *stage, int to_fd, const char *hex,
+		      struct error *err)
+{
+	if (renameat(stage->blobs_fd, hex, to_fd, hex) < 0)
+		return err_errno(err, "cannot store blob %s", hex);
 	return 0;
 }
 
-/* A layer that is whole stays, containers use it; another makes room. */
-static int place_layers(struct stage *stage, struct error *err)
+/*
+ * A layer that is whole stays, containers use it; another makes room, which
+ * takes the store's exclusive lock.
+ */
+static int place_layer(struct stage *stage, const char *hex, struct error *err)
 {
-	cleanup_strv char **names = NULL;
+	cleanup_free char *old = xasprintf("old-%s", hex);
 	const int to_fd = stage->store->layers_fd;
-	int r = list_names(stage->layers_fd, &names, err);
+	char digest[DIGEST_TEXT_MAX];
+
+	digest_from_hex(digest, hex);
+	if (layer_exists(stage->store, digest))
+		return 0;
+	if (renameat(to_fd, hex, stage->work.fd, old) < 0 && errno != ENOENT)
+		return err_errno(err, "cannot replace layer %s", hex);
+	if (renameat(stage->layers_fd, hex, to_fd, hex) == 0)
+		return 0;
+	/* Somebody else's, placed a moment ago. */
+	if ((errno == ENOTEMPTY || errno == EEXIST) &&
+	    layer_exists(stage->store, digest))
+		return 0;
+	return err_errno(err, "cannot store layer %s", hex);
+}
+
+static int place_all(struct stage *stage, struct error *err)
+{
+	cleanup_strv char **blobs = NULL;
+	cleanup_strv char **layers = NULL;
+	cleanup_fd int to_fd = open_blobs(stage, err);
+	int r = to_fd;
+
+	if (r >= 0)
+		r = list_names(stage->blobs_fd, &blobs, err);
+	if (r >= 0)
+		r = list_names(stage->layers_fd, &layers, err);
+	for (size_t i = 0; r >= 0 && blobs && blobs[i]; i++)
+		r = place_blob(stage, to_fd, blobs[i], err);
+	for (size_t i = 0; r >= 0 && layers && layers[i]; i++)
+		r = place_layer(stage, layers[i], err);
+	if (r < 0)
+		return r;
+	/* Also what was placed before, by us or by others. */
+	if (fsync(to_fd) < 0 && errno != EINVAL)
+		return err_errno(err, "cannot sync the store's blobs");
+	if (fsync(stage->store->layers_fd) < 0 && errno != EINVAL)
+		return err_errno(err, "cannot sync the store's layers");
+	return 0;
+}
+
+/* Is there something of that name, which is no whole layer? */
+static bool is_broken(const struct store *store, const char *diff_id)
+{
+	return faccessat(store->layers_fd, digest_hex(diff_id), F_OK,
+			 AT_SYMLINK_NOFOLLOW) == 0 &&
+	       !layer_exists(store, diff_id);
+}
+
+static int place_leased(struct stage *stage, const char *blob,
+			const char *diff_id, struct error *err)
+{
+	const char *blob_hex = digest_hex(blob);
+	const char *layer_hex = digest_hex(diff_id);
+	cleanup_fd int to_fd = open_blobs(stage, err);
+	int r;
+
+	if (to_fd < 0)
+		return to_fd;
+	r = store_work_lease(&stage->work, blob_hex, err);
+	if (r == 0)
+		r = store_work_lease(&stage->work, layer_hex, err);
+	if (r == 0 && faccessat(stage->blobs_fd, blob_hex, F_OK, 0) == 0)
+		r = place_blob(stage, to_fd, blob_hex, err);
+	if (r == 0 && faccessat(stage->layers_fd, layer_hex, F_OK, 0) == 0)
+		r = place_layer(stage, layer_hex, err);
+	return r;
+}
+
+static int sync_all(const struct stage *stage, struct error *err)
+{
+	/* Thousands of files at once, rather than an fsync of each. */
+	if (syncfs(stage->work.fd) < 0)
+		return err_errno(err, "cannot sync the store %s",
+				 stage->store->path);
+	return 0;
+}
+
+int stage_place(struct stage *stage, const char *blob, const char *diff_id,
+		struct error *err)
+{
+	cleanup_fd int lock_fd = -1;
+	int r = sync_all(stage, err);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; names && names[i]; i++) {
-		char digest[DIGEST_TEXT_MAX];
-		cleanup_free char *old = xasprintf("old-%s", names[i]);
-
-		digest_from_hex(digest, names[i]);
-		if (layer_exists(stage->store, digest))
-			continue;
-		if (renameat(to_fd, names[i], stage->work.fd, old) < 0 &&
-		    errno != ENOENT)
-			return err_errno(err, "cannot replace layer %s",
-					 names[i]);
-		if (renameat(stage->layers_fd, names[i], to_fd, names[i]) < 0)
-			return err_errno(err, "cannot store layer %s",
-					 names[i]);
-	}
-	if (names && fsync(to_fd) < 0 && errno != EINVAL)
-		return err_errno(err, "cannot sync the store's layers");
-	return 0;
+	/* Names appear; they are taken away under the exclusive lock only. */
+	lock_fd = store_lock(stage->store,
+			     is_broken(stage->store, diff_id) ? LOCK_EXCLUSIVE
+							      : LOCK_SHARED,
+			     err);
+	if (lock_fd < 0)
+		return lock_fd;
+	return place_leased(stage, blob, diff_id, err);
 }
 
 /* The manifest that the store has for that ID already, if any. */
@@ -135,12 +206,10 @@ int stage_commit(struct stage *stage, struct stage_image *images, size_t count,
 	cleanup_json cJSON *index = NULL;
 	cleanup_fd int lock_fd = -1;
 	bool surplus = false;
-	int r;
+	int r = sync_all(stage, err);
 
-	/* Thousands of files at once, rather than an fsync of each. */
-	if (syncfs(stage->work.fd) < 0)
-		return err_errno(err, "cannot sync the store %s",
-				 stage->store->path);
+	if (r < 0)
+		return r;
 	lock_fd = store_lock(stage->store, LOCK_EXCLUSIVE, err);
 	if (lock_fd < 0)
 		return lock_fd;
@@ -153,9 +222,7 @@ int stage_commit(struct stage *stage, struct stage_image *images, size_t count,
 			surplus = true;
 		set_entries(index, &images[i]);
 	}
-	r = place_blobs(stage, err);
-	if (r == 0)
-		r = place_layers(stage, err);
+	r = place_all(stage, err);
 	if (r < 0)
 		return r;
 	r = index_write(stage->store, index, err);

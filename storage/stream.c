@@ -62,9 +62,11 @@ static ssize_t fd_next(struct stream *stream, const void **ret_bytes,
 	struct fd_stream *self = (struct fd_stream *)stream;
 	ssize_t length;
 
-	do
+	do {
+		stream_wait_begin();
 		length = read(self->fd, self->buffer, sizeof(self->buffer));
-	while (length < 0 && errno == EINTR);
+		stream_wait_end();
+	} while (length < 0 && errno == EINTR);
 	if (length < 0)
 		return err_errno(err, "cannot read %s", self->name);
 	*ret_bytes = self->buffer;
@@ -88,6 +90,34 @@ struct stream *stream_from_fd(int fd, const char *name)
 	self->fd = fd;
 	self->name = xstrdup(name);
 	(void)!posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	return &self->stream;
+}
+
+/* ---- somebody else's stream ---- */
+
+struct borrowed_stream {
+	struct stream stream;
+	struct stream *input;
+};
+
+static ssize_t borrowed_next(struct stream *stream, const void **ret_bytes,
+			     struct error *err)
+{
+	return stream_next(((struct borrowed_stream *)stream)->input, ret_bytes,
+			   err);
+}
+
+static void borrowed_free(struct stream *stream)
+{
+	free(stream);
+}
+
+struct stream *stream_borrowed(struct stream *input)
+{
+	struct borrowed_stream *self = xcalloc(1, sizeof(*self));
+
+	self->stream = (struct stream){borrowed_next, borrowed_free};
+	self->input = input;
 	return &self->stream;
 }
 

@@ -35,6 +35,9 @@ ssize_t stream_tar_source(void *stream, const void **ret_bytes,
 /* Reads the rest. */
 int stream_drain(struct stream *stream, struct error *err);
 
+/* The input without owning it: freeing this stage leaves the input as it is. */
+struct stream *stream_borrowed(struct stream *input);
+
 /* Takes fd. name is for messages. */
 struct stream *stream_from_fd(int fd, const char *name);
 /*
@@ -81,3 +84,10 @@ int stream_through_archive(struct stream *input, enum compression compression,
 			   struct stream **ret_stream, struct error *err);
 int stream_ahead(struct stream *input, struct stream **ret_stream,
 		 struct error *err);
+
+/*
+ * Around a system call that may wait for long, where nothing is held that would
+ * be missed: a thread that stream_ahead() made may be ended there.
+ */
+void stream_wait_begin(void);
+void stream_wait_end(void);

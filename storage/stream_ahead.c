@@ -4,7 +4,8 @@
  *
  * The input and its taps belong to the thread until the stream has ended or is
  * freed. An early end cancels the thread, which may be waiting for a pipe or a
- * server; it can be cancelled only there, outside of the queue's lock.
+ * server; it can be cancelled only there, between stream_wait_begin() and
+ * stream_wait_end().
  */
 #include <errno.h>
 #include <pthread.h>
@@ -64,25 +65,28 @@ static void announce(struct ahead_stream *self, bool ended)
 	pthread_mutex_unlock(&self->lock);
 }
 
-static ssize_t read_input(struct ahead_stream *self, const void **ret_bytes)
+void stream_wait_begin(void)
 {
-	ssize_t length;
 	int old;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
-	length = stream_next(self->input, ret_bytes, &self->error);
+}
+
+void stream_wait_end(void)
+{
+	int old;
+
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-	return length;
 }
 
 static void *run(void *data)
 {
 	struct ahead_stream *self = data;
 	const void *bytes = NULL;
-	int old;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-	while ((self->result = read_input(self, &bytes)) > 0) {
+	stream_wait_end();
+	while ((self->result = stream_next(self->input, &bytes, &self->error)) >
+	       0) {
 		const char *from = bytes;
 		size_t left = (size_t)self->result;
 

@@ -103,9 +103,13 @@ static int receive_some(struct url_stream *self, struct error *err)
 		int left;
 
 		code = curl_multi_perform(self->multi, &running);
-		if (code == CURLM_OK && running > 0 && self->buffer.length == 0)
+		if (code == CURLM_OK && running > 0 &&
+		    self->buffer.length == 0) {
+			stream_wait_begin();
 			code = curl_multi_poll(self->multi, NULL, 0, POLL_MS,
 					       NULL);
+			stream_wait_end();
+		}
 		if (code != CURLM_OK)
 			return err_set(err, ERROR_GENERIC,
 				       "cannot fetch %s: %s", self->url,
