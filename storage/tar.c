@@ -21,9 +21,8 @@ struct tar_reader {
 	bool ended;
 
 	struct tar_entry entry;
-	struct tar_pax local;
-	struct tar_pax global;
-	char *long_name; /* GNU 'L' and 'K' */
+	struct tar_pax pax; /* of the next entry */
+	char *long_name;    /* GNU 'L' and 'K' */
 	char *long_link;
 
 	struct tar_map map;
@@ -49,7 +48,7 @@ static void release_entry(struct tar_reader *reader)
 	free(reader->entry.link);
 	reader->entry = (struct tar_entry){0};
 	tar_map_release(&reader->map);
-	tar_pax_release(&reader->local);
+	tar_pax_release(&reader->pax);
 	free(steal_ptr(&reader->long_name));
 	free(steal_ptr(&reader->long_link));
 }
@@ -59,7 +58,6 @@ void tar_reader_free(struct tar_reader *reader)
 	if (!reader)
 		return;
 	release_entry(reader);
-	tar_pax_release(&reader->global);
 	free(reader);
 }
 
@@ -302,9 +300,11 @@ static int read_extension(struct tar_reader *reader, const char *block,
 	return 0;
 }
 
+/* Of two in a row the second counts. */
 static int read_pax(struct tar_reader *reader, const char *block,
-		    struct tar_pax *pax, struct error *err)
+		    struct tar_pax *ret_pax, struct error *err)
 {
+	CLEANUP(tar_pax_release) struct tar_pax pax = {0};
 	cleanup_free char *text = NULL;
 	const char *what = NULL;
 	size_t length;
@@ -314,8 +314,13 @@ static int read_pax(struct tar_reader *reader, const char *block,
 
 	if (r < 0)
 		return r;
-	r = tar_pax_parse(pax, text, length, &what);
-	return r < 0 ? damaged(reader, what, err) : 0;
+	r = tar_pax_parse(&pax, text, length, &what);
+	if (r < 0)
+		return damaged(reader, what, err);
+	tar_pax_release(ret_pax);
+	*ret_pax = pax;
+	pax = (struct tar_pax){0};
+	return 0;
 }
 
 static int read_long(struct tar_reader *reader, const char *block,
@@ -328,6 +333,10 @@ static int read_long(struct tar_reader *reader, const char *block,
 
 	if (r < 0)
 		return r;
+	while (length > 0 && text[length - 1] == '\0')
+		length--;
+	if (memchr(text, '\0', length))
+		return damaged(reader, "NUL in a name", err);
 	free(*long_text);
 	*long_text = steal_ptr(&text);
 	return 0;
@@ -560,7 +569,7 @@ static int set_data(struct tar_reader *reader, const char *block, uint64_t size,
 		    struct error *err)
 {
 	struct tar_entry *entry = &reader->entry;
-	const struct tar_pax *pax = &reader->local;
+	const struct tar_pax *pax = &reader->pax;
 	int r = 0;
 
 	reader->piece = 0;
@@ -594,6 +603,22 @@ static int set_data(struct tar_reader *reader, const char *block, uint64_t size,
 	return 0;
 }
 
+static void replace(char **text, const char *by)
+{
+	if (str_empty(by))
+		return;
+	free(*text);
+	*text = xstrdup(by);
+}
+
+/* In the order in which docker's reader lets them win. */
+static void set_long_names(struct tar_reader *reader)
+{
+	replace(&reader->entry.path, reader->long_name);
+	replace(&reader->entry.link, reader->long_link);
+	replace(&reader->entry.path, reader->pax.sparse_name);
+}
+
 static int read_entry(struct tar_reader *reader, const char *block,
 		      struct error *err)
 {
@@ -603,21 +628,15 @@ static int read_entry(struct tar_reader *reader, const char *block,
 
 	if (r < 0)
 		return r;
-	entry->path = reader->long_name ? xstrdup(reader->long_name)
-					: header_name(block);
-	entry->link = reader->long_link ? xstrdup(reader->long_link)
-					: field_text(block, TAR_LINKNAME);
+	entry->path = header_name(block);
+	entry->link = field_text(block, TAR_LINKNAME);
 	r = read_numbers(reader, block, err);
 	if (r < 0)
 		return r;
-	apply_pax(entry, &size, &reader->global);
-	apply_pax(entry, &size, &reader->local);
-	if (reader->local.sparse_name) {
-		free(entry->path);
-		entry->path = xstrdup(reader->local.sparse_name);
-	}
-	entry->xattrs = reader->local.xattrs;
-	entry->xattr_count = reader->local.xattr_count;
+	apply_pax(entry, &size, &reader->pax);
+	set_long_names(reader);
+	entry->xattrs = reader->pax.xattrs;
+	entry->xattr_count = reader->pax.xattr_count;
 	if (strlen(entry->path) >= TAR_PATH_MAX ||
 	    strlen(entry->link) >= TAR_PATH_MAX)
 		return damaged(reader, "name is too long", err);
@@ -631,16 +650,17 @@ static int read_entry(struct tar_reader *reader, const char *block,
 static int read_if_extension(struct tar_reader *reader, const char *block,
 			     struct error *err)
 {
+	CLEANUP(tar_pax_release) struct tar_pax ignored = {0};
 	uint64_t size = 0;
 	int r;
 
 	switch (block[TAR_TYPEFLAG]) {
 	case 'x':
 	case 'X':
-		r = read_pax(reader, block, &reader->local, err);
+		r = read_pax(reader, block, &reader->pax, err);
 		break;
 	case 'g':
-		r = read_pax(reader, block, &reader->global, err);
+		r = read_pax(reader, block, &ignored, err);
 		break;
 	case 'L':
 		r = read_long(reader, block, &reader->long_name, err);
@@ -680,7 +700,7 @@ int tar_next(struct tar_reader *reader, const struct tar_entry **ret_entry,
 		if (r < 0)
 			return r;
 		if (r == 0)
-			return reader->local.path || reader->long_name
+			return reader->pax.path || reader->long_name
 				       ? damaged(reader, "truncated", err)
 				       : 0;
 		r = read_if_extension(reader, block, err);

@@ -4,6 +4,9 @@
  * sparse files) and pax (POSIX.1-2001, with the extended attributes of
  * SCHILY.xattr and LIBARCHIVE.xattr and GNU's sparse formats 0.0, 0.1, 1.0).
  *
+ * pax's global headers must be well-formed and say nothing: docker's reader
+ * ignores them, and one digest has to mean the same files everywhere.
+ *
  * Names come as bytes, whatever their character set; this is why moss reads the
  * format itself. What is no name, a NUL byte say, or is beyond the limits of
  * storage/limits.h ends the reading with an error that tells the entry and the
