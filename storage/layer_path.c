@@ -56,6 +56,20 @@ int layer_link_path(const char *raw, char **ret_path, struct error *err)
 	return 0;
 }
 
+/* Does a directory on the way to name start so? */
+static bool is_below(const char *path, const char *name, const char *prefix)
+{
+	const char *at = path;
+
+	while (at && at < name) {
+		if (str_starts(at, prefix))
+			return true;
+		at = strchr(at, '/');
+		at = at ? at + 1 : NULL;
+	}
+	return false;
+}
+
 int layer_path(const char *raw, char **ret_path, struct error *err)
 {
 	cleanup_free char *path = NULL;
@@ -66,11 +80,13 @@ int layer_path(const char *raw, char **ret_path, struct error *err)
 		return r;
 	name = strrchr(path, '/');
 	name = name ? name + 1 : path;
+	/* A directory of aufs's marks and what is in it. */
+	if (is_below(path, name, WHITEOUT_META))
+		return LAYER_PATH_SKIP;
+	/* fuse-overlayfs would take such a directory for a whiteout. */
+	if (is_below(path, name, WHITEOUT))
+		return refuse(raw, "below a whiteout", err);
 	if (!str_starts(name, WHITEOUT)) {
-		/* A directory of aufs's marks and what is in it. */
-		if (str_starts(path, WHITEOUT_META) ||
-		    strstr(path, "/" WHITEOUT_META))
-			return LAYER_PATH_SKIP;
 		*ret_path = steal_ptr(&path);
 		return LAYER_PATH_FILE;
 	}

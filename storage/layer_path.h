@@ -6,7 +6,10 @@
  *
  *   .wh.NAME        NAME of the lower layers is gone
  *   .wh..wh..opq    everything in this directory of the lower layers is gone
- *   .wh..wh.OTHER   aufs's own, of old; skipped
+ *   .wh..wh.OTHER   aufs's own, of old; skipped, and what lies below
+ *
+ * An entry below a directory called .wh.NAME is refused: for some drivers that
+ * directory would be a whiteout.
  */
 #pragma once
 
