@@ -312,12 +312,14 @@ static int make_hardlink(struct unpack *unpack, const struct tar_entry *entry,
 	cleanup_free char *target = NULL;
 	cleanup_fd int target_fd = -1;
 	const char *target_name;
+	struct stat st;
 	char *slash;
 	int r = layer_link_path(entry->link, &target, err);
 
 	if (r < 0)
 		return err_wrap(err, "hard link \"%.128s\"", entry->path);
-	if (str_equal(target, path))
+	if (str_equal(target, path) &&
+	    fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	slash = strrchr(target, '/');
 	target_name = slash ? slash + 1 : target;
@@ -360,6 +362,17 @@ static int note_device(struct unpack *unpack, const struct tar_entry *entry,
 	return 0;
 }
 
+static int make_node_as(int parent_fd, const char *name, mode_t type,
+			dev_t device, bool forged)
+{
+	if (!forged)
+		return mknodat(parent_fd, name, type | 0600, device);
+	errno = faccessat(parent_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+			? EEXIST
+			: EPERM;
+	return -1;
+}
+
 static int make_node(struct unpack *unpack, const struct tar_entry *entry,
 		     const char *path, int parent_fd, const char *name,
 		     struct error *err)
@@ -368,13 +381,15 @@ static int make_node(struct unpack *unpack, const struct tar_entry *entry,
 		      : entry->type == TAR_CHAR ? S_IFCHR
 						: S_IFBLK;
 	dev_t device = makedev(entry->device_major, entry->device_minor);
-	int r = mknodat(parent_fd, name, type | 0600, device);
+	/* The kernel makes this one for anybody; it would be a whiteout. */
+	bool forged = entry->type == TAR_CHAR && device == 0;
+	int r = make_node_as(parent_fd, name, type, device, forged);
 
 	if (r < 0 && errno == EEXIST) {
 		r = remove_existing(unpack, entry, parent_fd, name, NULL, err);
 		if (r < 0)
 			return r;
-		r = mknodat(parent_fd, name, type | 0600, device);
+		r = make_node_as(parent_fd, name, type, device, forged);
 	}
 	if (r < 0 && errno == EPERM && type != S_IFIFO) {
 		r = note_device(unpack, entry, path, err);
@@ -437,6 +452,7 @@ static int unpack_entry(struct unpack *unpack, const struct tar_entry *entry,
 {
 	cleanup_free char *path = NULL;
 	int kind = layer_path(entry->path, &path, err);
+	int r;
 
 	if (kind < 0)
 		return kind;
@@ -447,7 +463,9 @@ static int unpack_entry(struct unpack *unpack, const struct tar_entry *entry,
 	case LAYER_PATH_WHITEOUT:
 		return unpack_whiteout(unpack, path, err);
 	case LAYER_PATH_OPAQUE:
-		return unpack_opaque(unpack, path, err);
+		r = unpack_opaque(unpack, path, err);
+		return r < 0 ? err_wrap(err, "entry \"%.128s\"", entry->path)
+			     : 0;
 	case LAYER_PATH_FILE:
 		break;
 	}
