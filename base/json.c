@@ -125,6 +125,50 @@ int json_parse(const char *text, size_t length, const char *name,
 	return 0;
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int check_object(const cJSON *object, const char *name,
+			struct error *err)
+{
+	size_t count = (size_t)cJSON_GetArraySize(object);
+	cleanup_free const char **keys = NULL;
+	const cJSON *child;
+	size_t i = 0;
+
+	if (count < 2)
+		return 0;
+	keys = xcalloc(count, sizeof(*keys));
+	cJSON_ArrayForEach(child, object)
+	{
+		keys[i++] = child->string;
+	}
+	qsort(keys, count, sizeof(*keys), compare_keys);
+	for (i = 1; i < count; i++) {
+		if (str_equal(keys[i - 1], keys[i]))
+			return err_set(err, ERROR_INVALID,
+				       "%s: \"%.64s\" is there twice", name,
+				       keys[i]);
+	}
+	return 0;
+}
+
+int json_check_unique(const cJSON *json, const char *name, struct error *err)
+{
+	const cJSON *child;
+	int r = cJSON_IsObject(json) ? check_object(json, name, err) : 0;
+
+	/* The parser has limited the depth. */
+	cJSON_ArrayForEach(child, json)
+	{
+		if (r == 0)
+			r = json_check_unique(child, name, err);
+	}
+	return r;
+}
+
 int json_read_at(int dir_fd, const char *path, cJSON **ret_json,
 		 struct error *err)
 {

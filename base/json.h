@@ -30,6 +30,12 @@ void cleanup_json_function(cJSON **json);
  */
 int json_parse(const char *text, size_t length, const char *name,
 	       cJSON **ret_json, struct error *err);
+/*
+ * Refuses an object that has a key twice: which of the two counts is another
+ * program's to decide otherwise. For documents that are identified by their
+ * digest.
+ */
+int json_check_unique(const cJSON *json, const char *name, struct error *err);
 int json_read_at(int dir_fd, const char *path, cJSON **ret_json,
 		 struct error *err);
 /* Atomic, see file_write_atomic_at(); flags as there. JSON_FILE_MAX holds. */

@@ -126,8 +126,8 @@ static int load_document(struct load *load, struct descriptor *descriptor,
 		int r;
 
 		r = read_text(load, descriptor, what, &text, &length, err);
-		if (r == 0)
-			r = json_parse(text, length, name, &json, err);
+		if (r == 0 && json_parse(text, length, name, &json, err) < 0)
+			r = err_wrap(err, "%s", what);
 		if (r < 0)
 			return r;
 		switch (document_kind(json)) {

@@ -15,14 +15,15 @@ static const char *const layer_types[] = {
 	OCI_LAYER_TAR,
 	OCI_LAYER_GZIP,
 	OCI_LAYER_ZSTD,
-	"application/vnd.oci.image.layer.nondistributable.v1.tar",
-	"application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-	"application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
 	"application/vnd.docker.image.rootfs.diff.tar",
 	"application/vnd.docker.image.rootfs.diff.tar.gzip",
 	"application/vnd.docker.image.rootfs.diff.tar.zstd",
-	"application/vnd.docker.image.rootfs.foreign.diff.tar",
-	"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+};
+
+/* Somebody else has these, at an address that the image names. */
+static const char *const foreign_types[] = {
+	"application/vnd.oci.image.layer.nondistributable.",
+	"application/vnd.docker.image.rootfs.foreign.",
 };
 
 int descriptor_parse(const cJSON *object, const char *where,
@@ -105,6 +106,23 @@ static bool is_layer_type(const char *media_type)
 	return !*media_type;
 }
 
+static int check_layer_type(const char *media_type, const char *where,
+			    struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(foreign_types); i++) {
+		if (str_starts(media_type, foreign_types[i]))
+			return err_set(err, ERROR_UNSUPPORTED,
+				       "%s: a foreign layer (%s): it is not "
+				       "fetched from where the image says",
+				       where, media_type);
+	}
+	if (!is_layer_type(media_type))
+		return err_set(err, ERROR_UNSUPPORTED,
+			       "%s: unknown media type \"%s\"", where,
+			       media_type);
+	return 0;
+}
+
 static int parse_layers(const cJSON *layers, const char *where,
 			struct manifest *manifest, struct error *err)
 {
@@ -125,15 +143,28 @@ static int parse_layers(const cJSON *layers, const char *where,
 		struct descriptor *layer = &manifest->layers[i];
 		int r = descriptor_parse(item, name, layer, err);
 
+		if (r == 0)
+			r = check_layer_type(layer->media_type, name, err);
 		if (r < 0)
 			return r;
-		if (!is_layer_type(layer->media_type))
-			return err_set(err, ERROR_UNSUPPORTED,
-				       "%s: unknown media type \"%s\"", name,
-				       layer->media_type);
 		manifest->layer_count++;
 	}
 	return 0;
+}
+
+/*
+ * A document that one program takes for an index and another for a manifest
+ * would be two images with one digest (CVE-2021-41190).
+ */
+static int check_document(const cJSON *json, const char *where,
+			  struct error *err)
+{
+	if (cJSON_GetObjectItemCaseSensitive(json, "manifests") &&
+	    (cJSON_GetObjectItemCaseSensitive(json, "config") ||
+	     cJSON_GetObjectItemCaseSensitive(json, "layers")))
+		return err_set(err, ERROR_INVALID,
+			       "%s: both a manifest and an index", where);
+	return json_check_unique(json, where, err);
 }
 
 int manifest_parse(const cJSON *json, const char *where,
@@ -148,7 +179,9 @@ int manifest_parse(const cJSON *json, const char *where,
 	if (document_kind(json) != DOCUMENT_MANIFEST)
 		return err_set(err, ERROR_UNSUPPORTED,
 			       "%s is not an image manifest", where);
-	r = json_get_object(json, where, "config", &config, err);
+	r = check_document(json, where, err);
+	if (r == 0)
+		r = json_get_object(json, where, "config", &config, err);
 	if (r < 0)
 		return r;
 	r = descriptor_parse(config, name, &manifest.config, err);
@@ -210,7 +243,9 @@ int index_select(const cJSON *json, const char *where,
 	int told = 0;
 	int r;
 
-	r = json_get_array(json, where, "manifests", &manifests, err);
+	r = check_document(json, where, err);
+	if (r == 0)
+		r = json_get_array(json, where, "manifests", &manifests, err);
 	if (r < 0)
 		return r;
 	cJSON_ArrayForEach(item, manifests)
@@ -268,7 +303,9 @@ int config_diff_ids(const cJSON *config, const char *where,
 	const cJSON *rootfs = NULL;
 	int r;
 
-	r = json_get_object(config, where, "rootfs", &rootfs, err);
+	r = json_check_unique(config, where, err);
+	if (r == 0)
+		r = json_get_object(config, where, "rootfs", &rootfs, err);
 	if (r < 0)
 		return r;
 	r = json_get_strv(rootfs, name, "diff_ids", &diff_ids, err);
