@@ -136,6 +136,17 @@ static void mark_document(struct collector *collector, const char *digest,
 	}
 }
 
+/* Kept for what they tell; the manifests in them have entries of their own. */
+static void mark_origin(struct collector *collector, const cJSON *entry)
+{
+	const char *digests[] = {index_entry_origin(entry),
+				 index_entry_referrers(entry)};
+
+	for (size_t i = 0; i < ARRAY_SIZE(digests); i++)
+		if (digests[i])
+			marks_add(&collector->blobs, digest_hex(digests[i]));
+}
+
 static int mark(struct collector *collector, const cJSON *index,
 		struct error *err)
 {
@@ -151,6 +162,7 @@ static int mark(struct collector *collector, const cJSON *index,
 			mark_document(collector, digest, 0);
 		else
 			collector->blind = true;
+		mark_origin(collector, entry);
 	}
 	r = store_leases(collector->store, &leases, err);
 	if (r < 0)

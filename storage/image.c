@@ -123,7 +123,8 @@ static int no_such_image(const char *name, struct error *err)
 		       familiar ? familiar : name);
 }
 
-/* "web@sha256:…": the manifest, if it goes by that name here. */
+/* "web@sha256:…": the manifest, or the index it is from, if it goes by that
+   name here. */
 static cJSON *find_digested(const cJSON *index,
 			    const struct reference *reference)
 {
@@ -134,8 +135,9 @@ static cJSON *find_digested(const cJSON *index,
 		cleanup_free char *name = NULL;
 		struct reference other;
 
-		if (!str_equal(index_entry_digest(entry), reference->digest) ||
-		    index_entry_is_removed(entry))
+		if (index_entry_is_removed(entry) ||
+		    (!str_equal(index_entry_digest(entry), reference->digest) &&
+		     !str_equal(index_entry_origin(entry), reference->digest)))
 			continue;
 		name = index_entry_reference(entry);
 		if (name && reference_parse(name, &other, NULL) == 0 &&
@@ -177,6 +179,7 @@ static int find_prefix(const struct store *store, const cJSON *index,
 	{
 		CLEANUP(manifest_release) struct manifest manifest = {0};
 		const char *digest = index_entry_digest(entry);
+		const char *origin = index_entry_origin(entry);
 
 		if (!digest || index_entry_is_removed(entry))
 			continue;
@@ -184,7 +187,8 @@ static int find_prefix(const struct store *store, const cJSON *index,
 		if (image_entry_manifest(store, entry, &manifest, NULL) < 0)
 			strcpy(manifest.config.digest, digest);
 		if (length == DIGEST_HEX &&
-		    str_equal(digest_hex(digest), prefix)) {
+		    (str_equal(digest_hex(digest), prefix) ||
+		     (origin && str_equal(digest_hex(origin), prefix)))) {
 			*ret_entry = entry;
 			return 1;
 		}
@@ -359,6 +363,17 @@ int image_list(struct store *store, struct image **ret_images,
 	return 0;
 }
 
+/* The new name leads to where the old one did. */
+static void tag_entry(cJSON *index, const char *full, const cJSON *entry,
+		      const struct descriptor *manifest)
+{
+	cleanup_free char *origin = xstrdup(index_entry_origin(entry));
+	cleanup_free char *referrers = xstrdup(index_entry_referrers(entry));
+
+	index_set(index, full, manifest, index_entry_size(entry));
+	index_set_origin(index, full, origin, referrers);
+}
+
 int image_tag(struct store *store, const char *name, const char *new_reference,
 	      struct error *err)
 {
@@ -386,7 +401,7 @@ int image_tag(struct store *store, const char *name, const char *new_reference,
 	r = descriptor_parse(entry, "index.json", &descriptor, err);
 	if (r < 0)
 		return r;
-	index_set(index, full, &descriptor, index_entry_size(entry));
+	tag_entry(index, full, entry, &descriptor);
 	return index_write(store, index, err);
 }
 

@@ -116,6 +116,28 @@ uint64_t index_entry_size(const cJSON *entry)
 	return size;
 }
 
+static const char *digest_annotation(const cJSON *entry, const char *key)
+{
+	const char *digest = annotation(entry, key);
+
+	return digest_is_valid(digest) ? digest : NULL;
+}
+
+const char *index_entry_origin(const cJSON *entry)
+{
+	return digest_annotation(entry, ANNOTATION_DIGEST);
+}
+
+const char *index_entry_referrers(const cJSON *entry)
+{
+	return digest_annotation(entry, ANNOTATION_REFERRERS);
+}
+
+const char *index_entry_tagged(const cJSON *entry)
+{
+	return annotation(entry, ANNOTATION_TAGGED);
+}
+
 cJSON *index_find_reference(const cJSON *index, const char *full)
 {
 	cJSON *entry;
@@ -216,6 +238,23 @@ void index_set(cJSON *index, const char *full,
 	set_annotation(entry, ANNOTATION_REMOVED, NULL);
 	set_annotation(entry, ANNOTATION_NAME, full);
 	set_annotation(entry, ANNOTATION_SIZE, size);
+	if (full) {
+		char now[TIME_TEXT_MAX];
+
+		format_now(now);
+		set_annotation(entry, ANNOTATION_TAGGED, now);
+	}
+}
+
+void index_set_origin(cJSON *index, const char *full, const char *origin,
+		      const char *referrers)
+{
+	cJSON *entry = index_find_reference(index, full);
+
+	if (!entry)
+		return;
+	set_annotation(entry, ANNOTATION_DIGEST, origin);
+	set_annotation(entry, ANNOTATION_REFERRERS, referrers);
 }
 
 void index_drop(cJSON *index, const char *digest)

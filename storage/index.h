@@ -34,6 +34,13 @@ const char *index_entry_digest(const cJSON *entry);
 bool index_entry_is_removed(const cJSON *entry);
 uint64_t index_entry_size(const cJSON *entry); /* unpacked, 0: unknown */
 
+/* Digest that a registry's name led to (ANNOTATION_DIGEST), and of the blob
+   that lists the referrers; borrowed, NULL without. */
+const char *index_entry_origin(const cJSON *entry);
+const char *index_entry_referrers(const cJSON *entry);
+/* When its name was given, RFC 3339; borrowed, NULL when it is not known. */
+const char *index_entry_tagged(const cJSON *entry);
+
 /* The entry called `full`, or NULL. */
 cJSON *index_find_reference(const cJSON *index, const char *full);
 /* The first shown entry for that manifest, or NULL. */
@@ -45,6 +52,10 @@ cJSON *index_find_manifest(const cJSON *index, const char *digest);
  */
 void index_set(cJSON *index, const char *full,
 	       const struct descriptor *manifest, uint64_t unpacked_size);
+/* Notes both for the entry called `full`; NULL: none, as for what came from no
+   registry. */
+void index_set_origin(cJSON *index, const char *full, const char *origin,
+		      const char *referrers);
 /* Takes the name off; the image stays, nameless if it was its last. */
 void index_unset(cJSON *index, const char *full);
 /* Drops every entry of that manifest. */

@@ -23,6 +23,13 @@
 
 /* Bytes of all layers unpacked, so that lists need not look at them. */
 #define ANNOTATION_SIZE "moss.unpacked-size"
+/* What a registry's name led to: the digest of the manifest, or of an index of
+   several platforms, which is kept with the image. */
+#define ANNOTATION_DIGEST "moss.digest"
+/* A kept index of what refers to the image: signatures and the like. */
+#define ANNOTATION_REFERRERS "moss.referrers"
+/* When the name was given, RFC 3339. */
+#define ANNOTATION_TAGGED "moss.tagged"
 /* Removed by force while a container still needs the layers: not shown, kept
    until nobody needs it. */
 #define ANNOTATION_REMOVED "moss.removed"

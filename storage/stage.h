@@ -109,6 +109,10 @@ struct stage_image {
 	char id[DIGEST_TEXT_MAX];
 	char **references; /* full; NULL: nameless */
 	uint64_t size;	   /* unpacked */
+	/* Of a pulled one: what the name led to, and the blob that lists the
+	   referrers; both staged, or the manifest; "": none. */
+	char origin[DIGEST_TEXT_MAX];
+	char referrers[DIGEST_TEXT_MAX];
 	/* The manifest was made up here: one that the store has for the same
 	   ID serves as well. */
 	bool made_up;

@@ -195,9 +195,13 @@ static void set_entries(cJSON *index, const struct stage_image *image)
 {
 	if (!image->references || !image->references[0])
 		index_set(index, NULL, &image->manifest, image->size);
-	for (size_t i = 0; image->references && image->references[i]; i++)
+	for (size_t i = 0; image->references && image->references[i]; i++) {
 		index_set(index, image->references[i], &image->manifest,
 			  image->size);
+		index_set_origin(index, image->references[i],
+				 *image->origin ? image->origin : NULL,
+				 *image->referrers ? image->referrers : NULL);
+	}
 }
 
 int stage_commit(struct stage *stage, struct stage_image *images, size_t count,
