@@ -75,3 +75,46 @@ int layer_write(int dir_fd, const struct layer *layer, const cJSON *devices,
 	/* Whoever makes a layer syncs all of it at once. */
 	return json_write_at(dir_fd, LAYER_MARKER, json, FILE_VOLATILE, err);
 }
+
+bool layer_xattr_is_private(const char *name)
+{
+	static const char *const prefixes[] = {
+		"user.overlay.",
+		"user.fuseoverlayfs.",
+		"user.moss.",
+		"user.containers.",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		if (str_starts(name, prefixes[i]))
+			return true;
+	}
+	return false;
+}
+
+bool layer_keeps_xattr(const char *name)
+{
+	if (str_equal(name, "security.capability"))
+		return true;
+	return str_starts(name, "user.") && !layer_xattr_is_private(name);
+}
+
+int layer_read_devices(const struct store *store, const char *diff_id,
+		       cJSON **ret_devices, struct error *err)
+{
+	cleanup_json cJSON *json = NULL;
+	char path[MARKER_PATH_MAX];
+	const cJSON *devices = NULL;
+	int r;
+
+	marker_path(path, diff_id);
+	r = json_read_at(store->layers_fd, path, &json, err);
+	if (r == 0)
+		r = json_get_array(json, path, "devices", &devices, err);
+	if (r < 0)
+		return r;
+	*ret_devices = devices && devices->child
+			       ? cJSON_Duplicate(devices, true)
+			       : NULL;
+	return 0;
+}

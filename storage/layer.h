@@ -43,3 +43,17 @@ int layer_read(const struct store *store, const char *diff_id,
 /* Writes the marker into dir_fd; devices (an array, may be NULL) is copied. */
 int layer_write(int dir_fd, const struct layer *layer, const cJSON *devices,
 		struct error *err);
+
+/*
+ * Extended attributes: a layer keeps what programs put into user.* and file
+ * capabilities; those in which drivers and we keep our own notes are private
+ * and never go in or out.
+ */
+bool layer_xattr_is_private(const char *name);
+bool layer_keeps_xattr(const char *name);
+
+/*
+ * The "devices" of layer.json; caller frees. NULL when there are none.
+ */
+int layer_read_devices(const struct store *store, const char *diff_id,
+		       cJSON **ret_devices, struct error *err);

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "storage/layer.h"
 #include "storage/limits.h"
 #include "storage/unpack_internal.h"
 
@@ -49,26 +50,6 @@ static int set_owner(struct unpack *unpack, const struct tar_entry *entry,
 	return r == -EINVAL ? 0 : r;
 }
 
-static bool is_kept(const char *name)
-{
-	static const char *const ours[] = {
-		"user.overlay.",
-		"user.fuseoverlayfs.",
-		"user.moss.",
-		"user.containers.",
-	};
-
-	if (str_equal(name, "security.capability"))
-		return true;
-	if (!str_starts(name, "user."))
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
-		if (str_starts(name, ours[i]))
-			return false;
-	}
-	return true;
-}
-
 static int set_xattr(int fd, int parent_fd, const char *name,
 		     const struct tar_xattr *xattr)
 {
@@ -90,7 +71,7 @@ static int set_xattrs(struct unpack *unpack, const struct tar_entry *entry,
 	for (size_t i = 0; i < entry->xattr_count; i++) {
 		const struct tar_xattr *xattr = &entry->xattrs[i];
 
-		if (!is_kept(xattr->name)) {
+		if (!layer_keeps_xattr(xattr->name)) {
 			unpack->result.xattrs_skipped++;
 			continue;
 		}
