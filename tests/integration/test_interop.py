@@ -1,9 +1,12 @@
 """moss and the other tools on the same images: skopeo, umoci, podman, tar."""
+import gzip
+import io
 import json
 import os
 import signal
 import struct
 import subprocess
+import tarfile
 
 import pytest
 
@@ -215,3 +218,68 @@ def test_extended_attributes(fresh, busybox_layer, tmp_path):
     assert "CapEff:\t0000000000000400" in out
     found = [path for path in fresh.root.rglob("odd/user")]
     assert [os.getxattr(path, "user.moss") for path in found] == [b"kept"]
+
+
+def members_of_docker(odd, form):
+    """What different versions of `docker save` wrote."""
+    def manifest(config, layers):
+        return json.dumps([{"Config": config, "RepoTags": ["made/odd:1"],
+                            "Layers": layers}]).encode()
+    blobs = [(f"blobs/sha256/{oci.digest(data)[7:]}", data)
+             for data in [odd.config.data, *(each.tar for each in odd.layers)]]
+    if form == "25":  # an OCI layout and the old manifest.json at once
+        index = oci.json_blob({
+            "schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [
+                dict(odd.manifest.descriptor(), annotations={
+                    "io.containerd.image.name": "docker.io/made/odd:1",
+                    "org.opencontainers.image.ref.name": "1"})]}, oci.INDEX)
+        return [("blobs", None), ("blobs/sha256", None),
+                *((f"blobs/sha256/{each.digest[7:]}", each.data)
+                  for each in [odd.manifest, *odd.blobs()]),
+                ("index.json", index.data),
+                ("manifest.json", manifest(
+                    f"blobs/sha256/{odd.id[7:]}",
+                    [f"blobs/sha256/{each.digest[7:]}"
+                     for each in odd.layers])),
+                ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')]
+    if form == "prefix":  # tar cf x.tar .
+        return [("./" + name, data) for name, data in
+                [(".", None), ("config.json", odd.config.data),
+                 *((f"{n}.tar", each.tar) for n, each in enumerate(odd.layers)),
+                 ("manifest.json", manifest("config.json", [
+                     f"{n}.tar" for n, _ in enumerate(odd.layers)]))]]
+    if form == "link":  # a layer once more is a symbolic link to the first
+        twice = oci.Image([*odd.layers, odd.layers[0]])
+        return [("config.json", twice.config.data),
+                *((f"{n}/layer.tar", each.tar)
+                  for n, each in enumerate(odd.layers)),
+                ("again/layer.tar", "../0/layer.tar"),
+                ("manifest.json", manifest("config.json", [
+                    *(f"{n}/layer.tar" for n, _ in enumerate(odd.layers)),
+                    "again/layer.tar"]))]
+    packed = [(name + ".gz", gzip.compress(data)) for name, data in blobs[1:]]
+    return [("config.json", odd.config.data), *packed,
+            ("manifest.json", manifest("config.json",
+                                       [name for name, _ in packed]))]
+
+
+@pytest.mark.parametrize("form, compress", [
+    ("25", "cat"), ("25", "gzip"), ("25", "xz"), ("25", "zstd"),
+    ("prefix", "cat"), ("link", "cat"), ("packed", "cat")])
+def test_docker_archives_of_all_times(fresh, odd, tmp_path, form, compress):
+    archive = tmp_path / "archive.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name, data in members_of_docker(odd, form):
+            info = tarfile.TarInfo(name)
+            if data is None:
+                info.type = tarfile.DIRTYPE
+            elif isinstance(data, str):
+                info.type, info.linkname = tarfile.SYMTYPE, data
+            else:
+                info.size = len(data)
+            tar.addfile(info, io.BytesIO(data) if info.size else None)
+    packed = subprocess.run([compress], stdin=open(archive), check=True,
+                            stdout=subprocess.PIPE).stdout
+    out = fresh("load", stdin=packed, text=False, check=0).out
+    assert out == b"Loaded image: made/odd:1\n"
+    assert fresh.ok("run", "--rm", "made/odd:1", "sh", "-c", LOOK) == SEEN
