@@ -36,6 +36,16 @@ packages_build() {
 	esac
 }
 
+# What makes moss faster; not every distribution has it for every machine.
+packages_optional() {
+	case $1 in
+	apt) echo libisal-dev ;;
+	dnf) echo isa-l-devel ;;
+	pacman) echo isa-l ;;
+	apk) echo isa-l-dev ;;
+	esac
+}
+
 packages_run() {
 	case $1 in
 	apt) echo uidmap fuse-overlayfs busybox-static curl ca-certificates ;;
@@ -99,6 +109,10 @@ packages_install() {
 	# shellcheck disable=SC2086
 	$as_root $install $missing >/dev/null ||
 		fail "could not install: $missing" "Try: $install $missing"
+}
+
+packages_try() {
+	(packages_install "$@") 2>/dev/null || say "doing without $*"
 }
 
 # Makes sure account $1 exists; with sub-IDs unless $2 is "none".

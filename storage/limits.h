@@ -28,6 +28,9 @@
 /* A packed stream: beyond the floor, no more than RATIO times its size. */
 #define PACKED_FLOOR (4ull << 30)
 #define PACKED_RATIO 2000u
+/* Of a zstd frame, the 128 MiB that zstd(1) allows as well. It is memory that
+   each layer in work may take. */
+#define ZSTD_WINDOW_MAX_LOG 27
 
 /* The archive of `load`, and what it stages. */
 #define LOAD_ENTRIES_MAX (256u << 10)

@@ -244,6 +244,10 @@ static const struct magic {
 	{COMPRESSION_ZSTD, "zstd", "\x28\xb5\x2f\xfd", 4},
 };
 
+/* A skippable frame of zstd, whose first byte's lower half is free. */
+#define SKIPPABLE_FIRST 0x50
+#define SKIPPABLE_REST	"\x2a\x4d\x18"
+
 const char *compression_name(enum compression compression)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(magics); i++) {
@@ -261,6 +265,11 @@ static enum compression detect(const struct peeked_stream *peeked)
 			    0)
 			return magics[i].compression;
 	}
+	if (peeked->length > strlen(SKIPPABLE_REST) &&
+	    (peeked->first[0] & 0xf0) == SKIPPABLE_FIRST &&
+	    memcmp(peeked->first + 1, SKIPPABLE_REST, strlen(SKIPPABLE_REST)) ==
+		    0)
+		return COMPRESSION_ZSTD;
 	return COMPRESSION_NONE;
 }
 
@@ -320,6 +329,16 @@ int stream_detect(struct stream *input, struct stream **ret_stream,
 	return 0;
 }
 
+static int unpack(struct stream *input, enum compression compression,
+		  struct stream **ret_stream, struct error *err)
+{
+	if (compression == COMPRESSION_GZIP)
+		return stream_gunzip(input, ret_stream, err);
+	if (compression == COMPRESSION_ZSTD)
+		return stream_unzstd(input, ret_stream, err);
+	return stream_through_archive(input, compression, ret_stream, err);
+}
+
 int stream_unpacked(struct stream *input, enum compression compression,
 		    struct stream **ret_stream, struct error *err)
 {
@@ -333,10 +352,7 @@ int stream_unpacked(struct stream *input, enum compression compression,
 	guarded = xcalloc(1, sizeof(*guarded));
 	guarded->stream = (struct stream){guarded_next, guarded_free};
 	input = stream_tapped(input, count_packed, guarded);
-	r = compression == COMPRESSION_GZIP
-		    ? stream_gunzip(input, &guarded->input, err)
-		    : stream_through_archive(input, compression,
-					     &guarded->input, err);
+	r = unpack(input, compression, &guarded->input, err);
 	if (r < 0) {
 		free(guarded);
 		return r;

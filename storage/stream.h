@@ -80,6 +80,9 @@ int stream_unpacked(struct stream *input, enum compression compression,
 /* The stages that stream_unpacked() puts in; they take input, always. */
 int stream_gunzip(struct stream *input, struct stream **ret_stream,
 		  struct error *err);
+int stream_unzstd(struct stream *input, struct stream **ret_stream,
+		  struct error *err);
+/* bzip2 and xz. */
 int stream_through_archive(struct stream *input, enum compression compression,
 			   struct stream **ret_stream, struct error *err);
 int stream_ahead(struct stream *input, struct stream **ret_stream,

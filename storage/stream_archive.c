@@ -1,4 +1,4 @@
-/* bzip2, xz and zstd through libarchive's filters. */
+/* bzip2 and xz through libarchive's filters. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -111,8 +111,6 @@ int stream_through_archive(struct stream *input, enum compression compression,
 		r = archive_read_support_filter_bzip2(self->archive);
 	else if (compression == COMPRESSION_XZ)
 		r = archive_read_support_filter_xz(self->archive);
-	else if (compression == COMPRESSION_ZSTD)
-		r = archive_read_support_filter_zstd(self->archive);
 	/* ARCHIVE_WARN: it would run a program instead. */
 	if (r == ARCHIVE_OK)
 		r = archive_read_support_format_raw(self->archive);
