@@ -41,7 +41,19 @@
 #define LOAD_LINKS_MAX 16 /* links from one entry to the next */
 
 /* http(s) */
-#define FETCH_REDIRECTS_MAX 10L
+#define FETCH_REDIRECTS_MAX 10
 #define FETCH_CONNECT_S	    30L
-#define FETCH_STALL_S	    60L /* without a byte */
+#define FETCH_STALL_S	    60L	 /* without a byte */
+#define FETCH_COMMIT_S	    600L /* for a server that stores what it got */
+#define FETCH_DOCUMENT_S    120L /* for all of a small answer */
 #define FETCH_BYTES_MAX	    (1ull << 40)
+#define FETCH_HEADERS_MAX   (64u << 10) /* bytes of an answer's header */
+#define FETCH_URL_MAX	    8192u
+#define FETCH_TEXT_MAX	    (4u << 20) /* a manifest, a config, a list */
+#define FETCH_TOKEN_MAX	    (64u << 10)
+
+/* Failures that may pass: how often, and how long between. */
+#define RETRY_ATTEMPTS 5u
+#define RETRY_FIRST_MS 500u
+#define RETRY_LAST_MS  8000u
+#define RETRY_AFTER_S  60u /* of a server's Retry-After, at most */
