@@ -390,6 +390,23 @@ int monitor_resize(const struct record *record, unsigned int rows,
 	return command(record, json, ANSWER_TIMEOUT_S, err);
 }
 
+int monitor_freeze(const struct record *record, int *ret_freeze_fd,
+		   struct error *err)
+{
+	cleanup_json cJSON *answer = NULL;
+	cleanup_fd int fd = request(record, operation("freeze"), NULL, 0, err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	set_timeout(fd, ANSWER_TIMEOUT_S);
+	r = receive(fd, &answer, NULL, NULL, err);
+	if (r < 0)
+		return r;
+	*ret_freeze_fd = steal_fd(&fd);
+	return 0;
+}
+
 int monitor_exec(const struct record *record, const cJSON *process,
 		 bool privileged, const int fds[3], pid_t *ret_pid,
 		 int *ret_console_fd, int *ret_wait_fd, struct error *err)

@@ -16,6 +16,9 @@
  *   {"op":"exec","process":{OCI process},"privileged":b} + 3 fds
  *        (stdin, stdout, stderr; none with a terminal)
  *        → {"pid":n} (+ the pty master) and later {"exit_code":n}
+ *   {"op":"freeze"}              → {} once all its processes stand still; they
+ *                                  do until the connection is closed, by its
+ *                                  client or the client's death
  *
  * The attach stream is docker's: with a terminal raw both ways; without one the
  * server's side is framed (8 bytes: stream 1|2, 0, 0, 0, length big endian;
@@ -62,6 +65,12 @@ int monitor_stop(const struct record *record, int signal, int timeout_s,
 		 struct error *err);
 int monitor_resize(const struct record *record, unsigned int rows,
 		   unsigned int columns, struct error *err);
+/*
+ * Holds all processes of the container still; *ret_freeze_fd is the connection
+ * whose closing lets them go. Programs cannot be started in it meanwhile.
+ */
+int monitor_freeze(const struct record *record, int *ret_freeze_fd,
+		   struct error *err);
 /*
  * process: an OCI process object. fds: the program's stdin, stdout, stderr
  * (ignored with a terminal). *ret_console_fd: pty master or -1. *ret_wait_fd:

@@ -10,11 +10,13 @@
  *   attach.c    the clients: their streams, the container's stdin
  *   server.c    the control socket: requests and their answers
  *   exec.c      further programs in the container
+ *   pause.c     its processes held still
  *   finish.c    the end: state, removal, last answers
  *
  * One thread, one loop (base/loop.h), and nothing in it waits for a client or
- * for the container. What waits is only the start and the end, and starting a
- * program by exec, each a matter of milliseconds.
+ * for the container. What waits is only the start and the end, starting a
+ * program by exec, and holding the container still, each a matter of
+ * milliseconds (FREEZE_TIMEOUT_MS at most).
  *
  * Back pressure: what a client does not take at once is kept for it, and while
  * anything is kept, the container's output is not read. So a client costs at
@@ -65,6 +67,7 @@ struct input {
 struct client;
 struct connection;
 struct exec;
+struct freeze;
 
 struct monitor {
 	struct loop *loop;
@@ -115,6 +118,8 @@ struct monitor {
 	size_t connection_count;
 	struct exec *execs;
 	size_t exec_count;
+	struct freeze *freeze; /* NULL: it runs */
+	size_t freeze_count;   /* connections that want it still */
 	struct loop_source *kill_timer;
 	int64_t kill_at; /* ms, CLOCK_MONOTONIC; 0: no stop has a deadline */
 };
@@ -199,6 +204,13 @@ bool exec_ended(struct monitor *monitor, pid_t pid, int exit_code);
 /* Its client has gone. */
 void exec_abandon(struct exec *exec);
 void exec_release(struct monitor *monitor);
+
+/* ---- pause.c ---- */
+
+/* One more who wants the container still, until pause_drop(). */
+int pause_take(struct monitor *monitor, struct error *err);
+void pause_drop(struct monitor *monitor);
+bool is_paused(const struct monitor *monitor);
 
 /* ---- finish.c ---- */
 

@@ -41,6 +41,8 @@ static void connection_close(struct connection *connection)
 	monitor->connection_count--;
 	if (connection->exec)
 		exec_abandon(connection->exec);
+	if (connection->kind == CONNECTION_FREEZE)
+		pause_drop(monitor);
 	loop_remove(connection->source);
 	close_fd(&connection->fd);
 	free(connection);
@@ -201,12 +203,33 @@ static int handle_resize(struct connection *connection, const cJSON *request,
 static int handle_exec(struct connection *connection, const cJSON *request,
 		       int *fds, size_t fd_count, struct error *err)
 {
-	int r = exec_start(connection->monitor, connection, request, fds,
-			   fd_count, err);
+	const struct monitor *monitor = connection->monitor;
+	int r;
 
+	if (is_paused(monitor))
+		return err_set(err, ERROR_CONFLICT,
+			       "Container %s is paused, unpause the container "
+			       "before exec",
+			       monitor->launch.name);
+	r = exec_start(connection->monitor, connection, request, fds, fd_count,
+		       err);
 	if (r < 0)
 		return r;
 	connection->kind = CONNECTION_EXEC;
+	return OUTCOME_LATER;
+}
+
+static int handle_freeze(struct connection *connection, const cJSON *request,
+			 int *fds, size_t fd_count, struct error *err)
+{
+	cleanup_json cJSON *answer = json_object();
+	int r = pause_take(connection->monitor, err);
+
+	if (r < 0)
+		return r;
+	connection->kind = CONNECTION_FREEZE;
+	/* A client that is not there any more shows as a closed connection. */
+	(void)msg_send(connection->fd, answer, NULL, 0, NULL);
 	return OUTCOME_LATER;
 }
 
@@ -219,6 +242,7 @@ static const struct {
 	{"attach", handle_attach, false}, {"wait", handle_wait, true},
 	{"kill", handle_kill, false},	  {"stop", handle_stop, true},
 	{"resize", handle_resize, false}, {"exec", handle_exec, false},
+	{"freeze", handle_freeze, false},
 };
 
 static int dispatch(struct connection *connection, const cJSON *request,
@@ -479,6 +503,7 @@ void server_answer_end(struct monitor *monitor)
 			break;
 		case CONNECTION_NEW:
 		case CONNECTION_EXEC:
+		case CONNECTION_FREEZE:
 			connection_close(connection);
 			break;
 		}

@@ -7,10 +7,11 @@
 #include "core/monitor/monitor.h"
 
 enum connection_kind {
-	CONNECTION_NEW,	 /* its request is still to come */
-	CONNECTION_WAIT, /* for the container's exit code */
-	CONNECTION_STOP, /* for the container's end */
-	CONNECTION_EXEC, /* for the exit code of a program */
+	CONNECTION_NEW,	   /* its request is still to come */
+	CONNECTION_WAIT,   /* for the container's exit code */
+	CONNECTION_STOP,   /* for the container's end */
+	CONNECTION_EXEC,   /* for the exit code of a program */
+	CONNECTION_FREEZE, /* its end lets the container go on */
 };
 
 struct connection {
