@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -14,6 +15,7 @@
 #include "storage/blob.h"
 #include "storage/image_entry.h"
 #include "storage/index.h"
+#include "storage/layer.h"
 #include "storage/oci.h"
 
 #define INDEX_DEPTH_MAX 8
@@ -29,6 +31,7 @@ struct collector {
 	const struct store *store;
 	struct marks blobs;
 	struct marks layers;
+	struct collected collected;
 	bool blind; /* something could not be read */
 };
 
@@ -60,8 +63,15 @@ static bool marks_have(const struct marks *marks, const char *hex)
 					   sizeof(*marks->hex), compare_hex);
 }
 
+void collected_release(struct collected *collected)
+{
+	strv_free(collected->layers);
+	*collected = (struct collected){0};
+}
+
 static void collector_release(struct collector *collector)
 {
+	collected_release(&collector->collected);
 	free(collector->blobs.hex);
 	free(collector->layers.hex);
 }
@@ -194,7 +204,7 @@ static bool is_hex_name(const char *name)
 	return strlen(name) == DIGEST_HEX && digest_is_hex(name, DIGEST_HEX);
 }
 
-static int sweep_blobs(const struct collector *collector, struct error *err)
+static int sweep_blobs(struct collector *collector, struct error *err)
 {
 	cleanup_dir DIR *dir = NULL;
 	const struct dirent *entry;
@@ -203,13 +213,18 @@ static int sweep_blobs(const struct collector *collector, struct error *err)
 	if (r < 0)
 		return err_number(err, r, "cannot read image/" OCI_BLOBS);
 	while ((entry = readdir(dir))) {
+		struct stat st = {0};
+
 		if (!is_hex_name(entry->d_name) ||
 		    marks_have(&collector->blobs, entry->d_name))
 			continue;
+		(void)fstatat(dirfd(dir), entry->d_name, &st,
+			      AT_SYMLINK_NOFOLLOW);
 		if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 &&
 		    errno != ENOENT)
 			return err_errno(err, "cannot remove blob %s",
 					 entry->d_name);
+		collector->collected.bytes += (uint64_t)st.st_size;
 	}
 	return 0;
 }
@@ -228,9 +243,20 @@ static void sweep_temporaries(const struct collector *collector)
 	}
 }
 
-static int sweep_layers(const struct collector *collector,
-			const struct store_work *work, char ***layers,
-			struct error *err)
+/* One without a marker is a rest of which nobody knows the size. */
+static uint64_t layer_bytes(const struct store *store, const char *digest)
+{
+	struct layer layer;
+	uint64_t bytes = 0;
+
+	if (layer_read(store, digest, &layer, NULL) == 0)
+		return layer.size;
+	(void)tree_size_at(store->layers_fd, digest_hex(digest), &bytes, NULL);
+	return bytes;
+}
+
+static int sweep_layers(struct collector *collector,
+			const struct store_work *work, struct error *err)
 {
 	cleanup_dir DIR *dir = NULL;
 	const struct dirent *entry;
@@ -240,44 +266,44 @@ static int sweep_layers(const struct collector *collector,
 		return err_number(err, r, "cannot read layers");
 	while ((entry = readdir(dir))) {
 		char digest[DIGEST_TEXT_MAX];
+		uint64_t bytes;
 
 		if (!is_hex_name(entry->d_name) ||
 		    marks_have(&collector->layers, entry->d_name))
 			continue;
+		digest_from_hex(digest, entry->d_name);
+		bytes = layer_bytes(collector->store, digest);
 		if (renameat(dirfd(dir), entry->d_name, work->fd,
 			     entry->d_name) < 0 &&
 		    errno != ENOENT)
 			return err_errno(err, "cannot remove layer %s",
 					 entry->d_name);
-		digest_from_hex(digest, entry->d_name);
-		strv_push(layers, digest);
+		strv_push(&collector->collected.layers, digest);
+		collector->collected.bytes += bytes;
 	}
 	return 0;
 }
 
 int collect(const struct store *store, const cJSON *index,
-	    const struct store_work *work, char ***ret_layers,
+	    const struct store_work *work, struct collected *ret_collected,
 	    struct error *err)
 {
 	CLEANUP(collector_release)
 	struct collector collector = {
 		.store = store,
 	};
-	cleanup_strv char **layers = NULL;
 	int r;
 
 	sweep_temporaries(&collector);
 	r = mark(&collector, index, err);
-	if (r < 0)
-		return r;
-	if (!collector.blind) {
+	if (r == 0 && !collector.blind) {
 		r = sweep_blobs(&collector, err);
 		if (r == 0)
-			r = sweep_layers(&collector, work, &layers, err);
-		if (r < 0)
-			return r;
+			r = sweep_layers(&collector, work, err);
 	}
-	if (ret_layers)
-		*ret_layers = steal_ptr(&layers);
-	return 0;
+	if (ret_collected) {
+		*ret_collected = collector.collected;
+		collector.collected = (struct collected){0};
+	}
+	return r;
 }

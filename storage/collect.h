@@ -9,16 +9,23 @@
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "storage/store.h"
 
+struct collected {
+	char **layers;	/* diff IDs of the layers that went */
+	uint64_t bytes; /* of blobs and layers */
+};
+void collected_release(struct collected *collected);
+
 /*
  * Under the exclusive lock, after index has been written. Blobs are unlinked;
  * layers are moved into work, whose release (after the lock) removes their
- * trees, which takes time. *ret_layers: diff IDs of the layers removed, may be
- * NULL, caller frees.
+ * trees, which takes time. ret_collected may be NULL; it is filled on failure,
+ * too, as far as it went.
  */
 int collect(const struct store *store, const cJSON *index,
-	    const struct store_work *work, char ***ret_layers,
+	    const struct store_work *work, struct collected *ret_collected,
 	    struct error *err);

@@ -1,5 +1,6 @@
 #include "storage/image.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "storage/index.h"
 #include "storage/layer.h"
 #include "storage/manifest.h"
+#include "storage/oci.h"
 #include "storage/reference.h"
 
 void image_release(struct image *image)
@@ -21,6 +23,10 @@ void image_release(struct image *image)
 	free(image->id);
 	free(image->manifest);
 	strv_free(image->references);
+	strv_free(image->digests);
+	free(image->origin);
+	free(image->referrers);
+	free(image->tagged);
 	cJSON_Delete(image->config);
 	strv_free(image->diff_ids);
 	free(image->created);
@@ -50,14 +56,66 @@ int image_entry_manifest(const struct store *store, const cJSON *entry,
 	return manifest_parse(json, digest, ret_manifest, err);
 }
 
-static void add_reference(struct image *image, const cJSON *entry)
+/* The repository's digest for it: what its name led to, or the manifest. */
+static void add_digest(struct image *image, const cJSON *entry,
+		       const char *name)
 {
-	char *reference = index_entry_reference(entry);
+	const char *origin = index_entry_origin(entry);
+	cleanup_free char *digest = NULL;
+	struct reference reference;
 
-	if (reference && !strv_contains(image->references, reference))
-		strv_push_take(&image->references, reference);
-	else
-		free(reference);
+	if (reference_parse(name, &reference, NULL) < 0)
+		return;
+	digest = xasprintf("%s/%s@%s", reference.registry, reference.repository,
+			   origin ? origin : image->manifest);
+	if (!strv_contains(image->digests, digest))
+		strv_push(&image->digests, digest);
+}
+
+/* What one of its entries in the index tells, its name above all. */
+static void add_entry(struct image *image, const cJSON *entry)
+{
+	cleanup_free char *reference = index_entry_reference(entry);
+	const char *tagged = index_entry_tagged(entry);
+
+	if (reference && !strv_contains(image->references, reference)) {
+		strv_push(&image->references, reference);
+		add_digest(image, entry, reference);
+	}
+	if (!image->origin)
+		image->origin = xstrdup(index_entry_origin(entry));
+	if (!image->referrers)
+		image->referrers = xstrdup(index_entry_referrers(entry));
+	/* All of one width and zone. */
+	if (tagged && (!image->tagged || strcmp(tagged, image->tagged) > 0)) {
+		free(image->tagged);
+		image->tagged = xstrdup(tagged);
+	}
+}
+
+static void add_entries(struct image *image, const cJSON *index)
+{
+	const cJSON *entry;
+
+	cJSON_ArrayForEach(entry, index_entries(index))
+	{
+		if (str_equal(index_entry_digest(entry), image->manifest))
+			add_entry(image, entry);
+	}
+}
+
+/* As the descriptors say; nothing is looked at. */
+static uint64_t content_size(const struct manifest *manifest,
+			     const cJSON *entry)
+{
+	struct descriptor own = {0};
+	uint64_t size;
+
+	(void)descriptor_parse(entry, "", &own, NULL);
+	size = own.size + manifest->config.size;
+	for (size_t i = 0; i < manifest->layer_count; i++)
+		size += manifest->layers[i].size;
+	return size;
 }
 
 static uint64_t sum_layers(const struct store *store, char *const *diff_ids)
@@ -80,7 +138,6 @@ int image_from_entry(const struct store *store, const cJSON *index,
 	CLEANUP(image_release) struct image image = {0};
 	CLEANUP(manifest_release) struct manifest manifest = {0};
 	const char *created = "";
-	const cJSON *other;
 	int r;
 
 	r = image_entry_manifest(store, entry, &manifest, err);
@@ -98,11 +155,8 @@ int image_from_entry(const struct store *store, const cJSON *index,
 	image.created = xstrdup(created);
 	image.id = xstrdup(manifest.config.digest);
 	image.manifest = xstrdup(index_entry_digest(entry));
-	cJSON_ArrayForEach(other, index_entries(index))
-	{
-		if (str_equal(index_entry_digest(other), image.manifest))
-			add_reference(&image, other);
-	}
+	add_entries(&image, index);
+	image.content = content_size(&manifest, entry);
 	image.size = index_entry_size(entry);
 	if (image.size == 0)
 		image.size = sum_layers(store, image.diff_ids);
@@ -258,7 +312,6 @@ int image_find(struct store *store, const char *name, struct image *ret_image,
 static void damaged_image(const cJSON *index, const cJSON *entry,
 			  struct image *ret_image)
 {
-	const cJSON *other;
 	struct image image = {
 		.id = xstrdup(index_entry_digest(entry)),
 		.manifest = xstrdup(index_entry_digest(entry)),
@@ -266,12 +319,15 @@ static void damaged_image(const cJSON *index, const cJSON *entry,
 		.created = xstrdup(""),
 	};
 
-	cJSON_ArrayForEach(other, index_entries(index))
-	{
-		if (str_equal(index_entry_digest(other), image.manifest))
-			add_reference(&image, other);
-	}
+	add_entries(&image, index);
 	*ret_image = image;
+}
+
+static void merge_names(char ***names, char *const *others)
+{
+	for (size_t i = 0; others && others[i]; i++)
+		if (!strv_contains(*names, others[i]))
+			strv_push(names, others[i]);
 }
 
 /* An image that is listed already by another manifest gets the names. */
@@ -281,13 +337,8 @@ static bool merge_image(struct image *images, size_t count,
 	for (size_t i = 0; i < count; i++) {
 		if (!str_equal(images[i].id, image->id))
 			continue;
-		for (size_t j = 0; image->references && image->references[j];
-		     j++) {
-			if (!strv_contains(images[i].references,
-					   image->references[j]))
-				strv_push(&images[i].references,
-					  image->references[j]);
-		}
+		merge_names(&images[i].references, image->references);
+		merge_names(&images[i].digests, image->digests);
 		return true;
 	}
 	return false;
@@ -325,21 +376,13 @@ static int compare_created(const void *a, const void *b)
 	return strcmp(x->id, y->id);
 }
 
-int image_list(struct store *store, struct image **ret_images,
-	       size_t *ret_count, struct error *err)
+void image_list_of_index(const struct store *store, const cJSON *index,
+			 struct image **ret_images, size_t *ret_count)
 {
-	cleanup_fd int lock_fd = store_lock(store, LOCK_SHARED, err);
-	cleanup_json cJSON *index = NULL;
 	struct image *images;
 	const cJSON *entry;
 	size_t count = 0;
-	int r;
 
-	if (lock_fd < 0)
-		return lock_fd;
-	r = index_read(store, &index, err);
-	if (r < 0)
-		return r;
 	images = xcalloc((size_t)cJSON_GetArraySize(index_entries(index)) + 1,
 			 sizeof(*images));
 	cJSON_ArrayForEach(entry, index_entries(index))
@@ -360,6 +403,51 @@ int image_list(struct store *store, struct image **ret_images,
 	qsort(images, count, sizeof(*images), compare_created);
 	*ret_images = images;
 	*ret_count = count;
+}
+
+int image_list(struct store *store, struct image **ret_images,
+	       size_t *ret_count, struct error *err)
+{
+	cleanup_fd int lock_fd = store_lock(store, LOCK_SHARED, err);
+	cleanup_json cJSON *index = NULL;
+	int r;
+
+	if (lock_fd < 0)
+		return lock_fd;
+	r = index_read(store, &index, err);
+	if (r < 0)
+		return r;
+	image_list_of_index(store, index, ret_images, ret_count);
+	return 0;
+}
+
+int image_target(const struct store *store, const struct image *image,
+		 struct descriptor *ret_descriptor, cJSON **ret_index,
+		 struct error *err)
+{
+	const char *digest = image->origin ? image->origin : image->manifest;
+	struct descriptor descriptor = {0};
+	cleanup_json cJSON *json = NULL;
+	cleanup_fd int fd = -1;
+	const char *type = OCI_MANIFEST;
+	int r;
+
+	fd = blob_open(store, digest, &descriptor.size, err);
+	if (fd < 0)
+		return fd;
+	r = blob_read_json(store, digest, &json, err);
+	if (r < 0)
+		return r;
+	*ret_index = NULL;
+	if (document_kind(json) == DOCUMENT_INDEX)
+		type = OCI_INDEX;
+	(void)json_get_string(json, digest, "mediaType", &type, NULL);
+	snprintf(descriptor.media_type, sizeof(descriptor.media_type), "%s",
+		 type);
+	strcpy(descriptor.digest, digest);
+	*ret_descriptor = descriptor;
+	if (document_kind(json) == DOCUMENT_INDEX)
+		*ret_index = steal_ptr(&json);
 	return 0;
 }
 

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "storage/manifest.h"
 #include "storage/store.h"
 
 #define IMAGE_LAYERS_MAX 500	    /* the kernel's overlay limit */
@@ -28,9 +29,15 @@ struct image {
 	char *id;	   /* "sha256:HEX" of the config */
 	char *manifest;	   /* "sha256:HEX" of the manifest */
 	char **references; /* full names; empty for a dangling image */
+	char **digests;	   /* "docker.io/library/web@sha256:HEX", one or more
+			      for each repository it has a name in */
+	char *origin;	   /* digest that a registry's name led to, or NULL */
+	char *referrers;   /* digest of the blob that lists them, or NULL */
+	char *tagged;	   /* when it got its last name, RFC 3339, or NULL */
 	cJSON *config;	   /* the OCI image config, whole */
 	char **diff_ids;   /* "sha256:HEX", lowest layer first */
 	uint64_t size;	   /* bytes unpacked, all layers */
+	uint64_t content;  /* bytes of manifest, config and packed layers */
 	char *created;	   /* RFC 3339 or "" */
 };
 
@@ -68,6 +75,20 @@ int image_remove(struct store *store, const char *name, bool force,
 		 image_in_use in_use, void *data, char ***ret_report,
 		 struct error *err);
 /*
+ * Removes images that no container uses: those without a tag, all: others as
+ * well; wanted (may be NULL) has a say in each. Then what nothing refers to, as
+ * image_collect() does. *ret_report as above; *ret_bytes: space gained, of
+ * blobs and of unpacked layers.
+ */
+struct image_prune {
+	bool all;
+	bool (*wanted)(const struct image *image, void *data);
+	void *data;
+};
+int image_prune(struct store *store, const struct image_prune *prune,
+		image_in_use in_use, void *data, char ***ret_report,
+		uint64_t *ret_bytes, struct error *err);
+/*
  * Removes what nothing refers to: blobs and layers of images that are gone,
  * of interrupted work, and images removed by force whose containers are gone.
  * For `system prune` and after the removal of a container whose image is no
@@ -75,6 +96,14 @@ int image_remove(struct store *store, const char *name, bool force,
  */
 int image_collect(struct store *store, image_in_use in_use, void *data,
 		  struct error *err);
+
+/*
+ * The descriptor of what its name led to, a manifest or an index of several
+ * platforms, and in ret_index (NULL without; caller frees) that index.
+ */
+int image_target(const struct store *store, const struct image *image,
+		 struct descriptor *ret_descriptor, cJSON **ret_index,
+		 struct error *err);
 
 /* Is every layer unpacked and whole? 0, or ERROR_CORRUPT that names the layer.
  */

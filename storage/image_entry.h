@@ -20,6 +20,9 @@ int image_entry_manifest(const struct store *store, const cJSON *entry,
 int image_from_entry(const struct store *store, const cJSON *index,
 		     const cJSON *entry, struct image *ret_image,
 		     struct error *err);
+/* As image_list(). */
+void image_list_of_index(const struct store *store, const cJSON *index,
+			 struct image **ret_images, size_t *ret_count);
 /* A name that an image may be given: no digest, not "sha256". */
 int image_check_new_reference(const char *text, struct reference *ret_reference,
 			      struct error *err);

@@ -26,6 +26,7 @@
 #include "storage/index.h"
 #include "storage/layer.h"
 #include "storage/oci.h"
+#include "storage/usage.h"
 
 static char directory[PATH_MAX]; /* of one test */
 static struct store store = {-1, -1, -1, -1, -1, NULL};
@@ -274,12 +275,26 @@ static int in_use(const char *image_id, char **ret_container_id,
 {
 	if (!use.image || digest_hex(image_id)[0] != use.image)
 		return 0;
-	*ret_container_id = xstrdup("9f0123456789abcdef");
-	*ret_running = use.running;
+	if (ret_container_id)
+		*ret_container_id = xstrdup("9f0123456789abcdef");
+	if (ret_running)
+		*ret_running = use.running;
 	return 1;
 }
 
-/* The report in one line, or the error. */
+/* In one line, digests by their digit. */
+static char *report_text(char **report)
+{
+	for (size_t i = 0; report && report[i]; i++) {
+		char *digits = strstr(report[i], "sha256:");
+
+		if (digits)
+			strcpy(digits, (char[]){digits[7], '\0'});
+	}
+	return strv_join(report, ", ");
+}
+
+/* The report, or the error. */
 static void assert_removal(const char *name, bool force, const char *expected)
 {
 	cleanup_strv char **report = NULL;
@@ -290,15 +305,20 @@ static void assert_removal(const char *name, bool force, const char *expected)
 		assert_string_equal(error.message, expected);
 		return;
 	}
-	for (size_t i = 0; report && report[i]; i++) {
-		char *colon = strchr(report[i], ':');
-
-		/* Digests by their digit. */
-		if (str_starts(report[i], "Deleted: sha256:"))
-			strcpy(colon + 2, (char[]){colon[9], '\0'});
-	}
-	text = strv_join(report, ", ");
+	text = report_text(report);
 	assert_string_equal(text, expected);
+}
+
+/* As if the name had been pulled and led to that digest. */
+static void set_origin(const char *full, char origin, char referrers)
+{
+	cleanup_json cJSON *index = NULL;
+	char hex[2][DIGEST_TEXT_MAX];
+
+	assert_int_equal(index_read(&store, &index, &error), 0);
+	index_set_origin(index, full, digest(hex[0], origin),
+			 referrers ? digest(hex[1], referrers) : NULL);
+	assert_int_equal(index_write(&store, index, &error), 0);
 }
 
 static void test_remove(void **state)
@@ -374,6 +394,138 @@ static void test_remove_broken(void **state)
 	assert_int_equal(find("whole"), 0);
 	assert_removal("broken", false, "Untagged: broken:latest, Deleted: a");
 	assert_false(has_blob('e') || has_layer('e') || has_layer('d'));
+}
+
+static void test_origin(void **state)
+{
+	struct image image;
+	char hex[DIGEST_TEXT_MAX];
+	cleanup_free char *by_index = NULL;
+	cleanup_free char *by_manifest = NULL;
+	cleanup_free char *full = NULL;
+
+	use.image = 0;
+	put_image('1', 'a', "d", "docker.io/library/one:latest");
+	put_blob('7', "{\"manifests\":[]}");
+	put_blob('8', "{\"manifests\":[]}");
+	set_origin("docker.io/library/one:latest", '7', '8');
+	by_index = xasprintf("one@%s", digest(hex, '7'));
+	by_manifest = xasprintf("one:any@%s", digest(hex, '1'));
+	assert_int_equal(find(by_index), 'a');
+	assert_int_equal(find(by_manifest), 'a');
+	assert_int_equal(find(strchr(by_index, '@') + 1), 'a');
+	/* Kept as long as the image, and by a second name. */
+	assert_int_equal(image_collect(&store, NULL, NULL, &error), 0);
+	assert_true(has_blob('7') && has_blob('8'));
+	assert_int_equal(image_tag(&store, "one", "two", &error), 0);
+	assert_int_equal(image_find(&store, "two", &image, &error), 0);
+	assert_int_equal(strv_length(image.digests), 2);
+	assert_true(
+		str_starts(image.digests[0], "docker.io/library/one@sha256:7"));
+	assert_string_equal(image.origin, digest(hex, '7'));
+	assert_string_equal(image.referrers, digest(hex, '8'));
+	assert_non_null(image.tagged);
+	image_release(&image);
+
+	assert_removal("two", false, "Untagged: two:latest, Untagged: two@7");
+	/* A digest stands for every name in its repository. */
+	assert_int_equal(image_tag(&store, "one", "one:2", &error), 0);
+	full = xasprintf("docker.io/library/one@%s", digest(hex, '7'));
+	put_image('1', 'a', "d", full);
+	assert_removal("one:2", false, "Untagged: one:2");
+	assert_removal(by_index, false,
+		       "Untagged: one:latest, Untagged: one@7, Deleted: a, "
+		       "Deleted: d");
+	assert_false(has_blob('7') || has_blob('8') || has_blob('1'));
+}
+
+static bool wants_second(const struct image *image, void *data)
+{
+	return str_ends(image->created, "02.5Z");
+}
+
+static void assert_prune(bool all, bool second, const char *expected,
+			 uint64_t expected_bytes)
+{
+	const struct image_prune prune = {
+		.all = all,
+		.wanted = second ? wants_second : NULL,
+	};
+	cleanup_strv char **report = NULL;
+	cleanup_free char *text = NULL;
+	uint64_t bytes = 0;
+
+	assert_int_equal(image_prune(&store, &prune, in_use, NULL, &report,
+				     &bytes, &error),
+			 0);
+	text = report_text(report);
+	assert_string_equal(text, expected);
+	assert_int_equal(bytes, expected_bytes);
+}
+
+static uint64_t blob_size(char c)
+{
+	char text[DIGEST_TEXT_MAX];
+	uint64_t size = 0;
+	cleanup_fd int fd = blob_open(&store, digest(text, c), &size, &error);
+
+	assert_true(fd >= 0);
+	return size;
+}
+
+static void test_prune(void **state)
+{
+	uint64_t bytes;
+
+	use.image = 'a';
+	use.running = false;
+	put_image('1', 'a', "d", NULL);
+	put_image('2', 'b', "de", NULL);
+	put_image('3', 'c', "f", "docker.io/library/three:latest");
+	put_blob('8', "rest of a killed pull");
+	bytes = blob_size('8');
+	/* Nothing to be taken, but what nobody needs anyway. */
+	assert_prune(false, true, "Deleted: b, Deleted: e",
+		     bytes + blob_size('2') + blob_size('b') + blob_size('e') +
+			     1000);
+	assert_true(has_layer('d') && has_blob('1'));
+	assert_prune(true, true, "", 0);
+	bytes = blob_size('3') + blob_size('c') + blob_size('f') + 1000;
+	assert_prune(true, false,
+		     "Untagged: three:latest, Deleted: c, Deleted: f", bytes);
+	/* Used by a container, stopped or not. */
+	assert_prune(true, false, "", 0);
+	use.image = 0;
+	bytes = blob_size('1') + blob_size('a') + blob_size('d') + 1000;
+	assert_prune(false, false, "Deleted: a, Deleted: d", bytes);
+}
+
+static void test_usage(void **state)
+{
+	CLEANUP(usage_release) struct usage usage = {0};
+	uint64_t one, two;
+
+	use.image = 'a';
+	put_image('1', 'a', "de", "docker.io/library/one:latest");
+	put_image('1', 'a', "de", "docker.io/library/uno:latest");
+	put_image('2', 'b', "df", "docker.io/library/two:latest");
+	put_blob('7', "what a registry's name led to");
+	set_origin("docker.io/library/two:latest", '7', 0);
+	put_blob('8', "rest");
+	put_layer('9');
+	assert_int_equal(usage_read(&store, in_use, NULL, &usage, &error), 0);
+	one = blob_size('1') + blob_size('a') + blob_size('d') +
+	      blob_size('e') + 2000;
+	two = blob_size('2') + blob_size('b') + blob_size('d') +
+	      blob_size('f') + blob_size('7') + 2000;
+	assert_int_equal(usage.count, 2);
+	assert_int_equal(usage.images[0].size, one);
+	assert_int_equal(usage.images[1].size, two);
+	assert_int_equal(usage.images[0].shared, blob_size('d') + 1000);
+	assert_int_equal(usage.images[1].shared, blob_size('d') + 1000);
+	assert_int_equal(usage.needed, one);
+	assert_int_equal(usage.total, one + two - blob_size('d') - 1000 +
+					      blob_size('8') + 1000);
 }
 
 static void test_collect(void **state)
@@ -532,17 +684,13 @@ static void test_foreign_index(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_find),
-		TEST(test_ambiguous),
-		TEST(test_list),
-		TEST(test_tag),
-		TEST(test_remove),
-		TEST(test_remove_used),
-		TEST(test_remove_broken),
-		TEST(test_collect),
-		TEST(test_check_layers),
-		TEST(test_leftovers),
-		TEST(test_several_at_once),
+		TEST(test_find),	  TEST(test_ambiguous),
+		TEST(test_list),	  TEST(test_tag),
+		TEST(test_remove),	  TEST(test_remove_used),
+		TEST(test_remove_broken), TEST(test_origin),
+		TEST(test_prune),	  TEST(test_usage),
+		TEST(test_collect),	  TEST(test_check_layers),
+		TEST(test_leftovers),	  TEST(test_several_at_once),
 		TEST(test_foreign_index),
 	};
 
