@@ -218,9 +218,7 @@ static int rows_of(struct context *context, const struct options *options,
 	r = filters_check(&filters, filter_keys, err);
 	r = r < 0 ? r : bounds_of(context, &filters, &bounds, err);
 	r = r < 0 ? r
-		  : engine_image_list(&context->engine,
-				      option_flag(options, "all"), &images,
-				      err);
+		  : engine_image_list(&context->engine, false, &images, err);
 	if (r < 0)
 		return r;
 	cJSON_ArrayForEach(image, images)

@@ -67,9 +67,24 @@ int container_name_check(const char *name, struct error *err);
 /* names.c: two words; attempt > 0 adds a digit. Caller frees. */
 char *container_name_random(unsigned int attempt);
 
-/* images.c: is an image used? See storage/image.h; data is the engine. */
-int container_image_in_use(const char *image_id, char **ret_container_id,
-			   bool *ret_running, void *data);
+/*
+ * image_users.c: which images the containers use. All records are read when it
+ * is first asked, so that many images cost no more than one: made anew for each
+ * operation, and asked only while the store's lock is held.
+ */
+struct image_user;
+struct image_users {
+	struct engine *engine;
+	struct image_user *users; /* one an image */
+	size_t count;
+	bool known;
+};
+void image_users_release(struct image_users *users);
+/* image_in_use of storage/image.h; data: struct image_users. */
+int image_users_find(const char *image_id, char **ret_container_id,
+		     bool *ret_running, void *data);
+/* How many containers, or negative errno. */
+int image_users_count(struct image_users *users, const char *image_id);
 
 #define CONTAINER_KILL_WAIT_MS 10000 /* a killed one must have ended */
 /*

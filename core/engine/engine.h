@@ -131,12 +131,20 @@ int engine_exec(struct engine *engine, const char *id, const cJSON *body,
 
 /* ---- images ---- */
 
-/* Array of ImageSummary, newest first. */
-int engine_image_list(struct engine *engine, bool all, cJSON **ret_array,
+/* Array of ImageSummary, newest first; containers: with how many use each,
+   otherwise -1, which spares reading them. */
+int engine_image_list(struct engine *engine, bool containers, cJSON **ret_array,
 		      struct error *err);
 /* ImageInspect. */
 int engine_image_inspect(struct engine *engine, const char *name,
 			 cJSON **ret_json, struct error *err);
+/* Array of HistoryResponseItem, newest first; all but the image's own have the
+   Id "<missing>". */
+int engine_image_history(struct engine *engine, const char *name,
+			 cJSON **ret_array, struct error *err);
+/* ERROR_NOT_FOUND unless the image is for that platform ("linux/arm64"). */
+int engine_image_check_platform(struct engine *engine, const char *name,
+				const char *platform, struct error *err);
 int engine_image_remove(struct engine *engine, const char *name, bool force,
 			char ***ret_report, struct error *err);
 /* Import, load and save: storage/transfer.h on engine->store. */
@@ -153,7 +161,43 @@ int engine_volume_inspect(struct engine *engine, const char *name,
 int engine_volume_remove(struct engine *engine, const char *name, bool force,
 			 struct error *err);
 
+/* ---- prune: whatever nobody needs ---- */
+
+/* Which of those; all of these filters must pass. */
+struct engine_prune {
+	bool all; /* images: named ones too; volumes: named ones too */
+	bool has_until;
+	int64_t until;	     /* made before, seconds since the epoch */
+	char *const *labels; /* "key" or "key=value", has each; NULL: none */
+	char *const *other_labels; /* has not all of them; NULL: none */
+};
+/*
+ * Containers that do not run, volumes that no container mentions, images that
+ * none is made from and what interrupted work left in the store.
+ *
+ * {"ContainersDeleted": [ID…], "SpaceReclaimed": bytes}, {"VolumesDeleted":
+ * [name…], …}, {"ImagesDeleted": [{"Untagged": name} | {"Deleted": digest}…],
+ * …}. What somebody takes into use meanwhile is left alone.
+ */
+int engine_container_prune(struct engine *engine,
+			   const struct engine_prune *prune, cJSON **ret_json,
+			   struct error *err);
+int engine_volume_prune(struct engine *engine, const struct engine_prune *prune,
+			cJSON **ret_json, struct error *err);
+int engine_image_prune(struct engine *engine, const struct engine_prune *prune,
+		       cJSON **ret_json, struct error *err);
+
 /* ---- system ---- */
+
+/*
+ * DiskUsage: {"LayersSize", "Images", "Containers", "Volumes", "BuildCache"},
+ * with ImageSummary's Containers, Size (blobs and unpacked layers, unlike in
+ * the list) and SharedSize, ContainerSummary's SizeRw, and Volume's UsageData.
+ * LayersSize is all that the image store takes, "Moss": {"Reclaimable"} how
+ * much of it engine_image_prune() with all would free.
+ */
+int engine_disk_usage(struct engine *engine, cJSON **ret_json,
+		      struct error *err);
 
 /* SystemInfo, with a member "Moss": identity, drivers and why, kernel features.
  */

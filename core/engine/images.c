@@ -8,6 +8,8 @@
 #include "core/engine/config.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
+#include "storage/blob.h"
+#include "storage/platform.h"
 #include "storage/reference.h"
 
 static cJSON *copy_or_null(const cJSON *json)
@@ -24,27 +26,19 @@ static void set_references(cJSON *json, const struct image *image)
 {
 	cJSON *tags = json_array();
 	cJSON *digests = json_array();
-	cleanup_strv char **names = NULL;
 
 	for (size_t i = 0; image->references && image->references[i]; i++) {
-		struct reference reference;
 		cleanup_free char *tag = NULL;
-		cleanup_free char *name = NULL;
 
-		if (reference_parse(image->references[i], &reference, NULL) < 0)
-			continue;
-		name = reference_familiar_name(&reference);
-		if (*reference.tag) {
-			tag = xasprintf("%s:%s", name, reference.tag);
+		tag = reference_shorten(image->references[i]);
+		if (!strchr(tag, '@'))
 			json_push_string(tags, tag);
-		}
-		if (image->manifest && !strv_contains(names, name)) {
-			cleanup_free char *digest = NULL;
+	}
+	for (size_t i = 0; image->digests && image->digests[i]; i++) {
+		cleanup_free char *digest = NULL;
 
-			digest = xasprintf("%s@%s", name, image->manifest);
-			json_push_string(digests, digest);
-			strv_push(&names, name);
-		}
+		digest = reference_shorten(image->digests[i]);
+		json_push_string(digests, digest);
 	}
 	json_set(json, "RepoTags", tags);
 	json_set(json, "RepoDigests", digests);
@@ -59,13 +53,13 @@ static int64_t created_seconds(const struct image *image)
 	return time.tv_sec;
 }
 
-static cJSON *summary(const struct image *image)
+static cJSON *summary(const struct image *image, int64_t containers)
 {
 	const cJSON *config = member_get(image->config, "config");
 	cJSON *json = json_object();
 	cJSON *labels = copy_or_null(member_get(config, "Labels"));
 
-	json_set_i64(json, "Containers", -1);
+	json_set_i64(json, "Containers", containers);
 	json_set_i64(json, "Created", created_seconds(image));
 	json_set_string(json, "Id", image->id);
 	json_set(json, "Labels", labels);
@@ -76,9 +70,12 @@ static cJSON *summary(const struct image *image)
 	return json;
 }
 
-int engine_image_list(struct engine *engine, bool all, cJSON **ret_array,
+int engine_image_list(struct engine *engine, bool containers, cJSON **ret_array,
 		      struct error *err)
 {
+	CLEANUP(image_users_release)
+	struct image_users users = {.engine = engine};
+	cleanup_json cJSON *array = json_array();
 	cleanup_fd int lock_fd = -1;
 	struct image *images = NULL;
 	size_t count = 0;
@@ -90,10 +87,17 @@ int engine_image_list(struct engine *engine, bool all, cJSON **ret_array,
 	r = image_list(&engine->store, &images, &count, err);
 	if (r < 0)
 		return r;
-	*ret_array = json_array();
-	for (size_t i = 0; i < count; i++)
-		json_push(*ret_array, summary(&images[i]));
+	for (size_t i = 0; r >= 0 && i < count; i++) {
+		if (containers)
+			r = image_users_count(&users, images[i].id);
+		if (r >= 0)
+			json_push(array,
+				  summary(&images[i], containers ? r : -1));
+	}
 	image_list_free(images, count);
+	if (r < 0)
+		return err_number(err, r, "cannot read the containers");
+	*ret_array = steal_ptr(&array);
 	return 0;
 }
 
@@ -123,6 +127,32 @@ static cJSON *graph_driver(const struct engine *engine,
 	json_set_string(json, "Name", "overlay");
 	json_set(json, "Data", data);
 	return json;
+}
+
+/* Descriptor: what its name led to. */
+static void set_target(const struct engine *engine, const struct image *image,
+		       cJSON *json)
+{
+	cleanup_json cJSON *index = NULL;
+	struct descriptor target;
+
+	if (image_target(&engine->store, image, &target, &index, NULL) == 0)
+		json_set(json, "Descriptor", descriptor_json(&target));
+}
+
+/* What the registry knows to refer to it, signatures and the like. */
+static cJSON *referrers(const struct engine *engine, const struct image *image)
+{
+	cleanup_json cJSON *index = NULL;
+	const cJSON *manifests;
+
+	if (image->referrers && blob_read_json(&engine->store, image->referrers,
+					       &index, NULL) == 0) {
+		manifests = member_get(index, "manifests");
+		if (cJSON_IsArray(manifests))
+			return copy_or_null(manifests);
+	}
+	return json_array();
 }
 
 static int inspect(const struct engine *engine, const struct image *image,
@@ -157,78 +187,71 @@ static int inspect(const struct engine *engine, const struct image *image,
 	json_set(json, "GraphDriver", graph_driver(engine, image));
 	json_set(json, "RootFS", root_fs(image));
 	metadata = json_object();
-	json_set_string(metadata, "LastTagTime", CONTAINER_TIME_NONE);
+	json_set_string(metadata, "LastTagTime",
+			image->tagged ? image->tagged : CONTAINER_TIME_NONE);
 	json_set(json, "Metadata", metadata);
+	set_target(engine, image, json);
+	json_set(json, "Referrers", referrers(engine, image));
 	*ret_json = json;
 	return 0;
+}
+
+static int check_platform(const struct image *image, const char *name,
+			  const char *platform, struct error *err)
+{
+	struct platform wanted, have;
+	char text[PLATFORM_TEXT_MAX];
+	int r;
+
+	r = platform_parse(platform, &wanted, err);
+	if (r < 0)
+		return r;
+	platform_set(&have, member_string(image->config, "os"),
+		     member_string(image->config, "architecture"),
+		     member_string(image->config, "variant"));
+	if (platform_match(&wanted, &have) > 0)
+		return 0;
+	platform_text(text, &have);
+	return err_set(err, ERROR_NOT_FOUND,
+		       "image with reference %s was found but its platform "
+		       "(%s) does not match the specified platform (%s)",
+		       name, text, platform);
+}
+
+int engine_image_check_platform(struct engine *engine, const char *name,
+				const char *platform, struct error *err)
+{
+	struct image image = {0};
+	int r;
+
+	r = image_find(&engine->store, name, &image, err);
+	if (r < 0)
+		return r;
+	r = check_platform(&image, name, platform, err);
+	image_release(&image);
+	return r;
 }
 
 int engine_image_inspect(struct engine *engine, const char *name,
 			 cJSON **ret_json, struct error *err)
 {
+	CLEANUP(image_release) struct image image = {0};
 	cleanup_fd int lock_fd = -1;
-	struct image image = {0};
 	int r;
 
 	lock_fd = store_lock(&engine->store, LOCK_SHARED, err);
 	if (lock_fd < 0)
 		return lock_fd;
 	r = image_find(&engine->store, name, &image, err);
-	if (r < 0)
-		return r;
-	r = inspect(engine, &image, ret_json, err);
-	image_release(&image);
-	return r;
-}
-
-struct image_user {
-	const char *image_id;
-	char *container_id;
-	bool running;
-};
-
-static int look_for_user(const struct container *container, void *data,
-			 struct error *err)
-{
-	struct image_user *user = data;
-
-	if (!str_equal(member_string(container->json, "Image"), user->image_id))
-		return 0;
-	/* A running one is the better reason. */
-	if (!user->container_id || container_is_running(container)) {
-		free(user->container_id);
-		user->container_id = xstrdup(container->record.id);
-		user->running = container_is_running(container);
-	}
-	return user->running ? 1 : 0;
-}
-
-int container_image_in_use(const char *image_id, char **ret_container_id,
-			   bool *ret_running, void *data)
-{
-	struct engine *engine = data;
-	struct image_user user = {.image_id = image_id};
-	int r;
-
-	r = container_for_each(engine, look_for_user, &user, NULL);
-	if (r < 0) {
-		free(user.container_id);
-		return r;
-	}
-	if (!user.container_id)
-		return 0;
-	if (ret_running)
-		*ret_running = user.running;
-	if (ret_container_id)
-		*ret_container_id = user.container_id;
-	else
-		free(user.container_id);
-	return 1;
+	return r < 0 ? r : inspect(engine, &image, ret_json, err);
 }
 
 int engine_image_remove(struct engine *engine, const char *name, bool force,
 			char ***ret_report, struct error *err)
 {
-	return image_remove(&engine->store, name, force, container_image_in_use,
-			    engine, ret_report, err);
+	CLEANUP(image_users_release)
+	struct image_users users = {.engine = engine};
+
+	return image_remove(&engine->store, name, force, image_users_find,
+			    &users, ret_report, err);
 }

@@ -76,6 +76,8 @@ static int end_by_force(struct engine *engine, const char *id,
 /* Layers kept only for this container go when its image went before. */
 static void collect_image(struct engine *engine, const char *image_id)
 {
+	CLEANUP(image_users_release)
+	struct image_users users = {.engine = engine};
 	struct image image = {0};
 
 	if (*image_id == '\0')
@@ -83,8 +85,8 @@ static void collect_image(struct engine *engine, const char *image_id)
 	if (image_find(&engine->store, image_id, &image, NULL) == 0)
 		image_release(&image);
 	else
-		(void)image_collect(&engine->store, container_image_in_use,
-				    engine, NULL);
+		(void)image_collect(&engine->store, image_users_find, &users,
+				    NULL);
 }
 
 static int remove_locked(struct engine *engine, const char *id, bool volumes,

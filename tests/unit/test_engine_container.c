@@ -306,17 +306,20 @@ static void test_not_running(void **state)
 
 static void test_image_in_use(void **state)
 {
+	CLEANUP(image_users_release)
+	struct image_users users = {.engine = &engine};
 	cleanup_free char *id = NULL;
 	bool running = true;
 
 	make_two();
 	assert_int_equal(
-		container_image_in_use("sha256:" ID_A, &id, &running, &engine),
-		1);
+		image_users_find("sha256:" ID_A, &id, &running, &users), 1);
 	assert_string_equal(id, ID_A);
 	assert_false(running);
-	assert_int_equal(
-		container_image_in_use("sha256:other", NULL, NULL, &engine), 0);
+	assert_int_equal(image_users_find("sha256:other", NULL, NULL, &users),
+			 0);
+	assert_int_equal(image_users_count(&users, "sha256:" ID_A), 1);
+	assert_int_equal(image_users_count(&users, "sha256:other"), 0);
 }
 
 #define create_test(name) \
