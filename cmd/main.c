@@ -69,6 +69,8 @@ static void usage_error(const struct command *command, const char *path,
 
 static int engine_prepare(struct context *context, struct error *err)
 {
+	/* Inside the namespace nobody would find the account any more. */
+	cleanup_free char *home = xstrdup(path_home());
 	cleanup_free char *data = NULL;
 	struct identity identity;
 	struct engine_options options;
@@ -88,7 +90,8 @@ static int engine_prepare(struct context *context, struct error *err)
 		return r;
 	options = (struct engine_options){.data_path = data,
 					  .run_fd = context->run_fd,
-					  .identity = &identity};
+					  .identity = &identity,
+					  .home = home};
 	r = engine_open(&options, &context->engine, err);
 	if (r < 0)
 		return r;

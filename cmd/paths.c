@@ -30,6 +30,17 @@ static int env_path(const char *name, const char **ret_path, struct error *err)
 	return 0;
 }
 
+const char *path_home(void)
+{
+	const struct passwd *entry;
+	const char *path = getenv("HOME");
+
+	if (!str_empty(path) && path[0] == '/')
+		return path;
+	entry = getpwuid(getuid());
+	return entry ? entry->pw_dir : NULL;
+}
+
 int path_data(char **ret_path, struct error *err)
 {
 	const char *path = NULL;
@@ -52,12 +63,7 @@ int path_data(char **ret_path, struct error *err)
 	r = env_path("HOME", &path, err);
 	if (r < 0)
 		return r;
-	if (!path) {
-		const struct passwd *entry = getpwuid(getuid());
-
-		if (entry)
-			path = entry->pw_dir;
-	}
+	path = path_home();
 	if (!path) {
 		err_set(err, ERROR_NOT_FOUND,
 			"cannot tell where to keep images: HOME is not set");

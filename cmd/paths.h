@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 
+/* $HOME, or what the account has; NULL: neither. Borrowed. */
+const char *path_home(void);
 int path_data(char **ret_path, struct error *err);
 /* Returns the directory's descriptor. */
 int path_run_open(uid_t uid, struct error *err);

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 
 static int open_cache(int root_fd, struct error *err)
 {
@@ -39,6 +41,7 @@ int engine_open(const struct engine_options *options, struct engine *ret_engine,
 		return r;
 	}
 	engine.cache_fd = r;
+	engine.home = xstrdup(options->home);
 	*ret_engine = engine;
 	return 0;
 }
@@ -49,5 +52,7 @@ void engine_close(struct engine *engine)
 		return;
 	store_close(&engine->store);
 	close_fd(&engine->cache_fd);
+	free(engine->home);
+	engine->home = NULL;
 	engine->run_fd = -1;
 }

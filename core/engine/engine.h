@@ -39,12 +39,14 @@ struct engine {
 	struct identity identity;
 	int run_fd;   /* runtime directory */
 	int cache_fd; /* compiled filters, probes */
+	char *home;   /* the user's, for settings; NULL: has none */
 };
 
 struct engine_options {
 	const char *data_path; /* absolute */
 	int run_fd;	       /* stays the caller's */
 	const struct identity *identity;
+	const char *home; /* NULL: the user has none */
 };
 
 int engine_open(const struct engine_options *options, struct engine *ret_engine,
@@ -148,6 +150,56 @@ int engine_image_check_platform(struct engine *engine, const char *name,
 int engine_image_remove(struct engine *engine, const char *name, bool force,
 			char ***ret_report, struct error *err);
 /* Import, load and save: storage/transfer.h on engine->store. */
+
+/* ---- registries ---- */
+
+/*
+ * The engine reads moss.conf for mirrors and the like, but never the user's
+ * credentials: the front end looks for them under the names that
+ * engine_registry_names() returns ("docker.io/library/web",
+ * "mirror:5000/cache/library/web"), which it also uses as the keys of `auths`,
+ * an object of AuthConfig objects (storage/registries.h).
+ */
+int engine_registry_names(struct engine *engine, const char *name,
+			  bool for_push, char ***ret_names, struct error *err);
+
+struct engine_pull_request {
+	const char *name; /* as the user gave it */
+	const char *platform;
+	bool all_tags;
+	const cJSON *auths; /* may be NULL */
+	int progress_fd;    /* see storage/transfer.h; -1: none */
+};
+/* Results as image_pull() and image_push() have them. */
+int engine_image_pull(struct engine *engine,
+		      const struct engine_pull_request *request,
+		      cJSON **ret_result, struct error *err);
+int engine_image_push(struct engine *engine,
+		      const struct engine_pull_request *request,
+		      cJSON **ret_result, struct error *err);
+
+/* registry: "docker.io". auth: an AuthConfig. See registry_check_login(). */
+int engine_registry_login(struct engine *engine, const char *registry,
+			  const cJSON *auth, char **ret_identity_token,
+			  struct error *err);
+
+/* The name to look for credentials under; caller frees. */
+char *engine_search_name(const char *term);
+/* Array of SearchResult; term: [REGISTRY/]TERM. */
+int engine_registry_search(struct engine *engine, const char *term,
+			   size_t limit, const cJSON *auths, cJSON **ret_array,
+			   struct error *err);
+
+struct engine_manifest_request {
+	const char *name;
+	bool insecure; /* http or any certificate will do */
+	bool verbose;
+	const cJSON *auths;
+};
+/* As registry_manifest(). */
+int engine_registry_manifest(struct engine *engine,
+			     const struct engine_manifest_request *request,
+			     cJSON **ret_json, struct error *err);
 
 /* ---- volumes ---- */
 

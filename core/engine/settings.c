@@ -1,0 +1,25 @@
+#include "core/engine/settings.h"
+
+#include <stddef.h>
+
+#include "storage/registries.h"
+
+/* A module with settings adds its rows here. */
+static const struct conf_key *const schema[] = {
+	registries_conf_keys,
+	NULL,
+};
+
+int settings_read(const struct engine *engine, struct conf *ret_conf,
+		  struct error *err)
+{
+	struct conf conf = {.schema = schema, .home = engine->home};
+	int r = conf_read_all(&conf, err);
+
+	if (r < 0) {
+		conf_release(&conf);
+		return r;
+	}
+	*ret_conf = conf;
+	return 0;
+}
