@@ -53,7 +53,15 @@ struct options {
 	char **operands; /* strv */
 };
 
+/* What a command does with the user's credentials (cmd/credentials.h). */
+enum credentials_use {
+	CREDENTIALS_UNUSED,
+	CREDENTIALS_READ,
+	CREDENTIALS_WRITTEN,
+};
+
 struct context;
+struct credentials;
 
 struct command {
 	const char *name;
@@ -67,6 +75,7 @@ struct command {
 	bool stop_at_operand; /* options end at the first operand (run, exec) */
 	bool no_engine;	      /* needs neither namespace nor store */
 	bool hidden;
+	enum credentials_use credentials;
 	int (*run)(struct context *context, const struct options *options);
 	const char *group;     /* heading in `moss help`; NULL: reached through
 				  command_paths[] only */
@@ -93,6 +102,7 @@ struct context {
 	bool engine_open;
 	char *note; /* single-ID note, printed once by commands that care */
 	int run_fd;
+	struct credentials *credentials; /* NULL: the row does not use them */
 };
 
 /* By the first words: moves argc and argv past them. NULL: there is none. */

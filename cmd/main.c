@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cmd/command.h"
+#include "cmd/credentials.h"
 #include "cmd/paths.h"
 #include "policy/userns.h"
 
@@ -99,6 +100,20 @@ static int engine_prepare(struct context *context, struct error *err)
 	return 0;
 }
 
+/* Credentials first: their helpers run outside of the namespace. */
+static int prepare(struct context *context, struct error *err)
+{
+	const struct command *command = context->command;
+	int r = 0;
+
+	if (command->credentials != CREDENTIALS_UNUSED)
+		r = credentials_open(command->credentials,
+				     &context->credentials, err);
+	if (r < 0 || command->no_engine)
+		return r;
+	return engine_prepare(context, err);
+}
+
 static int command_run(const struct command *command, const char *path,
 		       const struct options *options)
 {
@@ -107,7 +122,7 @@ static int command_run(const struct command *command, const char *path,
 	struct error err = {0};
 	int code;
 
-	if (!command->no_engine && engine_prepare(&context, &err) < 0) {
+	if (prepare(&context, &err) < 0) {
 		report_error(&err);
 		code = EXIT_USAGE;
 	} else {
@@ -115,6 +130,7 @@ static int command_run(const struct command *command, const char *path,
 	}
 	if (context.engine_open)
 		engine_close(&context.engine);
+	credentials_close(context.credentials);
 	close_fd(&context.run_fd);
 	free(context.note);
 	return output_end(code);
