@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "core/engine/settings.h"
 #include "cmd/member.h"
 
 static int containers(struct context *context, bool all, struct error *err)
@@ -96,7 +97,14 @@ static int complete_main(struct context *context, const struct options *options)
 	return r < 0 ? 1 : 0;
 }
 
-/* "command NAME" and "option NAME -d --detach VALUE", apart by tabs. */
+static void print_setting(const struct conf_key *key, void *data)
+{
+	(void)data;
+	printf("setting\t%s\t%s\n", key->section, key->key);
+}
+
+/* "command NAME", "option NAME -d --detach VALUE" and "setting SECTION KEY",
+   apart by tabs. */
 static int options_main(struct context *context, const struct options *options)
 {
 	(void)context;
@@ -123,6 +131,7 @@ static int options_main(struct context *context, const struct options *options)
 			}
 		}
 	}
+	settings_for_each(print_setting, NULL);
 	return 0;
 }
 

@@ -23,3 +23,12 @@ int settings_read(const struct engine *engine, struct conf *ret_conf,
 	*ret_conf = conf;
 	return 0;
 }
+
+void settings_for_each(void (*each)(const struct conf_key *key, void *data),
+		       void *data)
+{
+	for (size_t i = 0; schema[i]; i++)
+		for (const struct conf_key *key = schema[i]; key->section;
+		     key++)
+			each(key, data);
+}

@@ -11,3 +11,6 @@
 /* Caller releases with conf_release(). */
 int settings_read(const struct engine *engine, struct conf *ret_conf,
 		  struct error *err);
+/* Every key there is. */
+void settings_for_each(void (*each)(const struct conf_key *key, void *data),
+		       void *data);

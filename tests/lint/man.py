@@ -5,7 +5,8 @@
 
 Every command has a page with the sections a page has, every option of a command
 is on its page in the form it can be typed, and no page tells of a command or an
-option that is not there. What moss has comes from `moss __options`.
+option that is not there. The same goes for the settings of moss.conf. What moss
+has comes from `moss __options`.
 """
 import pathlib
 import re
@@ -21,18 +22,41 @@ SAME = re.compile(r"The\s+options\s+are\s+those\s+of\s+\*moss-([a-z-]+)\*\(1\)"
                   r"\s+except\s+([^.]*)\.")
 
 
+SETTING = re.compile(r"\*([a-z-]+)\* = ")
+
+
 def tables(moss):
     commands = {}
+    settings = {}
     out = subprocess.run([moss, "__options"], check=True, text=True,
                          stdout=subprocess.PIPE).stdout
     for line in out.splitlines():
         kind, command, *rest = line.split("\t")
         if kind == "command":
             commands[command] = {}
+        elif kind == "setting":
+            settings.setdefault(command, set()).update(rest)
         else:
             short, long, value = rest
             commands[command][long] = (short, bool(value))
-    return commands
+    return commands, settings
+
+
+def check_settings(text, settings, problems):
+    """A section of the page for each section of the file."""
+    told = {}
+    for part in re.split(r"^# ", text, flags=re.M)[1:]:
+        keys = set(SETTING.findall(part))
+        if keys:
+            told[part.split("\n")[0].lower()] = keys
+    if not text.startswith("moss.conf(5)\n"):
+        problems.append("moss.conf: the first line is not moss.conf(5)")
+    for section in sorted(told.keys() | settings.keys()):
+        page, real = told.get(section, set()), settings.get(section, set())
+        problems += [f"moss.conf: [{section}] {key} is not in the page"
+                     for key in sorted(real - page)]
+        problems += [f"moss.conf: [{section}] {key} is in the page only"
+                     for key in sorted(page - real)]
 
 
 def page_options(pages, name):
@@ -78,7 +102,7 @@ def check_page(name, text, problems):
 
 
 def main(top, moss):
-    commands = tables(moss)
+    commands, settings = tables(moss)
     pages = {file.name[len("moss-"):-len(".1.scd")]: file.read_text()
              for file in (top / "cmd/man").glob("moss-*.1.scd")}
     overview = (top / "cmd/man/moss.1.scd").read_text()
@@ -104,6 +128,8 @@ def main(top, moss):
         for other in re.findall(r"\*moss-([a-z-]+)\*\(1\)", pages[name]):
             if other not in pages:
                 problems.append(f"{name}: refers to moss-{other}(1)")
+    check_settings((top / "cmd/man/moss.conf.5.scd").read_text(), settings,
+                   problems)
     for problem in problems:
         print(f"man: {problem}", file=sys.stderr)
     return 1 if problems else 0
