@@ -10,6 +10,7 @@ extern const struct command command_images;
 extern const struct command command_version;
 extern const struct command command_info;
 extern const struct command command_attach;
+extern const struct command command_commit;
 extern const struct command command_create;
 extern const struct command command_import;
 extern const struct command command_inspect;

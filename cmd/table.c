@@ -18,6 +18,7 @@ const struct command *const command_table[] = {
 	&command_info,
 	/* Commands */
 	&command_attach,
+	&command_commit,
 	&command_create,
 	&command_import,
 	&command_inspect,
@@ -51,6 +52,7 @@ const struct command *const command_table[] = {
 
 const struct command_path command_paths[] = {
 	{"container", "attach", "attach", false},
+	{"container", "commit", "commit", false},
 	{"container", "create", "create", false},
 	{"container", "exec", "exec", false},
 	{"container", "inspect", "container-inspect", false},

@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -140,20 +142,28 @@ static bool holds_mounts_only(const struct tree_item *item)
 	return true;
 }
 
-/* The topmost layer's path that has it; 1, or 0 when none does. */
-static int look_below(const struct diff_request *request, const char *path,
-		      struct stat *ret_st)
+/* As the topmost layer that has the path has it. False: none does. */
+static bool look_below(const struct diff_request *request, const char *path,
+		       struct stat *ret_st)
 {
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+	};
+
 	for (size_t i = strv_length(request->diff_ids); i-- > 0;) {
 		cleanup_free char *below =
 			xasprintf("%s/" LAYER_DIFF "/%s",
 				  digest_hex(request->diff_ids[i]), path);
 
-		if (fstatat(request->store->layers_fd, below, ret_st,
-			    AT_SYMLINK_NOFOLLOW) == 0)
-			return 1;
+		cleanup_fd int fd =
+			(int)syscall(SYS_openat2, request->store->layers_fd,
+				     below, &how, sizeof(how));
+
+		if (fd >= 0 && fstat(fd, ret_st) == 0)
+			return true;
 	}
-	return 0;
+	return false;
 }
 
 static bool is_as_below(const struct diff *diff, const struct tree_item *item)
@@ -219,8 +229,11 @@ static int on_directory(void *data, const struct tree_item *item,
 			struct error *err)
 {
 	struct diff *diff = data;
+	struct stat below;
 
-	if (!is_opaque(diff, item->fd))
+	/* fuse-overlayfs marks every new directory, just in case. */
+	if (!is_opaque(diff, item->fd) ||
+	    !look_below(diff->request, item->path, &below))
 		return 0;
 	diff->report.whiteouts++;
 	if (diff->visit)

@@ -1,6 +1,7 @@
 /*
  * What a container has changed, read straight from its upper/ directory, with
- * no walk over the layers below: as a layer (image-spec, layer.md) for
+ * no walk over the layers below (only opaque directories are looked up there):
+ * as a layer (image-spec, layer.md) for
  * `commit` and the builder, or told one by one for `diff`.
  *
  *   on disk (storage/snapshot.h)                        in the layer
@@ -9,6 +10,9 @@
  *   user.overlay.opaque=y; with fuse-overlayfs also     .wh..wh..opq
  *     its own xattr, or a file .wh..wh..opq
  *   everything else                                     itself
+ *
+ * An opaque mark over nothing is left out: fuse-overlayfs marks every directory
+ * that it makes.
  *
  * Owners go out as they lie on disk: those numbers are the layers'. A directory
  * that is there only because something in it changed keeps the attributes it

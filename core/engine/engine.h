@@ -131,6 +131,21 @@ int engine_exec(struct engine *engine, const char *id, const cJSON *body,
 		const int fds[3], pid_t *ret_pid, int *ret_console_fd,
 		int *ret_wait_fd, struct error *err);
 
+struct commit_options {
+	const char *reference; /* of the new image; NULL: nameless */
+	const char *author, *message;
+	char *const *changes; /* Dockerfile instructions */
+	bool pause;	      /* hold a running container still meanwhile */
+	int progress_fd;
+};
+/*
+ * A new image: the container's image, with its changes as one more layer (if
+ * there are any) and its configuration. *ret_id: "sha256:HEX", caller frees.
+ */
+int engine_container_commit(struct engine *engine, const char *id,
+			    const struct commit_options *options, char **ret_id,
+			    struct error *err);
+
 /* ---- images ---- */
 
 /* Array of ImageSummary, newest first; containers: with how many use each,

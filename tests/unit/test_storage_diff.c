@@ -29,6 +29,8 @@
 
 #define LOWER "1111111111111111111111111111111111111111111111111111111111111111"
 
+static char lower_id[] = "sha256:" LOWER;
+static char *const diff_ids[] = {lower_id, NULL};
 static char directory[PATH_MAX];
 static int top, upper;
 static struct store store;
@@ -78,6 +80,13 @@ static void add_directory(int dir_fd, const char *path)
 		fail_msg("%s: %s", path, strerror(errno));
 }
 
+static void add_below(const char *path)
+{
+	cleanup_free char *below = xasprintf(LOWER "/" LAYER_DIFF "/%s", path);
+
+	add_directory(top, below);
+}
+
 static void add_whiteout(const char *path)
 {
 	if (mknodat(upper, path, S_IFCHR, makedev(0, 0)) < 0)
@@ -100,8 +109,6 @@ static int take(void *data, const void *bytes, size_t length, struct error *err)
 
 static int make(enum snapshot_driver driver)
 {
-	static char id[] = "sha256:" LOWER;
-	char *const diff_ids[] = {id, NULL};
 	const struct diff_request request = {
 		.driver = driver,
 		.store = &store,
@@ -184,8 +191,12 @@ static void test_whiteouts(void **state)
 	add_directory(upper, "new");
 	add_xattr("new", "user.overlay.opaque", "y");
 	add_file(upper, "new/file", "");
+	add_below("new");
+	/* There is nothing that this one could hide. */
+	add_directory(upper, "only");
+	add_xattr("only", "user.overlay.opaque", "y");
 	DIFFERS(SNAPSHOT_OVERLAY, "dir/ dir/.wh.gone new/ new/.wh..wh..opq "
-				  "new/file .wh.top");
+				  "new/file only/ .wh.top");
 	assert_int_equal(report.whiteouts, 3);
 }
 
@@ -203,6 +214,8 @@ static void test_xattr_whiteouts(void **state)
 
 static void test_fuse_forms(void **state)
 {
+	add_below("new");
+	add_below("other");
 	add_directory(upper, "new");
 	add_file(upper, "new/.wh..wh..opq", "");
 	add_whiteout("new/.wh..opq");
@@ -275,7 +288,7 @@ static void test_mount_points(void **state)
 	/* Another of that name, or a changed parent, is one. */
 	assert_int_equal(fchmodat(upper, "etc", 0700, 0), 0);
 	DIFFERS(SNAPSHOT_OVERLAY, "etc/");
-	add_directory(top, LOWER "/" LAYER_DIFF "/etc");
+	add_below("etc");
 	assert_int_equal(fchmodat(top, LOWER "/" LAYER_DIFF "/etc", 0700, 0),
 			 0);
 	DIFFERS(SNAPSHOT_OVERLAY, "");
@@ -283,6 +296,7 @@ static void test_mount_points(void **state)
 	add_file(upper, "proc/x", "");
 	DIFFERS(SNAPSHOT_OVERLAY, "etc/ etc/hosts proc/ proc/x");
 	add_xattr("sys", "user.x", "y");
+	add_below("dev");
 	add_xattr("dev", "user.overlay.opaque", "y");
 	DIFFERS(SNAPSHOT_OVERLAY, "dev/ dev/.wh..wh..opq etc/ etc/hosts proc/ "
 				  "proc/x sys/{user.x}");
@@ -351,9 +365,11 @@ static void test_walk(void **state)
 	const struct diff_request request = {
 		.driver = SNAPSHOT_OVERLAY,
 		.store = &store,
+		.diff_ids = diff_ids,
 	};
 	cleanup_str struct str text = {0};
 
+	add_below("dir");
 	add_directory(upper, "dir");
 	add_xattr("dir", "user.overlay.opaque", "y");
 	add_file(upper, "dir/new", "");
