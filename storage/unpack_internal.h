@@ -1,4 +1,5 @@
-/* What the parts of the unpacker share; nobody else includes it. */
+/* What the parts of the unpacker share, and the checker of what it made; nobody
+   else includes it. */
 #pragma once
 
 #include <stdbool.h>
@@ -43,6 +44,9 @@ struct unpack {
  */
 int unpack_parent(struct unpack *unpack, const char *path, int *ret_fd,
 		  const char **ret_name, struct error *err);
+
+#define UNPACK_XATTR_OPAQUE "user.overlay.opaque"
+#define UNPACK_OPAQUE	    "y" /* nothing of the lower layers shows */
 
 /* Marks of the overlay; on `name` in parent_fd. */
 bool unpack_is_whiteout(int parent_fd, const char *name, const struct stat *st);

@@ -14,9 +14,7 @@
 #include "base/str.h"
 #include "storage/unpack_internal.h"
 
-#define XATTR_OPAQUE   "user.overlay.opaque"
 #define XATTR_WHITEOUT "user.overlay.whiteout"
-#define OPAQUE	       "y" /* nothing of the lower layers shows */
 #define HAS_WHITEOUTS  "x" /* xattr whiteouts are to be looked for */
 
 static int no_xattrs(const char *path, struct error *err)
@@ -47,7 +45,7 @@ static bool is_xattr_whiteout(int parent_fd, const char *name)
 {
 	cleanup_fd int fd = open_for_xattr(parent_fd, name);
 
-	return fd >= 0 && has_mark(fd, XATTR_WHITEOUT, OPAQUE);
+	return fd >= 0 && has_mark(fd, XATTR_WHITEOUT, UNPACK_OPAQUE);
 }
 
 bool unpack_is_whiteout(int parent_fd, const char *name, const struct stat *st)
@@ -87,7 +85,7 @@ int unpack_opaque_at(struct unpack *unpack, int parent_fd, const char *name,
 		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(err, "cannot open directory \"%.128s\"", path);
-	if (fsetxattr(fd, XATTR_OPAQUE, OPAQUE, 1, 0) < 0)
+	if (fsetxattr(fd, UNPACK_XATTR_OPAQUE, UNPACK_OPAQUE, 1, 0) < 0)
 		return no_xattrs(path, err);
 	if (unpack->marks == MARKS_XATTR)
 		remove_xattr_whiteouts(fd);
@@ -126,12 +124,12 @@ static int make_xattr_whiteout(int parent_fd, const char *name,
 	if (dir_fd < 0)
 		return err_errno(err, "cannot open the directory of \"%.128s\"",
 				 path);
-	if (has_mark(dir_fd, XATTR_OPAQUE, OPAQUE))
+	if (has_mark(dir_fd, UNPACK_XATTR_OPAQUE, UNPACK_OPAQUE))
 		return 0;
 	fd = openat(parent_fd, name,
 		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0 || fsetxattr(fd, XATTR_WHITEOUT, OPAQUE, 1, 0) < 0 ||
-	    fsetxattr(dir_fd, XATTR_OPAQUE, HAS_WHITEOUTS, 1, 0) < 0)
+	if (fd < 0 || fsetxattr(fd, XATTR_WHITEOUT, UNPACK_OPAQUE, 1, 0) < 0 ||
+	    fsetxattr(dir_fd, UNPACK_XATTR_OPAQUE, HAS_WHITEOUTS, 1, 0) < 0)
 		return err_errno(err, "cannot make a whiteout of \"%.128s\"",
 				 path);
 	return 0;
