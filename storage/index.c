@@ -45,17 +45,27 @@ static void set_annotation(cJSON *entry, const char *key, const char *value)
 		cJSON_DeleteItemFromObjectCaseSensitive(entry, "annotations");
 }
 
+static int unreadable(struct error *err)
+{
+	return err_hint(err, "moss system check --repair finds the images "
+			     "again");
+}
+
 int index_read(const struct store *store, cJSON **ret_index, struct error *err)
 {
 	cleanup_json cJSON *index = NULL;
 	int r = json_read_at(store->image_fd, OCI_INDEX_FILE, &index, err);
 
-	if (r < 0)
-		return err_wrap(err, "%s/image", store->path);
-	if (!cJSON_IsArray(member(index, "manifests")))
-		return err_set(err, ERROR_CORRUPT,
-			       "%s/image/index.json: no array \"manifests\"",
-			       store->path);
+	if (r < 0) {
+		err_wrap(err, "%s/image", store->path);
+		return unreadable(err);
+	}
+	if (!cJSON_IsArray(member(index, "manifests"))) {
+		err_set(err, ERROR_CORRUPT,
+			"%s/image/index.json: no array \"manifests\"",
+			store->path);
+		return unreadable(err);
+	}
 	*ret_index = steal_ptr(&index);
 	return 0;
 }
@@ -131,6 +141,17 @@ const char *index_entry_origin(const cJSON *entry)
 const char *index_entry_referrers(const cJSON *entry)
 {
 	return digest_annotation(entry, ANNOTATION_REFERRERS);
+}
+
+void index_entry_forget(cJSON *entry, const char *digest)
+{
+	static const char *const keys[] = {ANNOTATION_DIGEST,
+					   ANNOTATION_REFERRERS};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (str_equal(annotation(entry, keys[i]), digest))
+			set_annotation(entry, keys[i], NULL);
+	}
 }
 
 const char *index_entry_tagged(const cJSON *entry)

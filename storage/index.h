@@ -38,6 +38,8 @@ uint64_t index_entry_size(const cJSON *entry); /* unpacked, 0: unknown */
    that lists the referrers; borrowed, NULL without. */
 const char *index_entry_origin(const cJSON *entry);
 const char *index_entry_referrers(const cJSON *entry);
+/* Says no more that the index of that digest is kept with it. */
+void index_entry_forget(cJSON *entry, const char *digest);
 /* When its name was given, RFC 3339; borrowed, NULL when it is not known. */
 const char *index_entry_tagged(const cJSON *entry);
 

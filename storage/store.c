@@ -60,7 +60,25 @@ static bool exists(int dir_fd, const char *path)
 	return faccessat(dir_fd, path, F_OK, 0) == 0;
 }
 
-/* index.json comes last: with it there, the layout is whole. */
+static bool has_blobs(const struct store *store)
+{
+	cleanup_dir DIR *dir = NULL;
+	const struct dirent *entry;
+	int fd = openat(store->image_fd, "blobs/sha256",
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	dir = fd >= 0 ? fdopendir(fd) : NULL;
+	while (dir && (entry = readdir(dir))) {
+		if (*entry->d_name != '.')
+			return true;
+	}
+	return false;
+}
+
+/*
+ * index.json comes last: with it there, the layout is whole. One that was lost
+ * is not made here: with an empty one, all images would be garbage.
+ */
 static int make_layout(const struct store *store, struct error *err)
 {
 	cleanup_fd int lock_fd = -1;
@@ -71,7 +89,7 @@ static int make_layout(const struct store *store, struct error *err)
 	lock_fd = store_lock(store, LOCK_EXCLUSIVE, err);
 	if (lock_fd < 0)
 		return lock_fd;
-	if (exists(store->image_fd, "index.json"))
+	if (exists(store->image_fd, "index.json") || has_blobs(store))
 		return 0;
 	r = path_mkdirs_at(store->image_fd, "blobs/sha256", 0755, err);
 	if (r < 0)
@@ -272,6 +290,11 @@ int store_work_lease(const struct store_work *work, const char *hex,
 		return err_errno(err, "cannot make tmp/%s/%s", work->name,
 				 path);
 	return 0;
+}
+
+int store_work_unlease(const struct store_work *work, struct error *err)
+{
+	return tree_remove_at(work->fd, LEASE_DIR, err);
 }
 
 static int compare_text(const void *a, const void *b)

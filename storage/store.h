@@ -75,6 +75,8 @@ void store_work_release(struct store_work *work);
  */
 int store_work_lease(const struct store_work *work, const char *hex,
 		     struct error *err);
+/* Gives back what was leased. */
+int store_work_unlease(const struct store_work *work, struct error *err);
 /* All HEX that anybody leases, sorted; caller frees. Under the exclusive lock.
  */
 int store_leases(const struct store *store, char ***ret_hex, struct error *err);
