@@ -229,6 +229,11 @@ static int sweep_blobs(struct collector *collector, struct error *err)
 	return 0;
 }
 
+static bool is_temporary(const char *name)
+{
+	return str_starts(name, ".tmp-");
+}
+
 /* What a writer of the index left; none is at work while we have the lock. */
 static void sweep_temporaries(const struct collector *collector)
 {
@@ -238,7 +243,7 @@ static void sweep_temporaries(const struct collector *collector)
 	if (open_entries(collector->store->image_fd, ".", &dir) < 0)
 		return;
 	while ((entry = readdir(dir))) {
-		if (str_starts(entry->d_name, ".tmp-"))
+		if (is_temporary(entry->d_name))
 			unlinkat(dirfd(dir), entry->d_name, 0);
 	}
 }
@@ -306,4 +311,58 @@ int collect(const struct store *store, const cJSON *index,
 		collector.collected = (struct collected){0};
 	}
 	return r;
+}
+
+void leftovers_release(struct leftovers *leftovers)
+{
+	strv_free(leftovers->paths);
+	leftovers->paths = NULL;
+}
+
+/* What of a directory no mark keeps; marks NULL: its temporary files. */
+static int add_leftovers(struct leftovers *leftovers, int dir_fd,
+			 const char *path, const char *shown,
+			 const struct marks *marks, struct error *err)
+{
+	cleanup_dir DIR *dir = NULL;
+	const struct dirent *entry;
+	int r = open_entries(dir_fd, path, &dir);
+
+	if (r < 0)
+		return err_number(err, r, "cannot read %s", shown);
+	while ((entry = readdir(dir))) {
+		if (marks ? is_hex_name(entry->d_name) &&
+				    !marks_have(marks, entry->d_name)
+			  : is_temporary(entry->d_name))
+			strv_push_take(
+				&leftovers->paths,
+				xasprintf("%s/%s", shown, entry->d_name));
+	}
+	return 0;
+}
+
+int collect_leftovers(const struct store *store, const cJSON *index,
+		      struct leftovers *ret_leftovers, struct error *err)
+{
+	CLEANUP(collector_release)
+	struct collector collector = {
+		.store = store,
+	};
+	CLEANUP(leftovers_release) struct leftovers leftovers = {0};
+	int r = mark(&collector, index, err);
+
+	if (r == 0)
+		r = add_leftovers(&leftovers, store->image_fd, ".", "image",
+				  NULL, err);
+	if (r == 0 && !collector.blind)
+		r = add_leftovers(&leftovers, store->image_fd, OCI_BLOBS,
+				  "image/" OCI_BLOBS, &collector.blobs, err);
+	if (r == 0 && !collector.blind)
+		r = add_leftovers(&leftovers, store->layers_fd, ".", "layers",
+				  &collector.layers, err);
+	if (r < 0)
+		return r;
+	*ret_leftovers = leftovers;
+	leftovers = (struct leftovers){0};
+	return 0;
 }

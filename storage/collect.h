@@ -29,3 +29,12 @@ void collected_release(struct collected *collected);
 int collect(const struct store *store, const cJSON *index,
 	    const struct store_work *work, struct collected *ret_collected,
 	    struct error *err);
+
+/* What collect() would remove. */
+struct leftovers {
+	char **paths; /* below the store's root */
+};
+void leftovers_release(struct leftovers *leftovers);
+/* Under the lock, shared or exclusive. */
+int collect_leftovers(const struct store *store, const cJSON *index,
+		      struct leftovers *ret_leftovers, struct error *err);
