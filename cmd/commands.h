@@ -9,6 +9,7 @@ extern const struct command command_ps;
 extern const struct command command_images;
 extern const struct command command_version;
 extern const struct command command_info;
+extern const struct command command_system_check;
 extern const struct command command_attach;
 extern const struct command command_commit;
 extern const struct command command_create;

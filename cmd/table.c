@@ -39,6 +39,7 @@ const struct command *const command_table[] = {
 	/* Reached as `moss container inspect` and the like */
 	&command_container_inspect,
 	&command_image_inspect,
+	&command_system_check,
 	&command_volume_create,
 	&command_volume_inspect,
 	&command_volume_ls,
@@ -78,6 +79,7 @@ const struct command_path command_paths[] = {
 	{"image", "remove", "rmi", true},
 	{"image", "save", "save", false},
 	{"image", "tag", "tag", false},
+	{"system", "check", "system-check", false},
 	{"system", "info", "info", false},
 	{"volume", "create", "volume-create", false},
 	{"volume", "inspect", "volume-inspect", false},

@@ -37,6 +37,7 @@ struct job {
 	atomic_bool cancelled;
 };
 
+int check_run(struct job *job, struct error *err);
 int commit_run(struct job *job, struct error *err);
 int import_run(struct job *job, struct error *err);
 int load_run(struct job *job, struct error *err);

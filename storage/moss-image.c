@@ -28,9 +28,8 @@ static const struct command {
 	int (*run)(struct job *job, struct error *err);
 	bool reads_archives; /* and writes nowhere but to the store */
 } commands[] = {
-	{"commit", commit_run, false},
-	{"import", import_run, true},
-	{"load", load_run, true},
+	{"check", check_run, true},   {"commit", commit_run, false},
+	{"import", import_run, true}, {"load", load_run, true},
 	{"save", save_run, false},
 };
 

@@ -245,3 +245,25 @@ int image_save(struct store *store, const struct save_request *request,
 	json_set_bool(json, "ociDirectory", request->oci_directory);
 	return transfer_run(store, &transfer, &result, err);
 }
+
+int store_check(struct store *store, const struct check_request *request,
+		cJSON **ret_result, struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	struct transfer transfer = {
+		.command = "check",
+		.request = json,
+		.input_fd = -1,
+		.output_fd = -1,
+		.progress_fd = request->progress_fd,
+	};
+	cJSON *containers = cJSON_Duplicate(request->containers, true);
+
+	if (!containers)
+		str_oom();
+	json_set_bool(json, "repair", request->repair);
+	json_set_bool(json, "quick", request->quick);
+	json_set_bool(json, "force", request->force);
+	json_set(json, "containers", containers);
+	return transfer_run(store, &transfer, ret_result, err);
+}

@@ -65,6 +65,17 @@ struct save_request {
 int image_save(struct store *store, const struct save_request *request,
 	       struct error *err);
 
+/* Request and result are told in storage/check.h. */
+struct check_request {
+	bool repair;
+	bool quick;
+	bool force;
+	const cJSON *containers;
+	int progress_fd;
+};
+int store_check(struct store *store, const struct check_request *request,
+		cJSON **ret_result, struct error *err);
+
 /* Of what follows, endpoints say where (storage/registries.h), with the
    credentials of each. They go to the helper in memory, never in arguments. */
 

@@ -256,6 +256,16 @@ int engine_image_prune(struct engine *engine, const struct engine_prune *prune,
 
 /* ---- system ---- */
 
+struct engine_check {
+	bool repair; /* mend what can be mended, remove leftovers */
+	bool quick;  /* leave the trees of layers out */
+	bool force;  /* drop images that cannot be mended though used */
+	int progress_fd;
+};
+/* The findings and what was checked: the result of storage/check.h. */
+int engine_system_check(struct engine *engine, const struct engine_check *check,
+			cJSON **ret_json, struct error *err);
+
 /*
  * DiskUsage: {"LayersSize", "Images", "Containers", "Volumes", "BuildCache"},
  * with ImageSummary's Containers, Size (blobs and unpacked layers, unlike in

@@ -119,6 +119,7 @@ def test_layer(moss, layers, tmp_path, name):
     try:
         hex = hostile_images.digest(data).split(":")[1]
         assert tree(moss.root / "layers" / hex / "diff") == expected.tree
+        moss.ok("system", "check", "-q")
     finally:
         moss.ok("rmi", "hostile")
     assert without_times(store_state(moss)) == without_times(before)
