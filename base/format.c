@@ -13,18 +13,29 @@
 #define YEAR_1	   (-62135596800)
 #define YEAR_10000 253402300800
 
-char *format_bytes(uint64_t bytes)
+/* limit: what would be rounded up to a thousand is one of the next unit. */
+static char *format_digits(uint64_t bytes, int digits, double limit)
 {
 	static const char *const units[] = {"B",  "kB", "MB", "GB",
 					    "TB", "PB", "EB"};
 	double size = (double)bytes;
 	size_t unit = 0;
 
-	while (size >= 1000 && unit + 1 < ARRAY_SIZE(units)) {
+	while (size >= limit && unit + 1 < ARRAY_SIZE(units)) {
 		size /= 1000;
 		unit++;
 	}
-	return xasprintf("%.4g%s", size, units[unit]);
+	return xasprintf("%.*g%s", digits, size, units[unit]);
+}
+
+char *format_bytes(uint64_t bytes)
+{
+	return format_digits(bytes, 4, 999.95);
+}
+
+char *format_bytes_short(uint64_t bytes)
+{
+	return format_digits(bytes, 3, 999.5);
 }
 
 char *format_ago(int64_t seconds)

@@ -75,9 +75,10 @@ int parse_bytes(const char *text, int64_t *ret_bytes);
 /* "1h30m", "10s", "250ms", "1m0.5s": nanoseconds, Go's time.ParseDuration. */
 int parse_duration(const char *text, int64_t *ret_ns);
 
-/* Docker's human forms. "1.23MB" (powers of 1000), "3 minutes". Caller frees.
- */
+/* Docker's human forms. "1.234MB" (powers of 1000), with three digits for
+   lists "1.23MB"; "3 minutes". Caller frees. */
 char *format_bytes(uint64_t bytes);
+char *format_bytes_short(uint64_t bytes);
 char *format_ago(int64_t seconds); /* "About a minute", "2 weeks" */
 
 /* RFC 3339 with nanoseconds, UTC: "2026-01-02T03:04:05.000000006Z". */

@@ -148,9 +148,12 @@ int engine_container_commit(struct engine *engine, const char *id,
 
 /* ---- images ---- */
 
-/* Array of ImageSummary, newest first; containers: with how many use each,
-   otherwise -1, which spares reading them. */
-int engine_image_list(struct engine *engine, bool containers, cJSON **ret_array,
+/*
+ * Array of ImageSummary, newest first. whole: with Containers, how many use it
+ * (otherwise -1, which spares reading them), and Manifests, its own and those
+ * of other platforms that its name stands for, which are not here.
+ */
+int engine_image_list(struct engine *engine, bool whole, cJSON **ret_array,
 		      struct error *err);
 /* ImageInspect. */
 int engine_image_inspect(struct engine *engine, const char *name,

@@ -53,6 +53,14 @@ static int64_t created_seconds(const struct image *image)
 	return time.tv_sec;
 }
 
+static void image_platform(const struct image *image,
+			   struct platform *ret_platform)
+{
+	platform_set(ret_platform, member_string(image->config, "os"),
+		     member_string(image->config, "architecture"),
+		     member_string(image->config, "variant"));
+}
+
 static cJSON *summary(const struct image *image, int64_t containers)
 {
 	const cJSON *config = member_get(image->config, "config");
@@ -70,7 +78,84 @@ static cJSON *summary(const struct image *image, int64_t containers)
 	return json;
 }
 
-int engine_image_list(struct engine *engine, bool containers, cJSON **ret_array,
+static cJSON *platform_json(const struct platform *platform)
+{
+	cJSON *json = json_object();
+
+	json_set_string(json, "architecture", platform->architecture);
+	json_set_string(json, "os", platform->os);
+	if (*platform->variant)
+		json_set_string(json, "variant", platform->variant);
+	return json;
+}
+
+/* ManifestSummary; bytes only of what is here. */
+static cJSON *manifest_summary(const char *digest, bool available,
+			       const struct platform *platform,
+			       uint64_t content, uint64_t unpacked)
+{
+	cJSON *json = json_object();
+	cJSON *size = json_object();
+	cJSON *data = json_object();
+	cJSON *data_size = json_object();
+
+	json_set_string(json, "ID", digest);
+	json_set_bool(json, "Available", available);
+	json_set_i64(size, "Content", (int64_t)content);
+	json_set_i64(size, "Total", (int64_t)(content + unpacked));
+	json_set(json, "Size", size);
+	json_set_string(json, "Kind", "image");
+	json_set(data, "Platform", platform_json(platform));
+	json_set_i64(data_size, "Unpacked", (int64_t)unpacked);
+	json_set(data, "Size", data_size);
+	json_set(json, "ImageData", data);
+	return json;
+}
+
+/* Of the index that its name led to. Attestations are for no platform. */
+static void push_other_platforms(const cJSON *index, const struct image *image,
+				 cJSON *array)
+{
+	const cJSON *entry;
+
+	cJSON_ArrayForEach(entry, member_get(index, "manifests"))
+	{
+		const cJSON *object = member_get(entry, "platform");
+		struct descriptor descriptor;
+		struct platform platform;
+
+		if (descriptor_parse(entry, "", &descriptor, NULL) < 0 ||
+		    str_equal(descriptor.digest, image->manifest))
+			continue;
+		platform_set(&platform, member_string(object, "os"),
+			     member_string(object, "architecture"),
+			     member_string(object, "variant"));
+		if (*platform.os && !str_equal(platform.os, "unknown"))
+			json_push(array,
+				  manifest_summary(descriptor.digest, false,
+						   &platform, 0, 0));
+	}
+}
+
+static cJSON *manifests_of(const struct engine *engine,
+			   const struct image *image)
+{
+	cleanup_json cJSON *index = NULL;
+	struct descriptor target;
+	struct platform platform;
+	cJSON *array = json_array();
+
+	image_platform(image, &platform);
+	json_push(array, manifest_summary(image->manifest, true, &platform,
+					  image->content, image->size));
+	if (image->origin && !str_equal(image->origin, image->manifest) &&
+	    image_target(&engine->store, image, &target, &index, NULL) == 0 &&
+	    index)
+		push_other_platforms(index, image, array);
+	return array;
+}
+
+int engine_image_list(struct engine *engine, bool whole, cJSON **ret_array,
 		      struct error *err)
 {
 	CLEANUP(image_users_release)
@@ -88,11 +173,17 @@ int engine_image_list(struct engine *engine, bool containers, cJSON **ret_array,
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r >= 0 && i < count; i++) {
-		if (containers)
+		cJSON *json;
+
+		if (whole)
 			r = image_users_count(&users, images[i].id);
-		if (r >= 0)
-			json_push(array,
-				  summary(&images[i], containers ? r : -1));
+		if (r < 0)
+			break;
+		json = summary(&images[i], whole ? r : -1);
+		if (whole)
+			json_set(json, "Manifests",
+				 manifests_of(engine, &images[i]));
+		json_push(array, json);
 	}
 	image_list_free(images, count);
 	if (r < 0)
@@ -206,9 +297,7 @@ static int check_platform(const struct image *image, const char *name,
 	r = platform_parse(platform, &wanted, err);
 	if (r < 0)
 		return r;
-	platform_set(&have, member_string(image->config, "os"),
-		     member_string(image->config, "architecture"),
-		     member_string(image->config, "variant"));
+	image_platform(image, &have);
 	if (platform_match(&wanted, &have) > 0)
 		return 0;
 	platform_text(text, &have);
