@@ -144,7 +144,8 @@ void report_warning(const char *format, ...)
 _Noreturn void output_broken_pipe(void);
 bool output_color(void); /* stdout is a terminal, NO_COLOR is not set */
 
-/* Table with three or more blanks between columns, as docker's. Cells are made
+/* Table with three or more blanks between columns, a column ten wide or more,
+   as docker's. Cells are made
    printable. */
 struct table {
 	char ***rows; /* each a strv */

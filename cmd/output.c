@@ -74,6 +74,8 @@ void output_broken_pipe(void)
 	_exit(128 + SIGPIPE);
 }
 
+#define CELL_MIN 10 /* columns, the blanks behind it included */
+
 void table_add(struct table *table, char **row)
 {
 	/* A cell is one line, whatever a hostile value holds. */
@@ -113,7 +115,9 @@ void table_print(const struct table *table)
 		char **row = table->rows[r];
 
 		for (size_t c = 0; row[c]; c++) {
-			size_t pad = widths[c] - text_width(row[c]) + 3;
+			size_t width = widths[c] + 3 > CELL_MIN ? widths[c] + 3
+								: CELL_MIN;
+			size_t pad = width - text_width(row[c]);
 
 			fputs(row[c], stdout);
 			if (row[c + 1])
