@@ -37,6 +37,8 @@ static const struct option save_options[] = {
 };
 static const struct option rmi_options[] = {
 	{'f', "force", OPTION_FLAG, NULL, NULL, "Force removal of the image", false},
+	{0, "no-prune", OPTION_FLAG, NULL, NULL, "Do not delete untagged parents", false},
+	{0, "platform", OPTION_STRING, NULL, NULL, "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")", false},
 	{0},
 };
 /* clang-format on */
@@ -146,6 +148,22 @@ static int save_main(struct context *context, const struct options *options)
 	return 0;
 }
 
+/* An image has no parents here, so that --no-prune asks for nothing. */
+static int remove_image(struct engine *engine, const char *name,
+			const struct options *options, char ***ret_report,
+			struct error *err)
+{
+	const char *platform = option_string(options, "platform");
+	int r = 0;
+
+	if (platform)
+		r = engine_image_check_platform(engine, name, platform, err);
+	return r < 0 ? r
+		     : engine_image_remove(engine, name,
+					   option_flag(options, "force"),
+					   ret_report, err);
+}
+
 static int rmi_main(struct context *context, const struct options *options)
 {
 	bool force = option_flag(options, "force");
@@ -155,8 +173,8 @@ static int rmi_main(struct context *context, const struct options *options)
 		cleanup_strv char **report = NULL;
 		struct error err = {0};
 
-		if (engine_image_remove(&context->engine, options->operands[i],
-					force, &report, &err) < 0) {
+		if (remove_image(&context->engine, options->operands[i],
+				 options, &report, &err) < 0) {
 			report_error(&err);
 			/* With --force what is not there is no failure. */
 			if (!force || err.kind != ERROR_NOT_FOUND)

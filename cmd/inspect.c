@@ -23,6 +23,10 @@ static const struct option size_options[] = {
 	{'s', "size", OPTION_FLAG, NULL, NULL, "Display total file sizes if the type is container", false},
 	{0},
 };
+static const struct option platform_options[] = {
+	{0, "platform", OPTION_STRING, NULL, NULL, "Inspect the image only if it is for the given platform (\"os[/arch[/variant]]\")", false},
+	{0},
+};
 static const struct option type_options[] = {
 	{0, "type", OPTION_STRING, NULL, NULL, "Only inspect objects of the given type (container, image, volume)", false},
 	{0},
@@ -32,6 +36,7 @@ static const struct option type_options[] = {
 struct inspection {
 	struct context *context;
 	bool size;
+	const char *platform; /* that an image must be for, or NULL */
 };
 
 /* The sizes are the listing's: reading them all is what --size costs. */
@@ -78,8 +83,13 @@ static int inspect_container(struct inspection *inspection, const char *name,
 static int inspect_image(struct inspection *inspection, const char *name,
 			 cJSON **ret_json, struct error *err)
 {
-	return engine_image_inspect(&inspection->context->engine, name,
-				    ret_json, err);
+	struct engine *engine = &inspection->context->engine;
+	int r = 0;
+
+	if (inspection->platform)
+		r = engine_image_check_platform(engine, name,
+						inspection->platform, err);
+	return r < 0 ? r : engine_image_inspect(engine, name, ret_json, err);
 }
 
 static int inspect_volume(struct inspection *inspection, const char *name,
@@ -192,7 +202,10 @@ static int container_main(struct context *context,
 
 static int image_main(struct context *context, const struct options *options)
 {
-	struct inspection inspection = {.context = context};
+	struct inspection inspection = {
+		.context = context,
+		.platform = option_string(options, "platform"),
+	};
 
 	return inspect_all(&inspection, kind_by_name("image"), options);
 }
@@ -208,6 +221,8 @@ static const struct option *const inspect_tables[] = {
 	common_options, size_options, type_options, NULL};
 static const struct option *const container_tables[] = {common_options,
 							size_options, NULL};
+static const struct option *const image_tables[] = {common_options,
+						    platform_options, NULL};
 static const struct option *const plain_tables[] = {common_options, NULL};
 
 const struct command command_inspect = {
@@ -239,7 +254,7 @@ const struct command command_image_inspect = {
 	.name = "image-inspect",
 	.usage = "[OPTIONS] IMAGE [IMAGE...]",
 	.summary = "Display detailed information on one or more images",
-	.options = plain_tables,
+	.options = image_tables,
 	.operands_min = 1,
 	.operands_max = -1,
 	.hidden = true,

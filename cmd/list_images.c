@@ -4,19 +4,19 @@
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/images_tree.h"
 #include "cmd/listing.h"
 #include "cmd/member.h"
+#include "cmd/rows.h"
 #include "cmd/time_option.h"
-#include "storage/digest.h"
 #include "storage/reference.h"
-
-#define NONE "<none>"
 
 /* clang-format off */
 static const struct option images_options[] = {
@@ -26,47 +26,29 @@ static const struct option images_options[] = {
 	{0, "format", OPTION_STRING, NULL, NULL, LISTING_FORMAT_HELP, false},
 	{0, "no-trunc", OPTION_FLAG, NULL, NULL, "Don't truncate output", false},
 	{'q', "quiet", OPTION_FLAG, NULL, NULL, "Only show image IDs", false},
+	{0, "tree", OPTION_FLAG, NULL, NULL, "List images with their platforms and what they take, as a tree", false},
 	{0},
 };
 /* clang-format on */
 
-static const struct listing_column columns[] = {
-	{"Repository", "REPOSITORY"},
-	{"Tag", "TAG"},
-	{"Digest", "DIGEST"},
-	{"ID", "IMAGE ID"},
-	{"CreatedSince", "CREATED"},
-	{"CreatedAt", "CREATED AT"},
-	{"Size", "SIZE"},
-	{"Containers", "CONTAINERS"},
-	{"VirtualSize", "SIZE"},
-	{"SharedSize", "SHARED SIZE"},
-	{"UniqueSize", "UNIQUE SIZE"},
-	{0},
-};
-
 static const char *const filter_keys[] = {
-	"before", "dangling", "label", "reference", "since", "until", NULL,
-};
-
-/* An image under one of its names; repository and tag NONE for none. */
-struct name {
-	const cJSON *image;
-	const char *repository;
-	const char *tag;
+	"before",    "dangling", "label", "label!",
+	"reference", "since",	 "until", NULL,
 };
 
 /* The pattern as typed, or the reference it names: "docker.io/library/web". */
 static bool match_reference(const char *value, const void *data)
 {
-	const struct name *name = data;
+	const struct image_name *name = data;
 	struct reference reference;
 	cleanup_free char *whole = NULL;
 	cleanup_free char *familiar = NULL;
 
-	if (str_equal(name->repository, NONE))
+	if (str_equal(name->repository, ROW_NONE))
 		return false;
-	whole = xasprintf("%s:%s", name->repository, name->tag);
+	whole = str_equal(name->tag, ROW_NONE)
+			? xasprintf("%s@%s", name->repository, name->digest)
+			: xasprintf("%s:%s", name->repository, name->tag);
 	if (fnmatch(value, name->repository, FNM_PATHNAME) == 0 ||
 	    fnmatch(value, whole, FNM_PATHNAME) == 0)
 		return true;
@@ -82,17 +64,18 @@ static bool match_reference(const char *value, const void *data)
 
 static bool match_dangling(const char *value, const void *data)
 {
-	const struct name *name = data;
+	const struct image_name *name = data;
 	bool wanted = false;
 
 	(void)parse_bool(value, &wanted);
-	return str_equal(name->repository, NONE) == wanted;
+	return str_equal(name->repository, ROW_NONE) == wanted;
 }
 
 static bool match_label(const char *value, const void *data)
 {
 	return label_matches(
-		value, member_of(((const struct name *)data)->image, "Labels"));
+		value,
+		member_of(((const struct image_name *)data)->image, "Labels"));
 }
 
 /* When the image was made that before=X or since=X names. */
@@ -143,113 +126,69 @@ static int bounds_of(struct context *context, const struct filters *filters,
 }
 
 static bool passes(const struct filters *filters, const char *wanted,
-		   const struct bounds *bounds, const struct name *name)
+		   const struct bounds *bounds, const struct image_name *name)
 {
 	int64_t created = number_of(name->image, "Created");
 
 	return (!wanted || match_reference(wanted, name)) &&
 	       filters_pass(filters, "reference", match_reference, name) &&
 	       filters_pass(filters, "dangling", match_dangling, name) &&
-	       filters_pass(filters, "label", match_label, name) &&
+	       filters_pass_all(filters, "label", match_label, name) &&
+	       !filters_refuse(filters, "label!", match_label, name) &&
 	       created < bounds->before && created > bounds->since;
 }
 
-/* The digest under which the repository has it. */
-static const char *digest_of(const struct name *name)
+/* The names that pass, in the order of the images. */
+struct selection {
+	const struct filters *filters;
+	const char *wanted; /* the operand or NULL */
+	struct bounds bounds;
+	bool whole;
+	cJSON *rows;		  /* of the list, or */
+	struct images_tree *tree; /* the tree */
+};
+
+static void select_name(const struct image_name *name, void *data)
 {
-	size_t length = strlen(name->repository);
-	const cJSON *item;
+	struct selection *selection = data;
 
-	cJSON_ArrayForEach(item, member_of(name->image, "RepoDigests"))
-	{
-		const char *text = cJSON_GetStringValue(item);
-
-		if (text && strncmp(text, name->repository, length) == 0 &&
-		    text[length] == '@')
-			return text + length + 1;
-	}
-	return NONE;
+	if (!passes(selection->filters, selection->wanted, &selection->bounds,
+		    name))
+		return;
+	if (selection->tree)
+		images_tree_add(selection->tree, name);
+	else
+		json_push(selection->rows, image_row(name, selection->whole));
 }
 
-static cJSON *row_of(const struct name *name, bool whole)
-{
-	const char *id = text_of(name->image, "Id");
-	int64_t created = number_of(name->image, "Created");
-	char short_id[DIGEST_SHORT_MAX];
-	cleanup_free char *created_at = NULL;
-	cleanup_free char *since = NULL;
-	cleanup_free char *size = NULL;
-	cJSON *row = json_object();
-
-	digest_short(short_id, id);
-	size = format_bytes((uint64_t)number_of(name->image, "Size"));
-	if (created > 0) {
-		cleanup_free char *ago =
-			format_ago((int64_t)time(NULL) - created);
-
-		created_at = created_text(created);
-		since = xasprintf("%s ago", ago);
-	}
-	json_set_string(row, "Containers", "N/A");
-	json_set_string(row, "CreatedAt", created_at ? created_at : "N/A");
-	json_set_string(row, "CreatedSince", since ? since : "N/A");
-	json_set_string(row, "Digest", digest_of(name));
-	json_set_string(row, "ID", whole ? id : short_id);
-	json_set_string(row, "Repository", name->repository);
-	json_set_string(row, "SharedSize", "N/A");
-	json_set_string(row, "Size", size);
-	json_set_string(row, "Tag", name->tag);
-	json_set_string(row, "UniqueSize", "N/A");
-	json_set_string(row, "VirtualSize", size);
-	return row;
-}
-
-static int rows_of(struct context *context, const struct options *options,
-		   cJSON *rows, struct error *err)
+static int select_names(struct context *context, const struct options *options,
+			struct selection *selection, struct error *err)
 {
 	struct filters filters = {option_list(options, "filter")};
-	const char *wanted = options->operands ? options->operands[0] : NULL;
-	bool whole = option_flag(options, "no-trunc");
 	cleanup_json cJSON *images = NULL;
-	struct bounds bounds;
 	const cJSON *image;
 	int r;
 
+	selection->filters = &filters;
+	selection->wanted = options->operands ? options->operands[0] : NULL;
+	selection->whole = option_flag(options, "no-trunc");
 	r = filters_check(&filters, filter_keys, err);
-	r = r < 0 ? r : bounds_of(context, &filters, &bounds, err);
+	r = r < 0 ? r : bounds_of(context, &filters, &selection->bounds, err);
 	r = r < 0 ? r
-		  : engine_image_list(&context->engine, false, &images, err);
+		  : engine_image_list(&context->engine, selection->tree != NULL,
+				      &images, err);
 	if (r < 0)
 		return r;
 	cJSON_ArrayForEach(image, images)
 	{
-		const cJSON *tags = member_of(image, "RepoTags");
-		struct name name = {
-			.image = image, .repository = NONE, .tag = NONE};
-		const cJSON *tag;
-
-		if (!tags || !tags->child)
-			if (passes(&filters, wanted, &bounds, &name))
-				json_push(rows, row_of(&name, whole));
-		cJSON_ArrayForEach(tag, tags)
-		{
-			cleanup_free char *text =
-				xstrdup(cJSON_GetStringValue(tag));
-			char *colon = text ? strrchr(text, ':') : NULL;
-
-			if (!colon)
-				continue;
-			*colon = '\0';
-			name.repository = text;
-			name.tag = colon + 1;
-			if (passes(&filters, wanted, &bounds, &name))
-				json_push(rows, row_of(&name, whole));
-		}
+		image_names_visit(image, option_flag(options, "digests"),
+				  select_name, selection);
 	}
 	return 0;
 }
 
-static int images_main(struct context *context, const struct options *options)
+static int print_list(struct context *context, const struct options *options,
+		      struct error *err)
 {
 	static const char *const shown[] = {"Repository",   "Tag",  "ID",
 					    "CreatedSince", "Size", NULL};
@@ -257,20 +196,55 @@ static int images_main(struct context *context, const struct options *options)
 		"Repository",	"Tag",	"Digest", "ID",
 		"CreatedSince", "Size", NULL};
 	cleanup_json cJSON *rows = json_array();
+	struct selection selection = {.rows = rows};
 	struct listing listing = {
-		.columns = columns,
+		.columns = image_columns,
 		.shown =
 			option_flag(options, "digests") ? shown_digests : shown,
 		.format = option_string(options, "format"),
 		.quiet = option_flag(options, "quiet"),
 		.quiet_field = "ID",
 	};
-	struct error err = {0};
+	int r;
 
-	if (rows_of(context, options, rows, &err) < 0 ||
-	    listing_print(&listing, rows, &err) < 0)
-		return command_fail(context, &err);
+	r = select_names(context, options, &selection, err);
+	return r < 0 ? r : listing_print(&listing, rows, err);
+}
+
+static int print_tree(struct context *context, const struct options *options,
+		      struct error *err)
+{
+	static const char *const others[] = {"digests", "format", "no-trunc",
+					     "quiet", NULL};
+	CLEANUP(images_tree_release) struct images_tree tree = {0};
+	struct selection selection = {.tree = &tree};
+	cleanup_free char *text = NULL;
+	struct winsize size = {0};
+	int r;
+
+	for (size_t i = 0; others[i]; i++)
+		if (option_given(options, others[i]))
+			return err_set(err, ERROR_INVALID,
+				       "--%s and --tree do not go together",
+				       others[i]);
+	r = select_names(context, options, &selection, err);
+	if (r < 0)
+		return r;
+	if (isatty(STDOUT_FILENO))
+		(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	text = images_tree_text(&tree, size.ws_col, output_color());
+	fputs(text, stdout);
 	return 0;
+}
+
+static int images_main(struct context *context, const struct options *options)
+{
+	struct error err = {0};
+	int r = option_flag(options, "tree")
+			? print_tree(context, options, &err)
+			: print_list(context, options, &err);
+
+	return r < 0 ? command_fail(context, &err) : 0;
 }
 
 static const struct option *const tables[] = {images_options, NULL};

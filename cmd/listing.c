@@ -237,21 +237,70 @@ int filters_check(const struct filters *filters, const char *const *known,
 	return 0;
 }
 
+/* The value of a filter of that key, NULL for another. */
+static const char *value_of(const char *filter, const char *key)
+{
+	size_t length = strlen(key);
+
+	return strncmp(filter, key, length) == 0 && filter[length] == '='
+		       ? filter + length + 1
+		       : NULL;
+}
+
+struct answers {
+	size_t asked;
+	size_t matched;
+};
+
+static struct answers ask(const struct filters *filters, const char *key,
+			  filter_match match, const void *data)
+{
+	struct answers answers = {0, 0};
+
+	for (size_t i = 0; filters->list[i]; i++) {
+		const char *value = value_of(filters->list[i], key);
+
+		answers.asked += value != NULL;
+		answers.matched += value && match(value, data);
+	}
+	return answers;
+}
+
 bool filters_pass(const struct filters *filters, const char *key,
 		  filter_match match, const void *data)
 {
-	size_t length = strlen(key);
-	bool asked = false;
+	struct answers answers = ask(filters, key, match, data);
+
+	return answers.asked == 0 || answers.matched > 0;
+}
+
+bool filters_pass_all(const struct filters *filters, const char *key,
+		      filter_match match, const void *data)
+{
+	struct answers answers = ask(filters, key, match, data);
+
+	return answers.asked == answers.matched;
+}
+
+bool filters_refuse(const struct filters *filters, const char *key,
+		    filter_match match, const void *data)
+{
+	struct answers answers = ask(filters, key, match, data);
+
+	return answers.asked > 0 && answers.asked == answers.matched;
+}
+
+char **filters_values(const struct filters *filters, const char *key)
+{
+	char **values = NULL;
 
 	for (size_t i = 0; filters->list[i]; i++) {
-		if (strncmp(filters->list[i], key, length) != 0 ||
-		    filters->list[i][length] != '=')
-			continue;
-		if (match(filters->list[i] + length + 1, data))
-			return true;
-		asked = true;
+		const char *value = value_of(filters->list[i], key);
+
+		if (value)
+			strv_push(&values, value);
 	}
-	return !asked;
+	return values;
 }
 
 char *labels_text(const cJSON *labels)

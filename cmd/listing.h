@@ -46,6 +46,15 @@ int filters_check(const struct filters *filters, const char *const *known,
 bool filters_pass(const struct filters *filters, const char *key,
 		  filter_match match, const void *data);
 
+/* As filters_pass(), but every value of key must match. */
+bool filters_pass_all(const struct filters *filters, const char *key,
+		      filter_match match, const void *data);
+/* docker's "label!": there are values of key, and all of them match. */
+bool filters_refuse(const struct filters *filters, const char *key,
+		    filter_match match, const void *data);
+/* The values of key (strv, caller frees; NULL: none). */
+char **filters_values(const struct filters *filters, const char *key);
+
 /* "a=1,b=2" of a JSON object; caller frees. */
 char *labels_text(const cJSON *labels);
 /* "2026-01-02 03:04:05 +0000 UTC" of an epoch time; caller frees. */

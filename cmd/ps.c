@@ -13,6 +13,7 @@
 #include "cmd/listing.h"
 #include "cmd/member.h"
 #include "cmd/ports_text.h"
+#include "cmd/rows.h"
 #include "cmd/text.h"
 
 #define SHORT_ID      12
@@ -32,7 +33,7 @@ static const struct option ps_options[] = {
 };
 /* clang-format on */
 
-static const struct listing_column columns[] = {
+const struct listing_column container_columns[] = {
 	{"ID", "CONTAINER ID"},
 	{"Image", "IMAGE"},
 	{"Command", "COMMAND"},
@@ -117,7 +118,7 @@ static char *size_text(const cJSON *container)
 	return xasprintf("%s (virtual %s)", writable, virtual);
 }
 
-static cJSON *row_of(const cJSON *container, bool whole)
+cJSON *container_row(const cJSON *container, bool whole)
 {
 	cleanup_free char *id = NULL;
 	cleanup_free char *quoted = NULL;
@@ -406,7 +407,7 @@ static int rows_of(struct context *context, const struct options *options,
 			break;
 		if (!passes(&filters, container, before, since))
 			continue;
-		json_push(rows, row_of(container, whole));
+		json_push(rows, container_row(container, whole));
 		json_push(
 			labels,
 			cJSON_Duplicate(member_of(container, "Labels"), true));
@@ -426,7 +427,7 @@ static int ps_main(struct context *context, const struct options *options)
 	cleanup_json cJSON *rows = json_array();
 	cleanup_json cJSON *labels = json_array();
 	struct listing listing = {
-		.columns = columns,
+		.columns = container_columns,
 		.shown = option_flag(options, "size") ? shown_size : shown,
 		.format = option_string(options, "format"),
 		.quiet = option_flag(options, "quiet"),

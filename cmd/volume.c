@@ -13,6 +13,7 @@
 #include "cmd/commands.h"
 #include "cmd/listing.h"
 #include "cmd/member.h"
+#include "cmd/rows.h"
 
 /* clang-format off */
 static const struct option create_options[] = {
@@ -34,7 +35,7 @@ static const struct option rm_options[] = {
 };
 /* clang-format on */
 
-static const struct listing_column columns[] = {
+const struct listing_column volume_columns[] = {
 	{"Driver", "DRIVER"},
 	{"Name", "VOLUME NAME"},
 	{"Mountpoint", "MOUNTPOINT"},
@@ -129,7 +130,7 @@ static bool passes(const struct filters *filters, const cJSON *containers,
 	       filters_pass(filters, "dangling", match_dangling, &use);
 }
 
-static cJSON *row_of(const cJSON *volume)
+cJSON *volume_row(const cJSON *volume)
 {
 	cleanup_free char *labels = labels_text(member_of(volume, "Labels"));
 	cJSON *row = json_object();
@@ -182,7 +183,7 @@ static int rows_of(struct context *context, const struct filters *filters,
 	for (size_t i = 0; i < count; i++) {
 		if (!passes(filters, containers, volumes[i]))
 			continue;
-		json_push(rows, row_of(volumes[i]));
+		json_push(rows, volume_row(volumes[i]));
 		json_push(
 			labels,
 			cJSON_Duplicate(member_of(volumes[i], "Labels"), true));
@@ -197,7 +198,7 @@ static int ls_main(struct context *context, const struct options *options)
 	cleanup_json cJSON *rows = json_array();
 	cleanup_json cJSON *labels = json_array();
 	struct listing listing = {
-		.columns = columns,
+		.columns = volume_columns,
 		.shown = shown,
 		.format = option_string(options, "format"),
 		.quiet = option_flag(options, "quiet"),

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 # Commands that have no page of their own, but a part of another's options.
-SHARED = {"container-inspect": "inspect", "image-inspect": "inspect"}
+SHARED = {"container-inspect": "inspect"}
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "EXAMPLES",
             "SEE ALSO"]
 OPTION = re.compile(r"^(?:\*(-\w)\*, )?\*(--[a-z-]+)\*(.*)$", re.M)

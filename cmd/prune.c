@@ -1,0 +1,372 @@
+/*
+ * moss container, volume, image and system prune: what nobody needs goes, after
+ * a question.
+ */
+#include "cmd/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "cmd/commands.h"
+#include "cmd/listing.h"
+#include "cmd/member.h"
+#include "cmd/time_option.h"
+
+/* clang-format off */
+static const struct option container_options[] = {
+	{0, "filter", OPTION_LIST, "filter", NULL, "Provide filter values (e.g. \"until=<timestamp>\")", false},
+	{'f', "force", OPTION_FLAG, NULL, NULL, "Do not prompt for confirmation", false},
+	{0},
+};
+static const struct option volume_options[] = {
+	{'a', "all", OPTION_FLAG, NULL, NULL, "Remove all unused volumes, not just anonymous ones", false},
+	{0, "filter", OPTION_LIST, "filter", NULL, "Provide filter values (e.g. \"label=<label>\")", false},
+	{'f', "force", OPTION_FLAG, NULL, NULL, "Do not prompt for confirmation", false},
+	{0},
+};
+static const struct option image_options[] = {
+	{'a', "all", OPTION_FLAG, NULL, NULL, "Remove all unused images, not just dangling ones", false},
+	{0, "filter", OPTION_LIST, "filter", NULL, "Provide filter values (e.g. \"until=<timestamp>\")", false},
+	{'f', "force", OPTION_FLAG, NULL, NULL, "Do not prompt for confirmation", false},
+	{0},
+};
+static const struct option system_options[] = {
+	{'a', "all", OPTION_FLAG, NULL, NULL, "Remove all unused images not just dangling ones", false},
+	{0, "filter", OPTION_LIST, "filter", NULL, "Provide filter values (e.g. \"label=<key>=<value>\")", false},
+	{'f', "force", OPTION_FLAG, NULL, NULL, "Do not prompt for confirmation", false},
+	{0, "volumes", OPTION_FLAG, NULL, NULL, "Prune anonymous volumes", false},
+	{0},
+};
+/* clang-format on */
+
+static const char *const time_keys[] = {"label", "label!", "until", NULL};
+static const char *const volume_keys[] = {"all", "label", "label!", NULL};
+
+struct prune {
+	struct engine_prune wanted;
+	char **labels;
+	char **other_labels;
+};
+
+static void prune_release(struct prune *prune)
+{
+	strv_free(prune->labels);
+	strv_free(prune->other_labels);
+}
+
+/* until: once only, or docker would have to say which of them counts. */
+static int read_until(const struct filters *filters, struct prune *prune,
+		      struct error *err)
+{
+	cleanup_strv char **values = filters_values(filters, "until");
+	struct timespec time;
+	int r;
+
+	if (!values)
+		return 0;
+	if (values[1])
+		return err_set(err, ERROR_INVALID,
+			       "more than one until filter specified");
+	r = time_option_parse("filter", values[0], &time, err);
+	if (r < 0)
+		return r;
+	prune->wanted.has_until = true;
+	prune->wanted.until = time.tv_sec;
+	return 0;
+}
+
+/* The filter all=true of volumes is the option's old name. */
+static int read_all(const struct filters *filters, struct prune *prune,
+		    struct error *err)
+{
+	cleanup_strv char **values = filters_values(filters, "all");
+
+	for (size_t i = 0; values && values[i]; i++) {
+		if (prune->wanted.all)
+			return err_set(err, ERROR_INVALID,
+				       "conflicting options: cannot specify "
+				       "both --all and --filter all=%s",
+				       values[i]);
+		if (parse_bool(values[i], &prune->wanted.all) < 0)
+			return err_set(err, ERROR_INVALID,
+				       "invalid filter 'all=%s': expected "
+				       "true or false",
+				       values[i]);
+	}
+	return 0;
+}
+
+static int prune_read(const struct options *options, const char *const *keys,
+		      bool all, struct prune *prune, struct error *err)
+{
+	struct filters filters = {option_list(options, "filter")};
+	int r;
+
+	prune->wanted.all = all;
+	r = filters_check(&filters, keys, err);
+	r = r < 0 ? r : read_until(&filters, prune, err);
+	r = r < 0 ? r : read_all(&filters, prune, err);
+	prune->labels = filters_values(&filters, "label");
+	prune->other_labels = filters_values(&filters, "label!");
+	prune->wanted.labels = prune->labels;
+	prune->wanted.other_labels = prune->other_labels;
+	return r;
+}
+
+/* The end of input is a no. */
+static bool confirmed(const struct options *options, const char *question)
+{
+	cleanup_free char *line = NULL;
+	size_t size = 0;
+
+	if (option_flag(options, "force"))
+		return true;
+	printf("%s\nAre you sure you want to continue? [y/N] ", question);
+	fflush(stdout);
+	if (getline(&line, &size, stdin) < 0)
+		return false;
+	line[strcspn(line, "\r\n")] = '\0';
+	return strcasecmp(line, "y") == 0;
+}
+
+/* ---- what went ---- */
+
+/* Lines of "Deleted Images:" and the like; adds to *bytes. 1 when something
+   could not be removed. */
+static int print_deleted(const cJSON *report, const char *member,
+			 const char *heading, int64_t *bytes)
+{
+	const cJSON *deleted = member_of(report, member);
+	const cJSON *item;
+	int code = 0;
+
+	if (deleted && deleted->child)
+		printf("%s\n", heading);
+	cJSON_ArrayForEach(item, deleted)
+	{
+		if (cJSON_IsString(item))
+			printf("%s\n", item->valuestring);
+		else if (*text_of(item, "Untagged"))
+			printf("untagged: %s\n", text_of(item, "Untagged"));
+		else
+			printf("deleted: %s\n", text_of(item, "Deleted"));
+	}
+	if (deleted && deleted->child)
+		printf("\n");
+	*bytes += number_of(report, "SpaceReclaimed");
+	cJSON_ArrayForEach(item, member_of(member_of(report, "Moss"), "Errors"))
+	{
+		struct error err = {0};
+
+		err_set(&err, ERROR_GENERIC, "%s", item->valuestring);
+		report_error(&err);
+		code = 1;
+	}
+	return code;
+}
+
+static void print_total(int64_t bytes)
+{
+	cleanup_free char *size = format_bytes((uint64_t)bytes);
+
+	printf("Total reclaimed space: %s\n", size);
+}
+
+typedef int (*prune_function)(struct engine *engine,
+			      const struct engine_prune *prune,
+			      cJSON **ret_json, struct error *err);
+
+/* One kind of object. */
+struct step {
+	prune_function run;
+	const char *member;
+	const char *heading;
+};
+
+static const struct step containers = {
+	engine_container_prune, "ContainersDeleted", "Deleted Containers:"};
+static const struct step volumes = {engine_volume_prune, "VolumesDeleted",
+				    "Deleted Volumes:"};
+static const struct step images = {engine_image_prune, "ImagesDeleted",
+				   "Deleted Images:"};
+
+/* The exit code. */
+static int run_step(struct context *context, const struct step *step,
+		    const struct engine_prune *wanted, int64_t *bytes)
+{
+	cleanup_json cJSON *report = NULL;
+	struct error err = {0};
+
+	if (step->run(&context->engine, wanted, &report, &err) < 0)
+		return command_fail(context, &err);
+	return print_deleted(report, step->member, step->heading, bytes);
+}
+
+static int run_alone(struct context *context, const struct step *step,
+		     const struct prune *prune)
+{
+	int64_t bytes = 0;
+	int code = run_step(context, step, &prune->wanted, &bytes);
+
+	print_total(bytes);
+	return code;
+}
+
+/* ---- the commands ---- */
+
+static int container_main(struct context *context,
+			  const struct options *options)
+{
+	CLEANUP(prune_release) struct prune prune = {0};
+	struct error err = {0};
+
+	if (prune_read(options, time_keys, false, &prune, &err) < 0)
+		return command_fail(context, &err);
+	if (!confirmed(options, "WARNING! This will remove all stopped "
+				"containers."))
+		return 0;
+	return run_alone(context, &containers, &prune);
+}
+
+static int volume_main(struct context *context, const struct options *options)
+{
+	CLEANUP(prune_release) struct prune prune = {0};
+	struct error err = {0};
+
+	if (prune_read(options, volume_keys, option_flag(options, "all"),
+		       &prune, &err) < 0)
+		return command_fail(context, &err);
+	if (!confirmed(options,
+		       prune.wanted.all
+			       ? "WARNING! This will remove all local volumes "
+				 "not used by at least one container."
+			       : "WARNING! This will remove anonymous local "
+				 "volumes not used by at least one container."))
+		return 0;
+	return run_alone(context, &volumes, &prune);
+}
+
+static int image_main(struct context *context, const struct options *options)
+{
+	CLEANUP(prune_release) struct prune prune = {0};
+	struct error err = {0};
+
+	if (prune_read(options, time_keys, option_flag(options, "all"), &prune,
+		       &err) < 0)
+		return command_fail(context, &err);
+	if (!confirmed(options,
+		       prune.wanted.all
+			       ? "WARNING! This will remove all images without "
+				 "at least one container associated to them."
+			       : "WARNING! This will remove all dangling "
+				 "images."))
+		return 0;
+	return run_alone(context, &images, &prune);
+}
+
+/* docker's question. There is no network but the built-in ones, and no build
+   cache, to be removed, which is soon done. */
+static char *system_question(const struct options *options, bool all,
+			     bool with_volumes)
+{
+	char *const *filters = option_list(options, "filter");
+	struct str text = {0};
+
+	str_append(&text, "WARNING! This will remove:\n"
+			  "  - all stopped containers\n"
+			  "  - all networks not used by at least one "
+			  "container\n");
+	if (with_volumes)
+		str_append(&text, "  - all anonymous volumes not used by at "
+				  "least one container\n");
+	str_append(&text,
+		   all ? "  - all images without at least one container "
+			 "associated to them\n"
+			 "  - all build cache\n"
+		       : "  - all dangling images\n  - unused build cache\n");
+	if (filters[0])
+		str_append(&text, "\n  Items to be pruned will be filtered "
+				  "with:\n");
+	for (size_t i = 0; filters[i]; i++)
+		str_appendf(&text, "  - %s\n", filters[i]);
+	return str_steal(&text);
+}
+
+static int system_main(struct context *context, const struct options *options)
+{
+	CLEANUP(prune_release) struct prune prune = {0};
+	bool with_volumes = option_flag(options, "volumes");
+	cleanup_free char *question = NULL;
+	struct engine_prune anonymous;
+	struct error err = {0};
+	int64_t bytes = 0;
+	int code;
+
+	if (prune_read(options, time_keys, option_flag(options, "all"), &prune,
+		       &err) < 0)
+		return command_fail(context, &err);
+	if (with_volumes && prune.wanted.has_until) {
+		err_set(&err, ERROR_INVALID,
+			"the \"until\" filter is not supported with "
+			"\"--volumes\"");
+		return command_fail(context, &err);
+	}
+	question = system_question(options, prune.wanted.all, with_volumes);
+	if (!confirmed(options, question))
+		return 0;
+	anonymous = prune.wanted;
+	anonymous.all = false;
+	code = run_step(context, &containers, &prune.wanted, &bytes);
+	if (with_volumes)
+		code |= run_step(context, &volumes, &anonymous, &bytes);
+	code |= run_step(context, &images, &prune.wanted, &bytes);
+	print_total(bytes);
+	return code;
+}
+
+static const struct option *const container_tables[] = {container_options,
+							NULL};
+static const struct option *const volume_tables[] = {volume_options, NULL};
+static const struct option *const image_tables[] = {image_options, NULL};
+static const struct option *const system_tables[] = {system_options, NULL};
+
+const struct command command_container_prune = {
+	.name = "container-prune",
+	.usage = "[OPTIONS]",
+	.summary = "Remove all stopped containers",
+	.options = container_tables,
+	.hidden = true,
+	.run = container_main,
+};
+
+const struct command command_volume_prune = {
+	.name = "volume-prune",
+	.usage = "[OPTIONS]",
+	.summary = "Remove unused local volumes",
+	.options = volume_tables,
+	.hidden = true,
+	.run = volume_main,
+};
+
+const struct command command_image_prune = {
+	.name = "image-prune",
+	.usage = "[OPTIONS]",
+	.summary = "Remove unused images",
+	.options = image_tables,
+	.hidden = true,
+	.run = image_main,
+};
+
+const struct command command_system_prune = {
+	.name = "system-prune",
+	.usage = "[OPTIONS]",
+	.summary = "Remove unused data",
+	.options = system_tables,
+	.hidden = true,
+	.run = system_main,
+};
