@@ -28,9 +28,12 @@ static const struct command {
 	int (*run)(struct job *job, struct error *err);
 	bool reads_archives; /* and writes nowhere but to the store */
 } commands[] = {
-	{"check", check_run, true},   {"commit", commit_run, false},
-	{"import", import_run, true}, {"load", load_run, true},
-	{"save", save_run, false},
+	{"check", check_run, .reads_archives = true},
+	{"commit", commit_run, .reads_archives = false},
+	{"import", import_run, .reads_archives = true},
+	{"load", load_run, .reads_archives = true},
+	{"pull", pull_run, .reads_archives = true},
+	{"save", save_run, .reads_archives = false},
 };
 
 static const struct command *find_command(const char *name)
@@ -98,7 +101,7 @@ int main(int argc, char **argv)
 	proc_name_init(argc, argv);
 	if (!command || fcntl(JOB_ERROR, F_GETFD) < 0) {
 		fprintf(stderr, "moss-image: started by moss, not by hand; see "
-				"moss help import, load and save\n");
+				"moss help pull, import, load and save\n");
 		return 1;
 	}
 	confine();

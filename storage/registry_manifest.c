@@ -54,6 +54,16 @@ static bool is_document_type(const char *media_type)
 	       str_equal(media_type, DOCKER_MANIFEST);
 }
 
+static void guess_media_type(struct descriptor *descriptor, const cJSON *json)
+{
+	enum document_kind kind = document_kind(json);
+
+	if (kind == DOCUMENT_INDEX)
+		strcpy(descriptor->media_type, OCI_INDEX);
+	else if (kind == DOCUMENT_MANIFEST)
+		strcpy(descriptor->media_type, OCI_MANIFEST);
+}
+
 /*
  * The document's own word for its type counts; a server that calls it another
  * of the types that decide how it is read is lying or confused.
@@ -68,8 +78,13 @@ static int check_media_type(struct registry_document *document,
 	if (json_parse(document->text, descriptor->size, reference, &json,
 		       err) < 0)
 		return err_return(err);
-	if (json_get_string(json, "", "mediaType", &own, NULL) <= 0 ||
-	    str_equal(own, descriptor->media_type))
+	/* OCI documents need not say, and servers of plain files do not. */
+	if (json_get_string(json, "", "mediaType", &own, NULL) <= 0) {
+		if (!is_document_type(descriptor->media_type))
+			guess_media_type(descriptor, json);
+		return 0;
+	}
+	if (str_equal(own, descriptor->media_type))
 		return 0;
 	if (is_document_type(descriptor->media_type) ||
 	    strlen(own) >= MEDIA_TYPE_MAX)
