@@ -371,6 +371,10 @@ def test_completion_of_bash(moss, www):
     assert bash_complete(moss, "moss exec ww") == ["www"]
     assert "cli-data" in bash_complete(moss, "moss volume rm ")
     assert bash_complete(moss, "moss rm --fo") == ["--force"]
+    assert "busybox:latest" in bash_complete(moss, "moss history bus")
+    assert "busybox:latest" in bash_complete(moss, "moss image inspect bus")
+    assert bash_complete(moss, "moss system d") == ["df"]
+    assert bash_complete(moss, "moss image prune --al") == ["--all"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -204,21 +204,28 @@ static void test_format_bytes(void **state)
 	static const struct {
 		uint64_t bytes;
 		const char *text;
+		const char *short_text;
 	} rows[] = {
-		{0, "0B"},
-		{999, "999B"},
-		{1000, "1kB"},
-		{1024, "1.024kB"},
-		{1234567, "1.235MB"},
-		{123456789, "123.5MB"},
-		{5000000000, "5GB"},
-		{UINT64_MAX, "18.45EB"},
+		{0, "0B", "0B"},
+		{999, "999B", "999B"},
+		{1000, "1kB", "1kB"},
+		{1024, "1.024kB", "1.02kB"},
+		{999499, "999.5kB", "999kB"},
+		/* Not "1e+03kB". */
+		{999600, "999.6kB", "1MB"},
+		{999980, "1MB", "1MB"},
+		{1234567, "1.235MB", "1.23MB"},
+		{123456789, "123.5MB", "123MB"},
+		{5000000000, "5GB", "5GB"},
+		{UINT64_MAX, "18.45EB", "18.4EB"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		cleanup_free char *text = format_bytes(rows[i].bytes);
+		cleanup_free char *digits = format_bytes_short(rows[i].bytes);
 
 		assert_string_equal(text, rows[i].text);
+		assert_string_equal(digits, rows[i].short_text);
 	}
 }
 

@@ -167,6 +167,25 @@ static void test_hostile_table(void **state)
 				    "grün            y\n");
 }
 
+/* No column but the last is narrower than ten, as in docker's tables. */
+static void test_narrow_columns(void **state)
+{
+	struct table table = {0};
+	char **row = NULL;
+	cleanup_free char *output = NULL;
+	struct capture capture;
+
+	strv_push(&row, "TAG");
+	strv_push(&row, "12345678");
+	strv_push(&row, "SIZE");
+	table_add(&table, row);
+	capture_begin(&capture);
+	table_print(&table);
+	output = capture_end(&capture);
+	table_release(&table);
+	assert_string_equal(output, "TAG       12345678   SIZE\n");
+}
+
 static bool equals(const char *value, const void *data)
 {
 	return str_equal(value, data);
@@ -179,16 +198,18 @@ static void test_filters(void **state)
 		const char *list[3];
 		const char *error; /* NULL: taken */
 		bool one, two;	   /* what passes "name" */
+		bool all, refused; /* "one": all of them; as if negated */
 	} rows[] = {
-		{{NULL}, NULL, true, true},
-		{{"name=one"}, NULL, true, false},
-		{{"name=one", "name=two"}, NULL, true, true},
-		{{"name="}, NULL, false, false},
-		{{"na=one"}, NULL, true, true},
-		{{"dangling=true"}, NULL, true, true},
-		{{"dangling=maybe"}, "expected true or false", 0, 0},
-		{{"nosuch=x"}, "invalid filter 'nosuch'", 0, 0},
-		{{"name"}, "bad format of filter", 0, 0},
+		{{NULL}, NULL, true, true, true, false},
+		{{"name=one"}, NULL, true, false, true, true},
+		{{"name=one", "name=two"}, NULL, true, true, false, false},
+		{{"name=one", "name=one"}, NULL, true, false, true, true},
+		{{"name="}, NULL, false, false, false, false},
+		{{"na=one"}, NULL, true, true, true, false},
+		{{"dangling=true"}, NULL, true, true, true, false},
+		{{"dangling=maybe"}, "expected true or false", 0, 0, 0, 0},
+		{{"nosuch=x"}, "invalid filter 'nosuch'", 0, 0, 0, 0},
+		{{"name"}, "bad format of filter", 0, 0, 0, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -212,6 +233,12 @@ static void test_filters(void **state)
 			assert_int_equal(
 				filters_pass(&filters, "name", equals, "two"),
 				rows[i].two);
+			assert_int_equal(filters_pass_all(&filters, "name",
+							  equals, "one"),
+					 rows[i].all);
+			assert_int_equal(
+				filters_refuse(&filters, "name", equals, "one"),
+				rows[i].refused);
 		}
 		strv_free(list);
 	}
@@ -291,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_formats),
 		cmocka_unit_test(test_hostile_table),
+		cmocka_unit_test(test_narrow_columns),
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_objects),
