@@ -19,7 +19,9 @@ const struct command *const command_table[] = {
 	/* Commands */
 	&command_attach,
 	&command_commit,
+	&command_cp,
 	&command_create,
+	&command_export,
 	&command_history,
 	&command_import,
 	&command_inspect,
@@ -60,8 +62,10 @@ const struct command *const command_table[] = {
 const struct command_path command_paths[] = {
 	{"container", "attach", "attach", false},
 	{"container", "commit", "commit", false},
+	{"container", "cp", "cp", false},
 	{"container", "create", "create", false},
 	{"container", "exec", "exec", false},
+	{"container", "export", "export", false},
 	{"container", "inspect", "container-inspect", false},
 	{"container", "kill", "kill", false},
 	{"container", "logs", "logs", false},

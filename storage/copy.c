@@ -372,7 +372,8 @@ int copy_tree(int source_fd, int target_fd, const struct copy_request *request,
 	r = copy_contents(&copy, in, out, err);
 	if (r < 0)
 		return r;
-	r = copy_attributes(&copy, in, out, &st);
+	if (!(request->flags & COPY_KEEP_TARGET))
+		r = copy_attributes(&copy, in, out, &st);
 	if (r < 0)
 		return fail(&copy, r, err);
 	if (ret_report)

@@ -35,6 +35,10 @@
  * Without it, it is left as it is.
  */
 #define COPY_REPLACE (1u << 0)
+/* copy_tree(): the target itself keeps its attributes. */
+#define COPY_KEEP_TARGET (1u << 1)
+/* No copy gets a set-user-ID or set-group-ID bit, or file capabilities. */
+#define COPY_DROP_SETID (1u << 2)
 
 struct copy_owner {
 	uid_t uid;

@@ -26,7 +26,15 @@ static const struct {
 	{"system.posix_acl_default", true},
 };
 
-/* [from, to) by reading and writing; ends early where the source does. */
+static bool is_zero(const char *bytes, size_t length)
+{
+	return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
+}
+
+/*
+ * [from, to) by reading and writing; ends early where the source does. Zeros
+ * need no writing into a new file: a FUSE file system may know of no holes.
+ */
 static int copy_by_hand(struct copy *copy, int in, int out, off_t from,
 			off_t to)
 {
@@ -41,7 +49,8 @@ static int copy_by_hand(struct copy *copy, int in, int out, off_t from,
 			continue;
 		if (part <= 0)
 			return part < 0 ? -errno : 0;
-		while (done < (size_t)part) {
+		while (done < (size_t)part &&
+		       !is_zero(copy->buffer, (size_t)part)) {
 			ssize_t written =
 				pwrite(out, copy->buffer + done,
 				       (size_t)part - done, from + (off_t)done);
@@ -117,6 +126,11 @@ static bool is_copied(const char *name)
 	return false;
 }
 
+static bool drops_setid(const struct copy *copy)
+{
+	return (copy->request->flags & COPY_DROP_SETID) != 0;
+}
+
 int copy_xattrs(struct copy *copy, int in, int out)
 {
 	char *value = copy->buffer + XATTR_LIST_MAX;
@@ -130,7 +144,9 @@ int copy_xattrs(struct copy *copy, int in, int out)
 	for (; name < copy->buffer + length; name += strlen(name) + 1) {
 		ssize_t size;
 
-		if (!is_copied(name))
+		if (!is_copied(name) ||
+		    (drops_setid(copy) &&
+		     str_equal(name, "security.capability")))
 			continue;
 		size = fgetxattr(in, name, value, XATTR_SIZE_MAX);
 		if (size < 0 && (errno == ENODATA || errno == EOPNOTSUPP))
@@ -142,6 +158,16 @@ int copy_xattrs(struct copy *copy, int in, int out)
 			return -errno;
 	}
 	return 0;
+}
+
+static mode_t mode_of(const struct copy *copy, const struct stat *st)
+{
+	mode_t mode = st->st_mode & 07777;
+
+	/* On a directory they are no privilege. */
+	if (drops_setid(copy) && !S_ISDIR(st->st_mode))
+		mode &= ~(mode_t)(S_ISUID | S_ISGID);
+	return mode;
 }
 
 static uid_t owner_uid(const struct copy *copy, const struct stat *st)
@@ -165,7 +191,7 @@ int copy_attributes(struct copy *copy, int in, int out, const struct stat *st)
 	r = in >= 0 ? copy_xattrs(copy, in, out) : 0;
 	if (r < 0)
 		return r;
-	if (fchmod(out, st->st_mode & 07777) < 0 || futimens(out, times) < 0)
+	if (fchmod(out, mode_of(copy, st)) < 0 || futimens(out, times) < 0)
 		return -errno;
 	return 0;
 }
@@ -179,7 +205,7 @@ int copy_path_attributes(struct copy *copy, int fd, const struct stat *st)
 	if (fchownat(fd, "", owner_uid(copy, st), owner_gid(copy, st),
 		     AT_EMPTY_PATH) < 0)
 		return -errno;
-	if (!S_ISLNK(st->st_mode) && chmod(path, st->st_mode & 07777) < 0)
+	if (!S_ISLNK(st->st_mode) && chmod(path, mode_of(copy, st)) < 0)
 		return -errno;
 	return utimensat(fd, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }

@@ -39,6 +39,8 @@ struct job {
 
 int check_run(struct job *job, struct error *err);
 int commit_run(struct job *job, struct error *err);
+int copy_out_run(struct job *job, struct error *err);
+int export_run(struct job *job, struct error *err);
 int import_run(struct job *job, struct error *err);
 int load_run(struct job *job, struct error *err);
 int save_run(struct job *job, struct error *err);

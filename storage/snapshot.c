@@ -70,6 +70,12 @@ const char *snapshot_driver_name(enum snapshot_driver driver)
 	return operations ? operations->name : "auto";
 }
 
+int snapshot_place_fd(const struct snapshot *snapshot)
+{
+	return snapshot->view ? snapshot->view->place_fd
+			      : snapshot->directory_fd;
+}
+
 int snapshot_lowers_of(const struct snapshot *snapshot,
 		       struct snapshot_lowers *ret_lowers, struct error *err)
 {
@@ -192,7 +198,9 @@ int snapshot_mount(const struct snapshot *snapshot, int *ret_fuse_fd,
 		operations_for(snapshot, err);
 	cleanup_fd int directory_fd = -1;
 	cleanup_fd int layers_fd = -1;
+	cleanup_fd int place_fd = -1;
 	struct snapshot here = *snapshot;
+	struct snapshot_view view = {0};
 	struct store store = *snapshot->store;
 	int fuse_fd = -1;
 	int r;
@@ -205,9 +213,17 @@ int snapshot_mount(const struct snapshot *snapshot, int *ret_fuse_fd,
 	layers_fd = open_here(snapshot->store->layers_fd, err);
 	if (layers_fd < 0)
 		return layers_fd;
+	place_fd = open_here(snapshot_place_fd(snapshot), err);
+	if (place_fd < 0)
+		return place_fd;
 	here.directory_fd = directory_fd;
 	here.store = &store;
 	store.layers_fd = layers_fd;
+	if (snapshot->view) {
+		view = *snapshot->view;
+		view.place_fd = place_fd;
+		here.view = &view;
+	}
 	r = operations->mount(&here, &fuse_fd, err);
 	if (r < 0)
 		return r;
@@ -236,8 +252,8 @@ static char *last_words(const struct snapshot *snapshot)
 	cleanup_free char *text = NULL;
 	size_t count;
 
-	if (file_read_at(snapshot->directory_fd, SNAPSHOT_LOG, LOG_MAX, &text,
-			 NULL, NULL) < 0)
+	if (file_read_at(snapshot_place_fd(snapshot), SNAPSHOT_LOG, LOG_MAX,
+			 &text, NULL, NULL) < 0)
 		return NULL;
 	lines = strv_split(text, '\n');
 	for (count = strv_length(lines); count > 0; count--) {

@@ -87,6 +87,14 @@ int snapshot_choose(struct store *store, enum snapshot_driver wanted,
 		    enum snapshot_driver *ret_driver, char **ret_reasons,
 		    struct error *err);
 
+/* A read-only look at the layers, for storage/view.h. */
+struct snapshot_view {
+	/* Directory with merged/ to mount on, two empty ones, none/ and more/,
+	   and room for fuse.log. */
+	int place_fd;
+	bool with_upper; /* upper/ is one more layer, on top */
+};
+
 struct snapshot {
 	enum snapshot_driver driver;
 	struct store *store;
@@ -99,6 +107,7 @@ struct snapshot {
 	 * then is worth no syncing.
 	 */
 	bool read_only;
+	const struct snapshot_view *view; /* NULL: to be written to */
 };
 
 /* Makes upper, a fresh work and merged; in the pinned namespace, before start.

@@ -17,6 +17,7 @@
 #define SNAPSHOT_WORK	"work"
 #define SNAPSHOT_MERGED "merged"
 #define SNAPSHOT_NONE	"none"
+#define SNAPSHOT_MORE	"more"
 #define SNAPSHOT_LOG	"fuse.log"
 
 struct snapshot_operations {
@@ -58,5 +59,7 @@ struct snapshot_lowers {
 	char paths[IMAGE_LAYERS_MAX][SNAPSHOT_LOWER_MAX];
 };
 
+/* Where merged/ and fuse.log are. */
+int snapshot_place_fd(const struct snapshot *snapshot);
 int snapshot_lowers_of(const struct snapshot *snapshot,
 		       struct snapshot_lowers *ret_lowers, struct error *err);

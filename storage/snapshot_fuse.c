@@ -113,7 +113,7 @@ static int fuse_mount(const struct snapshot *snapshot, int *ret_fuse_fd,
 
 	if (fuse_fd < 0)
 		return fuse_fd;
-	merged_fd = openat(snapshot->directory_fd, SNAPSHOT_MERGED,
+	merged_fd = openat(snapshot_place_fd(snapshot), SNAPSHOT_MERGED,
 			   O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (merged_fd < 0)
 		return err_errno(err, "cannot open the container's %s",
@@ -134,10 +134,18 @@ static void build_options(const struct snapshot *snapshot,
 			  const struct snapshot_lowers *lowers,
 			  struct str *options)
 {
+	const struct snapshot_view *view = snapshot->view;
+	bool with_upper = view && view->with_upper;
+
 	str_append(options, "lowerdir=");
+	if (with_upper)
+		str_appendf(options, "/proc/self/fd/%d", SERVER_UPPER);
 	for (size_t i = 0; i < lowers->count; i++)
-		str_appendf(options, "%s/proc/self/fd/%d/%s", i > 0 ? ":" : "",
-			    SERVER_LOWERS, lowers->paths[i]);
+		str_appendf(options, "%s/proc/self/fd/%d/%s",
+			    i > 0 || with_upper ? ":" : "", SERVER_LOWERS,
+			    lowers->paths[i]);
+	if (view)
+		return;
 	str_appendf(options,
 		    ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d",
 		    SERVER_UPPER, SERVER_WORK);
@@ -158,11 +166,9 @@ static void server_fds_release(struct server_fds *fds)
 	close_fd(&fds->log);
 }
 
-static int open_own(const struct snapshot *snapshot, const char *name,
-		    int flags, struct error *err)
+static int open_own(int dir_fd, const char *name, int flags, struct error *err)
 {
-	int fd = openat(snapshot->directory_fd, name,
-			flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = openat(dir_fd, name, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return err_errno(err, "cannot open the container's %s", name);
@@ -172,15 +178,22 @@ static int open_own(const struct snapshot *snapshot, const char *name,
 static int open_server_fds(const struct snapshot *snapshot,
 			   struct server_fds *fds, struct error *err)
 {
-	fds->upper =
-		open_own(snapshot, SNAPSHOT_UPPER, O_PATH | O_DIRECTORY, err);
-	if (fds->upper < 0)
-		return fds->upper;
-	fds->work =
-		open_own(snapshot, SNAPSHOT_WORK, O_PATH | O_DIRECTORY, err);
-	if (fds->work < 0)
-		return fds->work;
-	fds->log = open_own(snapshot, SNAPSHOT_LOG,
+	const struct snapshot_view *view = snapshot->view;
+	const int flags = O_PATH | O_DIRECTORY;
+
+	if (!view || view->with_upper) {
+		fds->upper = open_own(snapshot->directory_fd, SNAPSHOT_UPPER,
+				      flags, err);
+		if (fds->upper < 0)
+			return fds->upper;
+	}
+	if (!view) {
+		fds->work = open_own(snapshot->directory_fd, SNAPSHOT_WORK,
+				     flags, err);
+		if (fds->work < 0)
+			return fds->work;
+	}
+	fds->log = open_own(snapshot_place_fd(snapshot), SNAPSHOT_LOG,
 			    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, err);
 	return fds->log < 0 ? fds->log : 0;
 }
@@ -232,15 +245,18 @@ static int fuse_serve(const struct snapshot *snapshot, int fuse_fd,
 		return r;
 	build_options(snapshot, lowers, &options);
 
-	const struct spawn_fd fds[] = {
+	struct spawn_fd fds[5] = {
 		{server.log, 2},
 		{fuse_fd, SERVER_FUSE},
-		{server.upper, SERVER_UPPER},
-		{server.work, SERVER_WORK},
 		{lowers->dir_fd, SERVER_LOWERS},
 	};
+	size_t count = 3;
 
-	return start(program, fds, ARRAY_SIZE(fds), options.data, err);
+	if (server.upper >= 0)
+		fds[count++] = (struct spawn_fd){server.upper, SERVER_UPPER};
+	if (server.work >= 0)
+		fds[count++] = (struct spawn_fd){server.work, SERVER_WORK};
+	return start(program, fds, count, options.data, err);
 }
 
 const struct snapshot_operations snapshot_fuse_overlayfs = {

@@ -69,41 +69,71 @@ static int add(struct open_mount *mount, int dir_fd, const char *path)
 	return fd;
 }
 
+static int add_lower(struct open_mount *mount, int dir_fd, const char *path,
+		     struct error *err)
+{
+	int fd = add(mount, dir_fd, path);
+
+	if (fd < 0) {
+		err_number(err, fd, "cannot open layer %s", path);
+		if (fd == -ENOENT)
+			err_hint(err, "the image is damaged: remove it and "
+				      "load it again");
+		return fd;
+	}
+	str_appendf(&mount->options, mount->count > 1 ? ":%d" : "lowerdir=%d",
+		    fd);
+	return 0;
+}
+
 static int add_lowers(struct open_mount *mount, const struct snapshot *snapshot,
 		      struct error *err)
 {
 	cleanup_free struct snapshot_lowers *lowers =
 		xcalloc(1, sizeof(*lowers));
+	const struct snapshot_view *view = snapshot->view;
 	int r = snapshot_lowers_of(snapshot, lowers, err);
 
 	if (r < 0)
 		return r;
 	raise_limit(mount, lowers->count);
-	str_append(&mount->options, "lowerdir=");
-	for (size_t i = 0; i < lowers->count; i++) {
-		int fd = add(mount, lowers->dir_fd, lowers->paths[i]);
-
-		if (fd < 0) {
-			err_number(err, fd, "cannot open layer %s",
-				   lowers->paths[i]);
-			if (fd == -ENOENT)
-				err_hint(err, "the image is damaged: remove it "
-					      "and load it again");
-			return fd;
-		}
-		str_appendf(&mount->options, i > 0 ? ":%d" : "%d", fd);
-	}
-	return 0;
+	if (view && view->with_upper)
+		r = add_lower(mount, snapshot->directory_fd, SNAPSHOT_UPPER,
+			      err);
+	for (size_t i = 0; r == 0 && i < lowers->count; i++)
+		r = add_lower(mount, lowers->dir_fd, lowers->paths[i], err);
+	/* There is no overlay of one layer alone. */
+	if (r == 0 && view && mount->count < 2)
+		r = add_lower(mount, view->place_fd, SNAPSHOT_MORE, err);
+	return r;
 }
 
-static int add_own(struct open_mount *mount, const struct snapshot *snapshot,
-		   const char *name, struct error *err)
+static int add_own(struct open_mount *mount, int dir_fd, const char *name,
+		   struct error *err)
 {
-	int fd = add(mount, snapshot->directory_fd, name);
+	int fd = add(mount, dir_fd, name);
 
 	if (fd < 0)
 		err_number(err, fd, "cannot open the container's %s", name);
 	return fd;
+}
+
+static int add_upper(struct open_mount *mount, const struct snapshot *snapshot,
+		     struct error *err)
+{
+	int upper_fd, work_fd;
+
+	upper_fd = add_own(mount, snapshot->directory_fd, SNAPSHOT_UPPER, err);
+	if (upper_fd < 0)
+		return upper_fd;
+	work_fd = add_own(mount, snapshot->directory_fd, SNAPSHOT_WORK, err);
+	if (work_fd < 0)
+		return work_fd;
+	str_appendf(&mount->options, ",upperdir=%d,workdir=%d", upper_fd,
+		    work_fd);
+	if (snapshot->is_volatile || snapshot->read_only)
+		str_append(&mount->options, ",volatile");
+	return 0;
 }
 
 static int mount_error(struct error *err)
@@ -126,24 +156,18 @@ static int overlay_mount(const struct snapshot *snapshot, int *ret_fuse_fd,
 {
 	CLEANUP(open_mount_release) struct open_mount mounting = {.cwd_fd = -1};
 	char target[16];
-	int upper_fd, work_fd, merged_fd;
+	int merged_fd;
 	int r = add_lowers(&mounting, snapshot, err);
 
+	if (r == 0 && !snapshot->view)
+		r = add_upper(&mounting, snapshot, err);
 	if (r < 0)
 		return r;
-	upper_fd = add_own(&mounting, snapshot, SNAPSHOT_UPPER, err);
-	if (upper_fd < 0)
-		return upper_fd;
-	work_fd = add_own(&mounting, snapshot, SNAPSHOT_WORK, err);
-	if (work_fd < 0)
-		return work_fd;
-	merged_fd = add_own(&mounting, snapshot, SNAPSHOT_MERGED, err);
+	merged_fd = add_own(&mounting, snapshot_place_fd(snapshot),
+			    SNAPSHOT_MERGED, err);
 	if (merged_fd < 0)
 		return merged_fd;
-	str_appendf(&mounting.options, ",upperdir=%d,workdir=%d,userxattr%s",
-		    upper_fd, work_fd,
-		    snapshot->is_volatile || snapshot->read_only ? ",volatile"
-								 : "");
+	str_append(&mounting.options, ",userxattr");
 	if (mounting.options.length >= OPTIONS_MAX)
 		return err_set(err, ERROR_INVALID,
 			       "the container has too many layers for overlay");

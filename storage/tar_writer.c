@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -15,6 +16,7 @@
 #define BUFFER_SIZE (128u << 10)
 /* Fewer bytes of holes than this are written as zeros. */
 #define SPARSE_WORTH (64u << 10)
+#define SPARSE_BLOCK (64u << 10) /* what is looked at for zeros */
 #define NAME_SIZE    100
 #define PREFIX_SIZE  155
 /* "LENGTH SCHILY.xattr.NAME=VALUE\n" without name and value. */
@@ -507,7 +509,55 @@ static void find_pieces(int fd, uint64_t size, struct tar_map *pieces)
 	}
 }
 
-static void find_layout(const struct tar_entry *entry, int fd,
+/* Is all of it zero? */
+static bool is_zero(const char *bytes, size_t length)
+{
+	return length == 0 ||
+	       (bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0);
+}
+
+/*
+ * A FUSE file system may know of no holes: then a file that takes less space
+ * than it has bytes is read once to find them.
+ */
+static void read_pieces(struct tar_writer *writer, int fd, uint64_t size,
+			struct tar_map *pieces)
+{
+	struct stat st;
+	uint64_t from = 0;
+	uint64_t at = 0;
+	bool in_piece = false;
+
+	if (pieces->count != 1 || pieces->pieces[0].length != size ||
+	    fstat(fd, &st) < 0 ||
+	    (uint64_t)st.st_blocks * 512 + SPARSE_WORTH > size)
+		return;
+	tar_map_release(pieces);
+	while (at < size && pieces->count < TAR_SPARSE_MAX - 1) {
+		uint64_t left = size - at;
+		size_t part = left < SPARSE_BLOCK ? (size_t)left : SPARSE_BLOCK;
+		ssize_t got = pread(fd, writer->buffer, part, (off_t)at);
+		bool zero;
+
+		/* What cannot be read will be told when it is written. */
+		if (got <= 0)
+			break;
+		zero = is_zero(writer->buffer, (size_t)got);
+		if (!zero && !in_piece)
+			from = at;
+		if (zero && in_piece)
+			(void)tar_map_add(pieces, from, at - from);
+		in_piece = !zero;
+		at += (uint64_t)got;
+	}
+	if (!in_piece)
+		from = at;
+	if (from < size && (in_piece || at < size))
+		(void)tar_map_add(pieces, from, size - from);
+}
+
+static void find_layout(struct tar_writer *writer,
+			const struct tar_entry *entry, int fd,
 			struct layout *ret_layout)
 {
 	struct layout layout = {
@@ -519,6 +569,7 @@ static void find_layout(const struct tar_entry *entry, int fd,
 
 	if (entry->size >= SPARSE_WORTH) {
 		find_pieces(fd, entry->size, &layout.pieces);
+		read_pieces(writer, fd, entry->size, &layout.pieces);
 		for (size_t i = 0; i < layout.pieces.count; i++)
 			data += layout.pieces.pieces[i].length;
 		map = map_size(&layout.pieces);
@@ -598,7 +649,7 @@ int tar_write_file(struct tar_writer *writer, const struct tar_entry *entry,
 	struct layout layout = {0};
 	int r;
 
-	find_layout(entry, fd, &layout);
+	find_layout(writer, entry, fd, &layout);
 	r = write_header(writer, entry, &layout, err);
 	if (r == 0 && !layout.is_sparse)
 		r = write_piece(writer, entry, fd, &all, err);

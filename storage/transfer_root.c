@@ -48,3 +48,61 @@ int image_commit(struct store *store, const struct commit_request *request,
 	*ret_id = xstrdup(id);
 	return 0;
 }
+
+static void set_root(cJSON *json, const struct root_request *root)
+{
+	json_set_string(json, "what", root->what);
+	json_set_strv(json, "diffIds", root->diff_ids);
+	set_text(json, "directory", root->directory);
+	json_set_string(json, "driver", snapshot_driver_name(root->driver));
+	json_set_i64(json, "init", root->init);
+	if (root->mounts)
+		json_set(json, "mounts", cJSON_Duplicate(root->mounts, true));
+}
+
+int root_export(struct store *store, const struct export_request *request,
+		struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cleanup_json cJSON *result = NULL;
+	struct transfer transfer = {
+		.command = "export",
+		.request = json,
+		.input_fd = -1,
+		.output_fd = request->output ? -1 : request->output_fd,
+		.progress_fd = request->progress_fd,
+	};
+
+	set_root(json, &request->root);
+	set_text(json, "output", request->output);
+	return transfer_run(store, &transfer, &result, err);
+}
+
+int root_copy_out(struct store *store, const struct copy_out_request *request,
+		  uint64_t *ret_bytes, struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cleanup_json cJSON *result = NULL;
+	struct transfer transfer = {
+		.command = "copy",
+		.request = json,
+		.input_fd = -1,
+		.output_fd = request->destination ? -1 : request->output_fd,
+		.progress_fd = request->progress_fd,
+	};
+	int64_t bytes = 0;
+	int r;
+
+	set_root(json, &request->root);
+	json_set_string(json, "path", request->path);
+	set_text(json, "destination", request->destination);
+	json_set_bool(json, "archive", request->archive);
+	json_set_bool(json, "followLink", request->follow_link);
+	r = transfer_run(store, &transfer, &result, err);
+	if (r == 0)
+		r = json_get_i64(result, "result", "bytes", &bytes, err);
+	if (r < 0)
+		return r;
+	*ret_bytes = (uint64_t)bytes;
+	return 0;
+}

@@ -1,10 +1,12 @@
 /*
  * Commands of moss-image (storage/transfer.h) on the roots of containers and
- * images: commit.
+ * images: commit, export, copying out.
  */
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -27,3 +29,37 @@ struct commit_request {
 /* *ret_id: "sha256:HEX", caller frees. */
 int image_commit(struct store *store, const struct commit_request *request,
 		 char **ret_id, struct error *err);
+
+/* A root to be read. */
+struct root_request {
+	const char *what;      /* for messages: "container web" */
+	char *const *diff_ids; /* lowest layer first */
+	/* Of a container, else NULL, AUTO, 0, NULL: */
+	const char *directory; /* absolute */
+	enum snapshot_driver driver;
+	pid_t init;	     /* of a running one on a FUSE root, else 0 */
+	const cJSON *mounts; /* [{"source","destination"}, …], for a copy */
+};
+
+struct export_request {
+	struct root_request root;
+	const char *output; /* file; NULL: output_fd */
+	int output_fd;
+	int progress_fd;
+};
+/* The merged root as a tar archive. */
+int root_export(struct store *store, const struct export_request *request,
+		struct error *err);
+
+struct copy_out_request {
+	struct root_request root;
+	const char *path;	 /* in it */
+	const char *destination; /* on the host; NULL: a tar to output_fd */
+	int output_fd;
+	bool archive;	  /* owners as they are; else all is the user's */
+	bool follow_link; /* the source's last name */
+	int progress_fd;
+};
+/* *ret_bytes: of files' data, or of the archive. */
+int root_copy_out(struct store *store, const struct copy_out_request *request,
+		  uint64_t *ret_bytes, struct error *err);

@@ -146,6 +146,33 @@ int engine_container_commit(struct engine *engine, const char *id,
 			    const struct commit_options *options, char **ret_id,
 			    struct error *err);
 
+struct export_options {
+	const char *output; /* file; NULL: output_fd */
+	int output_fd;
+	int progress_fd;
+};
+/* The root file system, running or not, as a tar archive; no volumes. */
+int engine_container_export(struct engine *engine, const char *id,
+			    const struct export_options *options,
+			    struct error *err);
+
+struct copy_out_options {
+	const char *path;
+	const char *destination; /* on the host; NULL: a tar to output_fd */
+	int output_fd;
+	bool archive;	  /* owners as they are; else all is the user's */
+	bool follow_link; /* the last name of path */
+	int progress_fd;
+};
+/*
+ * Files of a container, its volumes included, or of an image: name is looked
+ * for among the containers first. *ret_bytes: of files' data, or of the
+ * archive.
+ */
+int engine_copy_out(struct engine *engine, const char *name,
+		    const struct copy_out_options *options, uint64_t *ret_bytes,
+		    struct error *err);
+
 /* ---- images ---- */
 
 /*

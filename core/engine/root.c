@@ -1,0 +1,169 @@
+/* Files out of containers and images: core/engine/engine.h. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "core/engine/container.h"
+#include "core/engine/members.h"
+#include "core/engine/mounts.h"
+#include "storage/transfer_root.h"
+
+/* What the pieces of a root_request lie in. */
+struct root {
+	struct root_request request;
+	char *what;
+	char **diff_ids;
+	char *directory;
+	cJSON *mounts;
+};
+
+static void root_release(struct root *root)
+{
+	free(root->what);
+	strv_free(root->diff_ids);
+	free(root->directory);
+	cJSON_Delete(root->mounts);
+}
+
+static void add_mount(cJSON *mounts, const char *source,
+		      const char *destination)
+{
+	cJSON *mount = json_object();
+
+	json_set_string(mount, "source", source);
+	json_set_string(mount, "destination", destination);
+	json_push(mounts, mount);
+}
+
+/* As the program in the container sees it, tmpfs aside. */
+static int collect_mounts(const struct container *container, struct root *root,
+			  struct error *err)
+{
+	static const char *const files[] = {"hosts", "hostname", "resolv.conf"};
+	CLEANUP(mount_list_release) struct mount_list list = {0};
+	const cJSON *engine = member_get(container->json, "Engine");
+	int r = mounts_parse_json(member_get(engine, "Mounts"), &list, err);
+
+	if (r < 0)
+		return r;
+	root->mounts = json_array();
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		cleanup_free char *source =
+			xasprintf("%s/%s", root->directory, files[i]);
+		cleanup_free char *destination = xasprintf("/etc/%s", files[i]);
+
+		add_mount(root->mounts, source, destination);
+	}
+	for (size_t i = 0; i < list.count; i++) {
+		if (list.entries[i].kind != MOUNT_TMPFS)
+			add_mount(root->mounts, list.entries[i].source,
+				  list.entries[i].destination);
+	}
+	root->request.mounts = root->mounts;
+	return 0;
+}
+
+static int container_root(struct engine *engine,
+			  const struct container *container, struct root *root,
+			  struct error *err)
+{
+	struct root_request *request = &root->request;
+	const cJSON *moss = member_get(container->json, "Moss");
+
+	root->what = xasprintf("container %s", container->name);
+	root->diff_ids = member_strv(moss, "DiffIds");
+	root->directory = container_path(engine, container->record.id);
+	request->what = root->what;
+	request->diff_ids = root->diff_ids;
+	request->directory = root->directory;
+	if (container_is_running(container) &&
+	    str_equal(member_string(container->json, "Driver"),
+		      snapshot_driver_name(SNAPSHOT_FUSE_OVERLAYFS)))
+		request->init = container->state.pid;
+	return snapshot_driver_from_name(
+		member_string(container->json, "Driver"), &request->driver,
+		err);
+}
+
+static int image_root(struct engine *engine, const char *name,
+		      struct root *root, struct error *err)
+{
+	CLEANUP(image_release) struct image image = {0};
+	cleanup_fd int lock_fd = store_lock(&engine->store, LOCK_SHARED, err);
+	int r;
+
+	if (lock_fd < 0)
+		return lock_fd;
+	r = image_find(&engine->store, name, &image, err);
+	if (r < 0)
+		return r;
+	root->what = xasprintf("image %s", name);
+	root->diff_ids = steal_ptr(&image.diff_ids);
+	root->request.what = root->what;
+	root->request.diff_ids = root->diff_ids;
+	return 0;
+}
+
+int engine_container_export(struct engine *engine, const char *id,
+			    const struct export_options *options,
+			    struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	CLEANUP(root_release) struct root root = {0};
+	struct export_request request = {
+		.output = options->output,
+		.output_fd = options->output_fd,
+		.progress_fd = options->progress_fd,
+	};
+	int r = container_open(engine, id, &container, err);
+
+	if (r >= 0)
+		r = container_root(engine, &container, &root, err);
+	if (r < 0)
+		return r;
+	request.root = root.request;
+	return root_export(&engine->store, &request, err);
+}
+
+/* A container of that name, or an image. */
+static int find_root(struct engine *engine, const char *name, struct root *root,
+		     struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	struct error problem = {0};
+	int r = container_open(engine, name, &container, &problem);
+
+	if (r >= 0) {
+		r = container_root(engine, &container, root, err);
+		return r < 0 ? r : collect_mounts(&container, root, err);
+	}
+	if (problem.kind != ERROR_NOT_FOUND)
+		return err_copy(err, &problem);
+	r = image_root(engine, name, root, &problem);
+	if (r < 0 && problem.kind == ERROR_NOT_FOUND)
+		return err_set(err, ERROR_NOT_FOUND,
+			       "No such container or image: %s", name);
+	return r < 0 ? err_copy(err, &problem) : 0;
+}
+
+int engine_copy_out(struct engine *engine, const char *name,
+		    const struct copy_out_options *options, uint64_t *ret_bytes,
+		    struct error *err)
+{
+	CLEANUP(root_release) struct root root = {0};
+	struct copy_out_request request = {
+		.path = options->path,
+		.destination = options->destination,
+		.output_fd = options->output_fd,
+		.archive = options->archive,
+		.follow_link = options->follow_link,
+		.progress_fd = options->progress_fd,
+	};
+	int r = find_root(engine, name, &root, err);
+
+	if (r < 0)
+		return r;
+	request.root = root.request;
+	return root_copy_out(&engine->store, &request, ret_bytes, err);
+}
