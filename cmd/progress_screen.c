@@ -2,8 +2,7 @@
 
 #include "cmd/text.h"
 
-#define ERASE_LINE  "\033[K"
-#define ERASE_BELOW "\033[J"
+#define ERASE_LINE "\033[K"
 
 void screen_release(struct screen *screen)
 {
@@ -15,6 +14,17 @@ static void move_up(size_t count, struct str *out)
 {
 	if (count > 0)
 		str_appendf(out, "\033[%zuA", count);
+}
+
+/*
+ * Erases so many lines from here, and returns here. One by one: at the top of
+ * the screen, erasing all below makes some terminals (tmux) keep a copy.
+ */
+static void erase_down(size_t count, struct str *out)
+{
+	for (size_t i = 0; i < count; i++)
+		str_append(out, ERASE_LINE "\n");
+	move_up(count, out);
 }
 
 void screen_draw(struct screen *screen, char *const *lines, struct str *out)
@@ -35,7 +45,7 @@ void screen_draw(struct screen *screen, char *const *lines, struct str *out)
 		str_append_char(out, '\n');
 	}
 	if (count < old_count)
-		str_append(out, ERASE_BELOW);
+		erase_down(old_count - count, out);
 	strv_free(screen->lines);
 	screen->lines = strv_copy(lines);
 }
@@ -45,7 +55,7 @@ static void erase_rows(struct screen *screen, size_t rows, struct str *out)
 	if (rows == 0)
 		return;
 	move_up(rows, out);
-	str_append(out, ERASE_BELOW);
+	erase_down(rows, out);
 	screen_release(screen);
 }
 

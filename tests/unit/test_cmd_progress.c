@@ -254,10 +254,6 @@ static void glass_escape(struct glass *glass, const char **text)
 		memset(glass->rows[glass->row] + glass->column, 0,
 		       (size_t)(GLASS_COLS - glass->column));
 		break;
-	case 'J':
-		for (int i = glass->row; i < GLASS_ROWS; i++)
-			memset(glass->rows[i], 0, GLASS_COLS);
-		break;
 	default:
 		fail_msg("unknown sequence: %s", *text + 1);
 	}
@@ -345,7 +341,9 @@ static void test_resize(void **state)
 	str_clear(&out);
 	/* Broken anew at 6: three rows, one and one. */
 	screen_resize(&screen, 10, 6, &out);
-	assert_string_equal(str_text(&out), "\033[5A\033[J");
+	assert_string_equal(str_text(&out),
+			    "\033[5A\033[K\n\033[K\n\033[K\n\033[K\n\033[K\n"
+			    "\033[5A");
 	assert_null(screen.lines);
 	str_clear(&out);
 	screen_resize(&screen, 10, 80, &out);
