@@ -10,8 +10,10 @@ void screen_release(struct screen *screen)
 	screen->lines = NULL;
 }
 
+/* To the line's start as well: what the user types is echoed there. */
 static void move_up(size_t count, struct str *out)
 {
+	str_append_char(out, '\r');
 	if (count > 0)
 		str_appendf(out, "\033[%zuA", count);
 }

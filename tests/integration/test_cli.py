@@ -425,11 +425,11 @@ def slow_import(moss, busybox_tar, term="xterm"):
 
 def test_import_shows_a_bar_on_a_terminal(moss, busybox_tar):
     child = slow_import(moss, busybox_tar)
-    child.expect_exact(HIDE + "Importing ")
+    child.expect_exact(HIDE + "\rImporting ")
     child.expect(r"[1-9][0-9.]*kB")
     child.setwinsize(10, 12)
     # Taken away, and drawn anew in what there is.
-    child.expect(r"\x1b\[K\r\n\x1b\[[1-9]AImporting\x1b\[K\r\n")
+    child.expect(r"\x1b\[K\r\n\r\x1b\[[1-9]A\rImporting\x1b\[K\r\n")
     child.expect(r"sha256:[0-9a-f]{64}\r\n")
     child.expect(pexpect.EOF)
     seen = child.logfile_read.getvalue()
@@ -440,7 +440,7 @@ def test_import_shows_a_bar_on_a_terminal(moss, busybox_tar):
 
 def test_interrupted_import_gives_the_cursor_back(moss, busybox_tar):
     child = slow_import(moss, busybox_tar)
-    child.expect_exact(HIDE + "Importing ")
+    child.expect_exact(HIDE + "\rImporting ")
     child.sendintr()
     child.expect(pexpect.EOF)
     seen = child.logfile_read.getvalue()

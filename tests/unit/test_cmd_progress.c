@@ -265,6 +265,8 @@ static void glass_write(struct glass *glass, const struct str *out)
 	for (const char *text = str_text(out); *text; text++) {
 		if (*text == '\033') {
 			glass_escape(glass, &text);
+		} else if (*text == '\r') {
+			glass->column = 0;
 		} else if (*text == '\n') {
 			glass->column = 0;
 			glass->row++;
@@ -302,6 +304,8 @@ static void test_screen(void **state)
 	memcpy(glass.rows[1], "above", 5);
 	glass_draw(&glass, &screen, "one two");
 	glass_draw(&glass, &screen, "one two three");
+	/* Something typed meanwhile, and echoed. */
+	glass.column = 2;
 	glass_draw(&glass, &screen, "o two three four");
 	glass_draw(&glass, &screen, "o two 3");
 	assert_string_equal(glass.rows[5], "");
@@ -315,7 +319,7 @@ static void test_screen(void **state)
 		cleanup_strv char **lines = strv_split("x z", ' ');
 
 		screen_draw(&screen, lines, &out);
-		assert_string_equal(str_text(&out), "\033[1Az\033[K\n");
+		assert_string_equal(str_text(&out), "\r\033[1Az\033[K\n");
 		glass_write(&glass, &out);
 	}
 	screen_keep(&screen);
@@ -342,8 +346,8 @@ static void test_resize(void **state)
 	/* Broken anew at 6: three rows, one and one. */
 	screen_resize(&screen, 10, 6, &out);
 	assert_string_equal(str_text(&out),
-			    "\033[5A\033[K\n\033[K\n\033[K\n\033[K\n\033[K\n"
-			    "\033[5A");
+			    "\r\033[5A\033[K\n\033[K\n\033[K\n\033[K\n\033[K\n"
+			    "\r\033[5A");
 	assert_null(screen.lines);
 	str_clear(&out);
 	screen_resize(&screen, 10, 80, &out);
