@@ -27,114 +27,13 @@ int unpack_error(const struct tar_entry *entry, const char *what,
 	return err ? err_return(err) : -errno;
 }
 
-static void forget_parent(struct unpack *unpack)
-{
-	unpack->stale = false;
-	free(steal_ptr(&unpack->parent));
-	close_fd(&unpack->parent_fd);
-}
-
 static void unpack_release(struct unpack *unpack)
 {
-	forget_parent(unpack);
+	unpack_forget_parents(unpack);
 	for (size_t i = 0; i < unpack->directory_count; i++)
 		free(unpack->directories[i].path);
 	free(unpack->directories);
 	cJSON_Delete(unpack->result.devices);
-}
-
-/*
- * A parent that is a whiteout so far: the archive hides the lower one and puts
- * something into a new one without an entry for it.
- */
-static int replace_whiteout(struct unpack *unpack, const char *parent,
-			    struct error *err)
-{
-	cleanup_free char *path = xstrdup(parent);
-
-	for (char *end = path; *end;) {
-		cleanup_free char *name = NULL;
-		cleanup_fd int fd = -1;
-		struct stat st;
-		char *slash;
-		char kept;
-
-		end += strspn(end, "/");
-		end += strcspn(end, "/");
-		kept = *end;
-		*end = '\0';
-		slash = strrchr(path, '/');
-		name = xstrdup(slash ? slash + 1 : path);
-		if (slash)
-			*slash = '\0';
-		fd = path_open_in_root(unpack->root_fd, slash ? path : "/",
-				       O_PATH | O_DIRECTORY, 0);
-		if (slash)
-			*slash = '/';
-		if (fd < 0)
-			return 0;
-		if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    unpack_is_whiteout(fd, name, &st)) {
-			if (unlinkat(fd, name, 0) < 0 ||
-			    mkdirat(fd, name, 0755) < 0)
-				return err_errno(err,
-						 "cannot make directory "
-						 "\"%.128s\"",
-						 path);
-			return unpack_opaque_at(unpack, fd, name, path, err);
-		}
-		*end = kept;
-	}
-	return 0;
-}
-
-static int open_parent(struct unpack *unpack, const char *parent,
-		       struct error *err)
-{
-	int fd = path_open_in_root(unpack->root_fd, parent,
-				   O_PATH | O_DIRECTORY, 0);
-
-	if (fd == -ENOTDIR) {
-		int r = replace_whiteout(unpack, parent, err);
-
-		if (r < 0)
-			return r;
-	}
-	return fd >= 0 ? fd
-		       : path_mkdirs_in_root(unpack->root_fd, parent, 0755,
-					     err);
-}
-
-int unpack_parent(struct unpack *unpack, const char *path, int *ret_fd,
-		  const char **ret_name, struct error *err)
-{
-	const char *slash = strrchr(path, '/');
-	size_t length = slash ? (size_t)(slash - path) : 0;
-	int fd;
-
-	if (unpack->stale)
-		forget_parent(unpack);
-	*ret_name = slash ? slash + 1 : path;
-	if (!slash) {
-		*ret_fd = unpack->root_fd;
-		return 0;
-	}
-	/* Most entries lie where the one before them does. */
-	if (unpack->parent && strlen(unpack->parent) == length &&
-	    memcmp(unpack->parent, path, length) == 0) {
-		*ret_fd = unpack->parent_fd;
-		return 0;
-	}
-	forget_parent(unpack);
-	unpack->parent = xstrndup(path, length);
-	fd = open_parent(unpack, unpack->parent, err);
-	if (fd < 0) {
-		free(steal_ptr(&unpack->parent));
-		return fd;
-	}
-	unpack->parent_fd = fd;
-	*ret_fd = fd;
-	return 0;
 }
 
 /*
@@ -157,6 +56,16 @@ static int remove_existing(struct unpack *unpack, const struct tar_entry *entry,
 	if (unlinkat(parent_fd, name, 0) < 0)
 		return unpack_error(entry, "replace", err);
 	return 0;
+}
+
+/*
+ * Made with this mode where this parent is, it has the owner and the mode that
+ * the entry tells: nearly all of the files of nearly all images.
+ */
+static bool is_plain(const struct unpack *unpack, const struct tar_entry *entry)
+{
+	return unpack->plain && entry->uid == 0 && entry->gid == 0 &&
+	       !(entry->mode & (S_ISUID | S_ISGID | S_ISVTX));
 }
 
 static int write_data(struct unpack *unpack, const struct tar_entry *entry,
@@ -201,21 +110,24 @@ static int make_file(struct unpack *unpack, const struct tar_entry *entry,
 {
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 	cleanup_fd int fd = -1;
+	bool plain = is_plain(unpack, entry);
+	mode_t mode = plain ? entry->mode : 0600;
 	int r;
 
-	fd = openat(parent_fd, name, flags, 0600);
+	fd = openat(parent_fd, name, flags, mode);
 	if (fd < 0 && errno == EEXIST) {
 		r = remove_existing(unpack, entry, parent_fd, name, NULL, err);
 		if (r < 0)
 			return r;
-		fd = openat(parent_fd, name, flags, 0600);
+		fd = openat(parent_fd, name, flags, mode);
 	}
 	if (fd < 0)
 		return unpack_error(entry, "make file", err);
 	r = write_data(unpack, entry, fd, err);
 	if (r < 0)
 		return r;
-	return unpack_attributes(unpack, entry, fd, parent_fd, name, err);
+	return unpack_attributes(unpack, entry, plain, fd, parent_fd, name,
+				 err);
 }
 
 static int note_directory(struct unpack *unpack, const struct tar_entry *entry,
@@ -240,25 +152,24 @@ static int note_directory(struct unpack *unpack, const struct tar_entry *entry,
 	return 0;
 }
 
-static int make_directory(struct unpack *unpack, const struct tar_entry *entry,
-			  const char *path, int parent_fd, const char *name,
-			  struct error *err)
+/* A directory that was there, or took something else's place. */
+static int change_directory(struct unpack *unpack,
+			    const struct tar_entry *entry, const char *path,
+			    int parent_fd, const char *name, struct error *err)
 {
 	cleanup_fd int fd = -1;
 	bool opaque = false;
 	struct stat st;
-	int r = mkdirat(parent_fd, name, 0700);
+	int r = fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW);
 
-	if (r < 0 && errno == EEXIST &&
-	    fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-		r = 0;
-		if (!S_ISDIR(st.st_mode)) {
-			r = remove_existing(unpack, entry, parent_fd, name,
-					    &opaque, err);
-			if (r < 0)
-				return r;
-			r = mkdirat(parent_fd, name, 0700);
-		}
+	/* What is known of it as a parent may not be true any more. */
+	unpack->stale = true;
+	if (r == 0 && !S_ISDIR(st.st_mode)) {
+		r = remove_existing(unpack, entry, parent_fd, name, &opaque,
+				    err);
+		if (r < 0)
+			return r;
+		r = mkdirat(parent_fd, name, 0700);
 	}
 	if (r == 0)
 		fd = openat(parent_fd, name,
@@ -270,10 +181,23 @@ static int make_directory(struct unpack *unpack, const struct tar_entry *entry,
 		if (r < 0)
 			return r;
 	}
-	r = unpack_attributes(unpack, entry, fd, parent_fd, name, err);
-	if (r < 0)
-		return r;
-	return note_directory(unpack, entry, path, err);
+	return unpack_attributes(unpack, entry, false, fd, parent_fd, name,
+				 err);
+}
+
+static int make_directory(struct unpack *unpack, const struct tar_entry *entry,
+			  const char *path, int parent_fd, const char *name,
+			  struct error *err)
+{
+	bool plain = is_plain(unpack, entry);
+	int r = mkdirat(parent_fd, name, plain ? entry->mode : 0700);
+
+	if (r == 0 && plain && entry->xattr_count == 0)
+		return note_directory(unpack, entry, path, err);
+	if (r < 0 && errno != EEXIST)
+		return unpack_error(entry, "make directory", err);
+	r = change_directory(unpack, entry, path, parent_fd, name, err);
+	return r < 0 ? r : note_directory(unpack, entry, path, err);
 }
 
 static int make_symlink(struct unpack *unpack, const struct tar_entry *entry,
@@ -289,7 +213,8 @@ static int make_symlink(struct unpack *unpack, const struct tar_entry *entry,
 	}
 	if (r < 0)
 		return unpack_error(entry, "make link", err);
-	return unpack_attributes(unpack, entry, -1, parent_fd, name, err);
+	return unpack_attributes(unpack, entry, is_plain(unpack, entry), -1,
+				 parent_fd, name, err);
 }
 
 static int link_error(const struct tar_entry *entry, int number,
@@ -399,7 +324,8 @@ static int make_node(struct unpack *unpack, const struct tar_entry *entry,
 	}
 	if (r < 0)
 		return unpack_error(entry, "make node", err);
-	return unpack_attributes(unpack, entry, -1, parent_fd, name, err);
+	return unpack_attributes(unpack, entry, false, -1, parent_fd, name,
+				 err);
 }
 
 /* The layer's root itself; a root that is no directory is nonsense. */
@@ -412,7 +338,8 @@ static int set_root(struct unpack *unpack, const struct tar_entry *entry,
 		return err_set(err, ERROR_INVALID,
 			       "entry \"%.128s\": the root is no directory",
 			       entry->path);
-	r = unpack_attributes(unpack, entry, unpack->root_fd, -1, NULL, err);
+	r = unpack_attributes(unpack, entry, false, unpack->root_fd, -1, NULL,
+			      err);
 	if (r < 0)
 		return r;
 	return note_directory(unpack, entry, "/", err);
@@ -497,10 +424,11 @@ int unpack_layer(struct tar_reader *reader, int root_fd,
 	struct unpack unpack = {
 		.reader = reader,
 		.root_fd = root_fd,
-		.parent_fd = -1,
 	};
 	const struct tar_entry *entry;
 	int r;
+
+	unpack_start_parents(&unpack);
 
 	while ((r = tar_next(reader, &entry, err)) > 0) {
 		r = unpack_entry(&unpack, entry, err);

@@ -19,6 +19,11 @@
  * would inside of a container, never out. The last name is never followed.
  * Nothing is executed, no name is looked up in the user database.
  *
+ * Few system calls a file: it is made with the mode it is to have, and changes
+ * owner and mode afterwards only where that is not enough (another owner than
+ * 0:0, set-ID bits, a parent or an ACL that would hand something down). Some of
+ * the parents last used stay open.
+ *
  * Nothing is synced and a failure leaves what there is: the caller works in a
  * directory that it removes.
  */

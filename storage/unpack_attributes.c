@@ -89,22 +89,36 @@ static int set_xattrs(struct unpack *unpack, const struct tar_entry *entry,
 	return 0;
 }
 
-int unpack_attributes(struct unpack *unpack, const struct tar_entry *entry,
-		      int fd, int parent_fd, const char *name,
-		      struct error *err)
+/* The mode after the owner, whose change takes set-ID bits and capabilities. */
+static int set_owner_and_mode(struct unpack *unpack,
+			      const struct tar_entry *entry, int fd,
+			      int parent_fd, const char *name,
+			      struct error *err)
 {
-	const struct timespec times[2] = {entry->mtime, entry->mtime};
 	int r = set_owner(unpack, entry, fd, parent_fd, name);
 
 	if (r < 0) {
 		errno = -r;
 		return unpack_error(entry, "set the owner of", err);
 	}
-	/* After the owner, whose change takes set-ID bits and capabilities. */
 	if (entry->type != TAR_SYMLINK &&
 	    (fd >= 0 ? fchmod(fd, entry->mode)
 		     : fchmodat(parent_fd, name, entry->mode, 0)) < 0)
 		return unpack_error(entry, "set the mode of", err);
+	return 0;
+}
+
+int unpack_attributes(struct unpack *unpack, const struct tar_entry *entry,
+		      bool plain, int fd, int parent_fd, const char *name,
+		      struct error *err)
+{
+	const struct timespec times[2] = {entry->mtime, entry->mtime};
+	int r = plain ? 0
+		      : set_owner_and_mode(unpack, entry, fd, parent_fd, name,
+					   err);
+
+	if (r < 0)
+		return r;
 	if (entry->type == TAR_FILE && (entry->mode & (S_ISUID | S_ISGID)) &&
 	    (entry->mode & 0111))
 		unpack->result.privileged++;

@@ -20,14 +20,30 @@ enum unpack_marks {
 	MARKS_XATTR,
 };
 
+/*
+ * A directory that entries were put into. Most lie where the one before them
+ * does, or some levels above it again.
+ */
+#define UNPACK_PARENTS 8
+
+struct unpack_parent {
+	char *path; /* NULL: unused */
+	size_t length;
+	int fd;
+	bool plain; /* what is made there belongs to 0:0 */
+};
+
 struct unpack {
 	struct tar_reader *reader;
 	int root_fd;
 	struct unpack_result result;
 
-	char *parent; /* path of parent_fd; NULL: none is open */
-	int parent_fd;
-	bool stale; /* something was removed: it may lead elsewhere now */
+	struct unpack_parent parents[UNPACK_PARENTS];
+	unsigned int next_parent; /* to be replaced */
+	bool stale;		  /* something was removed or changed: they may
+				     lead elsewhere now */
+	bool plain_possible;
+	bool plain; /* of the parent looked up last */
 
 	struct unpack_directory *directories;
 	size_t directory_count;
@@ -38,6 +54,8 @@ struct unpack {
 	enum unpack_marks marks;
 };
 
+void unpack_start_parents(struct unpack *unpack);
+void unpack_forget_parents(struct unpack *unpack);
 /*
  * The directory that holds path, made when missing, and the last name in path.
  * Borrowed, valid until the next call.
@@ -56,10 +74,11 @@ int unpack_opaque(struct unpack *unpack, const char *path, struct error *err);
 int unpack_opaque_at(struct unpack *unpack, int parent_fd, const char *name,
 		     const char *path, struct error *err);
 
-/* Owner, mode, xattrs and time of what was just made. fd >= 0: a regular file
+/* Owner, mode, xattrs and time of what was just made; plain: owner and mode
+   are right already. fd >= 0: a regular file
    open for writing, or a directory; -1: only `name` in parent_fd. */
 int unpack_attributes(struct unpack *unpack, const struct tar_entry *entry,
-		      int fd, int parent_fd, const char *name,
+		      bool plain, int fd, int parent_fd, const char *name,
 		      struct error *err);
 
 /* "cannot WHAT "path": …", from errno. */

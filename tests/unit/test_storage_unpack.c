@@ -190,6 +190,84 @@ static void test_owners(void **state)
 	assert_int_equal(status("s").st_gid, 0);
 }
 
+/* Owner and mode come out right wherever a file is put, whatever the directory
+   would hand down to it. */
+static void test_directories_hand_nothing_down(void **state)
+{
+	UNPACK({.path = "d/", .type = '5', .mode = 02775, .gid = 50},
+	       {.path = "d/f", .mode = 0640},
+	       {.path = "d/sub/", .type = '5', .mode = 0750},
+	       {.path = "d/sub/f", .mode = 0604},
+	       {.path = "d/link", .type = '2', .link = "f"},
+	       {.path = "e/", .type = '5', .mode = 0755}, {.path = "e/before"},
+	       {.path = "e/", .type = '5', .mode = 02771, .gid = 50},
+	       {.path = "e/after"},
+	       {.path = "sticky/", .type = '5', .mode = 01777},
+	       {.path = "sticky/none", .mode = 07000, .data = "x"},
+	       {.path = "owned", .uid = 3, .mode = 04711, .data = "x"});
+	assert_int_equal(status("d").st_mode & 07777, 02775);
+	assert_int_equal(status("d/f").st_mode & 07777, 0640);
+	assert_int_equal(status("d/f").st_gid, 0);
+	assert_int_equal(status("d/sub").st_mode & 07777, 0750);
+	assert_int_equal(status("d/sub").st_gid, 0);
+	assert_int_equal(status("d/sub/f").st_mode & 07777, 0604);
+	assert_int_equal(status("d/link").st_gid, 0);
+	assert_int_equal(status("e").st_mode & 07777, 02771);
+	assert_int_equal(status("e/before").st_gid, 0);
+	assert_int_equal(status("e/after").st_gid, 0);
+	assert_int_equal(status("sticky").st_mode & 07777, 01777);
+	assert_int_equal(status("sticky/none").st_mode & 07777, 07000);
+	assert_int_equal(status("owned").st_mode & 07777, 04711);
+}
+
+/* A default ACL of the directory that the store was put into. */
+static void test_default_acl(void **state)
+{
+	/* linux/posix_acl_xattr.h: version 2; the owner 7, the group 0, others
+	   0. */
+	static const unsigned char acl[] = {
+		2,    0,    0,	  0, 0x01, 0,	 7,    0,    0xff, 0xff,
+		0xff, 0xff, 0x04, 0, 0,	   0,	 0xff, 0xff, 0xff, 0xff,
+		0x20, 0,    0,	  0, 0xff, 0xff, 0xff, 0xff};
+
+	if (fsetxattr(root, "system.posix_acl_default", acl, sizeof(acl), 0) <
+	    0) {
+		print_message("no ACLs on this file system\n");
+		skip();
+	}
+	UNPACK({.path = "d/", .type = '5', .mode = 0755},
+	       {.path = "d/f", .mode = 0644});
+	assert_int_equal(status("d").st_mode & 07777, 0755);
+	assert_int_equal(status("d/f").st_mode & 07777, 0644);
+}
+
+/* More directories than are kept open, and back to each of them. */
+static void test_many_directories(void **state)
+{
+	struct tar_file files[60] = {0};
+	char paths[ARRAY_SIZE(files)][32];
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(paths[i], sizeof(paths[i]), "d%zu/e/f%zu", i % 20, i);
+		files[i].path = paths[i];
+		files[i].data = paths[i];
+	}
+	if (unpack(files, ARRAY_SIZE(files)) < 0)
+		fail_msg("%s", error.message);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		assert_text(paths[i], paths[i]);
+}
+
+/* A directory that is open as a parent becomes something else. */
+static void test_parent_replaced(void **state)
+{
+	UNPACK({.path = "a/b/f", .data = "old"}, {.path = "c/g", .data = "c"},
+	       {.path = "a/b", .type = '2', .link = "../c"},
+	       {.path = "a/b/f", .data = "new"});
+	assert_text("c/f", "new");
+	assert_text("c/g", "c");
+}
+
 static void test_replace(void **state)
 {
 	UNPACK({.path = "a", .data = "1"}, {.path = "a", .data = "2"},
@@ -411,6 +489,10 @@ static int all_tests(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_plain),
 		TEST(test_owners),
+		TEST(test_directories_hand_nothing_down),
+		TEST(test_default_acl),
+		TEST(test_many_directories),
+		TEST(test_parent_replaced),
 		TEST(test_replace),
 		TEST(test_sparse),
 		TEST(test_whiteouts),
