@@ -25,6 +25,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "storage/confine.h"
 #include "storage/copy.h"
 #include "storage/output.h"
 #include "storage/root_job.h"
@@ -183,6 +184,7 @@ static int write_stream(struct copy_out *copy, struct error *err)
 	};
 	int r;
 
+	confine_writes(root->job->store.root_fd);
 	root_job_set_base(root, copy->source.dir_fd, copy->source.name);
 	r = tree_write_one(copy->source.dir_fd, copy->source.name, &request,
 			   &root->report, err);

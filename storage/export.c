@@ -3,6 +3,7 @@
  * the contents of its volumes.
  */
 #include "base/cleanup.h"
+#include "storage/confine.h"
 #include "storage/output.h"
 #include "storage/root_job.h"
 
@@ -32,6 +33,8 @@ int export_run(struct job *job, struct error *err)
 
 	if (r < 0)
 		return r;
+	if (!path)
+		confine_writes(job->store.root_fd);
 	r = path ? output_to_file(path, write_archive, &root, err)
 		 : write_archive(&root, &output, err);
 	if (r < 0)

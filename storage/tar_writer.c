@@ -237,13 +237,13 @@ static void add_time(struct tar_writer *writer, const char *key,
 		     const struct timespec *time)
 {
 	const char *sign = time->tv_sec < 0 ? "-" : "";
-	unsigned long long seconds =
-		(unsigned long long)(time->tv_sec < 0 ? -time->tv_sec
-						      : time->tv_sec);
+	unsigned long long seconds = (unsigned long long)time->tv_sec;
 	long nanoseconds = time->tv_nsec;
 	char text[48];
 	size_t length;
 
+	if (time->tv_sec < 0)
+		seconds = 0 - seconds;
 	/* -1.25 is -2 seconds and 750 million nanoseconds. */
 	if (time->tv_sec < 0 && nanoseconds > 0) {
 		seconds--;

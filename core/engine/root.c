@@ -1,5 +1,5 @@
 /* Files out of containers and images: core/engine/engine.h. */
-#include <string.h>
+#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -36,6 +36,21 @@ static void add_mount(cJSON *mounts, const char *source,
 	json_push(mounts, mount);
 }
 
+static int depth_of(const struct mount_point *point)
+{
+	int depth = 0;
+
+	for (const char *at = point->destination; *at; at++)
+		depth += *at == '/';
+	return depth;
+}
+
+/* What is mounted below something else comes after it. */
+static int compare_depth(const void *a, const void *b)
+{
+	return depth_of(a) - depth_of(b);
+}
+
 /* As the program in the container sees it, tmpfs aside. */
 static int collect_mounts(const struct container *container, struct root *root,
 			  struct error *err)
@@ -47,6 +62,9 @@ static int collect_mounts(const struct container *container, struct root *root,
 
 	if (r < 0)
 		return r;
+	if (list.count > 1)
+		qsort(list.entries, list.count, sizeof(*list.entries),
+		      compare_depth);
 	root->mounts = json_array();
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		cleanup_free char *source =

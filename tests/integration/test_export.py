@@ -141,7 +141,8 @@ def special_root(path):
             tar.addfile(info, io.BytesIO(data))
 
         busybox = subprocess.check_output(["sh", "-c", "cat $(command -v busybox)"])
-        for name in "bin", "dev", "etc", "proc", "sys", "deep", "empty", "names":
+        for name in ("bin", "dev", "etc", "proc", "sys", "deep", "empty",
+                     "names", "nodes"):
             add(name, tarfile.DIRTYPE, mode=0o755)
         add("bin/busybox", data=busybox, mode=0o755)
         add("bin/sh", tarfile.SYMTYPE, link="busybox", mode=0o777)
@@ -158,6 +159,8 @@ def special_root(path):
         add("dev/zero", tarfile.CHRTYPE, mode=0o666, device=(1, 5))
         add("dev/disk", tarfile.BLKTYPE, mode=0o660, gid=6, device=(8, 16))
         add("dev/pipe", tarfile.FIFOTYPE, mode=0o600, uid=7)
+        for name in "nodes/kept", "nodes/gone", "nodes/file":
+            add(name, tarfile.CHRTYPE, mode=0o600, device=(1, 7))
         long = "/".join(["d" * 90] * 4)
         add(f"deep/{long}/file", data=b"deep")
         add("deep/link", tarfile.SYMTYPE, link="t" * 300, mode=0o777)
@@ -241,10 +244,15 @@ def test_replaced_device_is_a_file(moss, images, tmp_path):
     moss.ok("import", tmp_path / "root.tar", "special:1")
     # What is mounted there is no matter of the image's nodes.
     moss.ok("run", "--name", "work", "-v", f"{tmp_path}:/dev", "special:1", "sh",
-            "-c", ":")
-    with exported(moss, "work") as tar:
-        entries = {m.name: m for m in tar}
-    assert entries["dev/zero"].ischr() and entries["dev/disk"].isblk()
+            "-c", "cd nodes; busybox rm gone file; : > file")
+    moss.ok("commit", "work", "special:2")
+    moss.ok("create", "--name", "above", "special:2", "true")
+    for name in "work", "above":
+        with exported(moss, name) as tar:
+            entries = {m.name: m for m in tar}
+        assert entries["dev/zero"].ischr() and entries["dev/disk"].isblk()
+        assert entries["nodes/kept"].ischr()
+        assert entries["nodes/file"].isreg() and "nodes/gone" not in entries
     data = moss("cp", "work:/dev/.", "-", text=False, check=0).out
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         assert "./root.tar" in tar.getnames()
@@ -373,6 +381,19 @@ def test_cp_from_image(moss, images, tmp_path):
     moss.ok("run", "--name", "busybox", "busybox", "sh", "-c", "echo > /mine")
     moss.ok("cp", "busybox:/mine", tmp_path)
     moss.ok("rmi", "localhost:5000/some/box:1.0")
+
+
+def test_cp_nested_mounts(moss, tmp_path):
+    """In whatever order they were given."""
+    for name in "outer", "inner":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    (tmp_path / "outer/in").mkdir()
+    moss.ok("create", "--name", "work", "-v", f"{tmp_path}/inner:/m/in",
+            "-v", f"{tmp_path}/outer:/m", "busybox", "true")
+    moss.ok("start", "-a", "work")
+    moss.ok("cp", "work:/m/in/file", tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "inner"
 
 
 def test_cp_network_files(moss, tmp_path):

@@ -1,7 +1,9 @@
 """A user without subordinate IDs: one ID, ownership calls that succeed."""
 import getpass
+import io
 import os
 import signal
+import tarfile
 
 import pytest
 
@@ -77,3 +79,19 @@ def test_other_users_are_explained(single):
 def test_files_belong_to_the_user(single, tmp_path):
     single.ok("run", "--rm", "-v", f"{tmp_path}:/d", "busybox", "touch", "/d/f")
     assert (tmp_path / "f").stat().st_uid == os.getuid()
+
+
+def test_commit_export_and_copy(single, tmp_path):
+    single.ok("run", "--name", "work", "busybox", "sh", "-c",
+              "echo x > /new; chown 33 /new; rm /etc/group")
+    single.ok("commit", "work", "changed")
+    assert single.ok("run", "--rm", "changed", "sh", "-c",
+                     "cat /new; test ! -e /etc/group && echo gone") == "x\ngone"
+    names = single("export", "work", text=False, check=0).out
+    with tarfile.open(fileobj=io.BytesIO(names)) as tar:
+        assert tar.getmember("new").uid == 0
+        assert "etc/group" not in tar.getnames()
+    single.ok("cp", "work:/new", tmp_path)
+    assert (tmp_path / "new").stat().st_uid == os.getuid()
+    single.ok("cp", "changed:/etc", tmp_path / "etc")
+    assert (tmp_path / "etc/passwd").exists()
