@@ -31,6 +31,8 @@ struct http_auth {
 	char *identity_token;
 	char *registry_header; /* "Bearer …" */
 	char *basic_header;
+	bool offline;
+	char *given_token; /* what `offline` brought */
 	pthread_mutex_t lock;
 	/* What the server asked for; scheme "" before it did. */
 	struct challenge challenge;
@@ -82,6 +84,7 @@ int http_auth_new(const struct http_credentials *credentials,
 	if (!str_empty(from->registry_token))
 		auth->registry_header =
 			xasprintf("Bearer %s", from->registry_token);
+	auth->offline = from->offline;
 	if (!str_empty(from->username) && from->password)
 		auth->basic_header =
 			basic_header(from->username, from->password);
@@ -120,7 +123,13 @@ void http_auth_free(struct http_auth *auth)
 	free(auth->identity_token);
 	free(auth->registry_header);
 	free(auth->basic_header);
+	free(auth->given_token);
 	free(auth);
+}
+
+const char *http_auth_given_token(const struct http_auth *auth)
+{
+	return auth->given_token;
 }
 
 bool http_auth_is_anonymous(const struct http_auth *auth)
@@ -199,8 +208,14 @@ static char *token_url(const struct http_auth *auth, const char *scope)
 		add_parameter(&url, separator, "scope", scopes[i]);
 		separator = '&';
 	}
-	if (auth->basic_header)
+	if (auth->basic_header) {
 		add_parameter(&url, separator, "account", auth->username);
+		separator = '&';
+	}
+	if (auth->basic_header && auth->offline) {
+		add_parameter(&url, separator, "client_id", CLIENT_ID);
+		add_parameter(&url, '&', "offline_token", "true");
+	}
 	return str_steal(&url);
 }
 
@@ -223,6 +238,7 @@ static int take_token(struct http_auth *auth, const char *scope,
 	cleanup_free char *text = NULL;
 	cleanup_json cJSON *json = NULL;
 	const char *token = NULL;
+	const char *given = NULL;
 	int64_t life = TOKEN_LIFE_S;
 	size_t length;
 	int r;
@@ -240,6 +256,10 @@ static int take_token(struct http_auth *auth, const char *scope,
 	}
 	if (str_empty(token) || !is_printable(token))
 		return err_set(err, ERROR_INVALID, "no usable token in it");
+	if (auth->offline && !auth->given_token &&
+	    json_get_string(json, "", "refresh_token", &given, NULL) > 0 &&
+	    *given && is_printable(given))
+		auth->given_token = xstrdup(given);
 	json_get_i64(json, "", "expires_in", &life, NULL);
 	if (life < TOKEN_LIFE_S)
 		life = TOKEN_LIFE_S;

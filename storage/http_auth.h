@@ -25,12 +25,15 @@ struct http_credentials {
 	const char *password;
 	const char *identity_token;
 	const char *registry_token;
+	bool offline; /* ask for an identity token as well */
 };
 
 /* All may be NULL: nobody. ERROR_INVALID for what no header can hold. */
 int http_auth_new(const struct http_credentials *credentials,
 		  struct http_auth **ret_auth, struct error *err);
 void http_auth_free(struct http_auth *auth);
+/* The identity token that a token server gave when asked; NULL: none. */
+const char *http_auth_given_token(const struct http_auth *auth);
 bool http_auth_is_anonymous(const struct http_auth *auth);
 
 /*

@@ -45,6 +45,9 @@ int import_run(struct job *job, struct error *err);
 int load_run(struct job *job, struct error *err);
 int save_run(struct job *job, struct error *err);
 int pull_run(struct job *job, struct error *err);
+int login_run(struct job *job, struct error *err);
+int search_run(struct job *job, struct error *err);
+int manifest_run(struct job *job, struct error *err);
 
 /* Member of the request; NULL when it is absent. */
 const char *job_string(const struct job *job, const char *key);

@@ -38,6 +38,25 @@ int job_open_registry(struct job *job, bool push,
 	return registry_new(&options, ret_registry, err);
 }
 
+int job_open_host(struct job *job, bool offline, struct registry **ret_registry,
+		  struct error *err)
+{
+	CLEANUP(registry_endpoints_release)
+	struct registry_endpoints endpoints = {0};
+	struct registry_options options = {
+		.endpoints = &endpoints,
+		.repository = "",
+		.offline = offline,
+		.cancelled = &job->cancelled,
+	};
+	int r;
+
+	r = registry_endpoints_from_json(
+		cJSON_GetObjectItemCaseSensitive(job->request, "endpoints"),
+		&endpoints, err);
+	return r < 0 ? r : registry_new(&options, ret_registry, err);
+}
+
 unsigned int job_concurrent(const struct job *job, unsigned int usual)
 {
 	int64_t count = 0;

@@ -15,6 +15,10 @@
 int job_open_registry(struct job *job, bool push,
 		      struct reference *ret_reference,
 		      struct registry **ret_registry, struct error *err);
+/* The registry alone, for what is not about a repository. offline: see struct
+   registry_options. */
+int job_open_host(struct job *job, bool offline, struct registry **ret_registry,
+		  struct error *err);
 /* "maxConcurrent", within reason. */
 unsigned int job_concurrent(const struct job *job, unsigned int usual);
 bool job_flag(const struct job *job, const char *key);

@@ -34,8 +34,11 @@ static const struct command {
 	{"export", export_run, .reads_archives = false},
 	{"import", import_run, .reads_archives = true},
 	{"load", load_run, .reads_archives = true},
+	{"login", login_run, .reads_archives = true},
+	{"manifest", manifest_run, .reads_archives = true},
 	{"pull", pull_run, .reads_archives = true},
 	{"save", save_run, .reads_archives = false},
+	{"search", search_run, .reads_archives = true},
 };
 
 static const struct command *find_command(const char *name)

@@ -41,6 +41,7 @@ static int endpoint_init(const struct registry_options *options,
 		.password = from->auth.password,
 		.identity_token = from->auth.identity_token,
 		.registry_token = from->auth.registry_token,
+		.offline = options->offline,
 	};
 	int r;
 
@@ -304,6 +305,11 @@ int registry_ping(struct registry *registry, struct error *err)
 	if (r < 0 || response.status == 200)
 		return r;
 	return endpoint_refused(endpoint, &response, "talk to registry", err);
+}
+
+const char *registry_identity_token(struct registry *registry)
+{
+	return http_auth_given_token(registry_home(registry)->auth);
 }
 
 int registry_get_text(struct registry *registry, const char *path,

@@ -40,6 +40,7 @@ struct registry_options {
 	const struct registry_endpoints *endpoints; /* copied */
 	const char *repository; /* "library/nginx"; "": none, for a ping */
 	bool push;		/* ask for the right to write as well */
+	bool offline; /* ask token servers for an identity token to keep */
 	const atomic_bool *cancelled; /* ends everything; may be NULL */
 };
 
@@ -55,6 +56,9 @@ const char *registry_host(const struct registry *registry);
 
 /* Is the registry there, and are we let in? */
 int registry_ping(struct registry *registry, struct error *err);
+/* What a token server gave to be kept instead of the password; NULL: nothing.
+   Borrowed. */
+const char *registry_identity_token(struct registry *registry);
 /*
  * Text of a path of its own ("/v1/search?q=x", "/v2/_catalog"), at the registry
  * itself. scope as http_auth_send()'s. Caller frees.
