@@ -51,6 +51,7 @@ const struct option container_options[] = {
 	{0, "oom-score-adj", OPTION_INT, NULL, NULL, "Tune host's OOM preferences (-1000 to 1000)", false},
 	{0, "pid", OPTION_STRING, NULL, NULL, "PID namespace to use (host|container:NAME)", false},
 	{0, "pids-limit", OPTION_INT, NULL, NULL, "Tune container pids limit (-1 for unlimited; needs cgroup delegation)", false},
+	{0, "platform", OPTION_STRING, NULL, NULL, "Set platform if server is multi-platform capable", false},
 	{0, "privileged", OPTION_FLAG, NULL, NULL, "All capabilities in the container's own user namespace, no seccomp (it is not root on the host)", false},
 	{'p', "publish", OPTION_LIST, NULL, NULL, "Publish a container's port(s) to the host", false},
 	{'P', "publish-all", OPTION_FLAG, NULL, NULL, "Publish all exposed ports to random ports", false},
@@ -611,6 +612,7 @@ int container_body(const struct options *options, bool detached,
 	cJSON *host = member_object(body, "HostConfig");
 	cJSON *moss = member_object(host, "Moss");
 	const char *driver = option_string(options, "storage-driver");
+	const char *platform = option_string(options, "platform");
 	int r;
 
 	add_plain_members(options, body, host);
@@ -622,6 +624,7 @@ int container_body(const struct options *options, bool detached,
 	if (!driver)
 		driver = getenv("MOSS_STORAGE_DRIVER");
 	json_set_string(moss, "StorageDriver", driver ? driver : "");
+	json_set_string(moss, "Platform", platform ? platform : "");
 	r = add_attach(options, detached, body, err);
 	r = r < 0 ? r : add_log(options, host, err);
 	r = r < 0 ? r : add_env(options, body, err);

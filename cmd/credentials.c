@@ -103,22 +103,51 @@ int credentials_open(enum credentials_use use,
 	return 0;
 }
 
-void credentials_close(struct credentials *credentials)
+/* All texts in it; no deeper than json_parse() allows. */
+static void wipe_texts(const cJSON *json)
+{
+	const cJSON *item;
+
+	if (json->valuestring)
+		explicit_bzero(json->valuestring, strlen(json->valuestring));
+	cJSON_ArrayForEach(item, json)
+	{
+		wipe_texts(item);
+	}
+}
+
+void credentials_wipe(cJSON *json)
+{
+	if (json)
+		wipe_texts(json);
+	cJSON_Delete(json);
+}
+
+void credentials_forget(struct credentials *credentials)
 {
 	if (!credentials)
 		return;
 	for (size_t i = 0; credentials->contents && credentials->files[i]; i++)
-		cJSON_Delete(credentials->contents[i]);
+		credentials_wipe(credentials->contents[i]);
 	free(credentials->contents);
+	credentials->contents = NULL;
+	if (credentials->dumpable > 0)
+		prctl(PR_SET_DUMPABLE, credentials->dumpable, 0, 0, 0);
+	credentials->dumpable = -1;
+}
+
+void credentials_close(struct credentials *credentials)
+{
+	if (!credentials)
+		return;
+	credentials_forget(credentials);
 	strv_free(credentials->files);
 	free(credentials->docker);
 	credential_agent_stop(&credentials->agent);
-	if (credentials->dumpable > 0)
-		prctl(PR_SET_DUMPABLE, credentials->dumpable, 0, 0, 0);
 	free(credentials);
 }
 
-/* From the first secret to credentials_close() nothing dumps this memory. */
+/* From the first secret until they are forgotten nothing dumps this memory. */
 static void guard_memory(struct credentials *credentials)
 {
 	if (credentials->dumpable < 0) {
@@ -203,24 +232,6 @@ cJSON *credentials_find_all(struct credentials *credentials, char *const *names)
 			json_set(auths, names[i], registry_auth_to_json(&auth));
 	}
 	return auths;
-}
-
-void credentials_wipe(cJSON *auths)
-{
-	const cJSON *auth;
-
-	cJSON_ArrayForEach(auth, auths)
-	{
-		const cJSON *item;
-
-		cJSON_ArrayForEach(item, auth)
-		{
-			if (item->valuestring)
-				explicit_bzero(item->valuestring,
-					       strlen(item->valuestring));
-		}
-	}
-	cJSON_Delete(auths);
 }
 
 static bool in_path(const char *program)

@@ -29,6 +29,12 @@ struct credentials;
    names any, or could after a login. */
 int credentials_open(enum credentials_use use,
 		     struct credentials **ret_credentials, struct error *err);
+/*
+ * Wipes what was read. Until then the process cannot be looked into, in which
+ * even its own children fail that have to (/proc/PID/uid_map): nothing but the
+ * work that needs the secrets belongs before it.
+ */
+void credentials_forget(struct credentials *credentials);
 /* Ends the agent, too; nothing can be asked after it. */
 void credentials_close(struct credentials *credentials);
 
@@ -42,7 +48,7 @@ int credentials_find(struct credentials *credentials, const char *name,
    credentials_wipe(). */
 cJSON *credentials_find_all(struct credentials *credentials,
 			    char *const *names);
-void credentials_wipe(cJSON *auths);
+void credentials_wipe(cJSON *json);
 
 /* *ret_file: where the password now stands readable, NULL: nowhere. */
 int credentials_store(struct credentials *credentials, const char *registry,

@@ -171,6 +171,7 @@ static const struct {
 } groups_of_objects[] = {
 	{"container", "Manage containers"},
 	{"image", "Manage images"},
+	{"manifest", "Look at manifests in registries"},
 	{"system", "Manage moss"},
 	{"volume", "Manage volumes"},
 };

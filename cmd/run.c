@@ -18,6 +18,8 @@
 #include "base/str.h"
 #include "cmd/commands.h"
 #include "cmd/container_options.h"
+#include "cmd/credentials.h"
+#include "cmd/pulling.h"
 #include "cmd/stream.h"
 
 #define EXIT_MOSS 125 /* moss itself failed */
@@ -150,25 +152,6 @@ static int cidfile_open(const char *path, struct error *err)
 	return fd;
 }
 
-static int pull_policy(const struct options *options, struct error *err)
-{
-	const char *pull = option_string(options, "pull");
-
-	if (str_equal(pull, "missing") || str_equal(pull, "never"))
-		return 0;
-	if (str_equal(pull, "always")) {
-		err_set(err, ERROR_UNSUPPORTED,
-			"--pull always: this version of moss cannot pull from "
-			"a registry");
-		return err_hint(err, "Bring the image in with `moss load` or "
-				     "`moss import`, and leave out --pull.");
-	}
-	return err_set(err, ERROR_INVALID,
-		       "invalid pull option: '%s': must be one of \"always\", "
-		       "\"missing\" or \"never\"",
-		       pull);
-}
-
 static bool body_bool(const cJSON *body, const char *member)
 {
 	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(body, member));
@@ -187,9 +170,6 @@ static int create_container(struct session *session,
 	cleanup_fd int cid_fd = -1;
 	int r;
 
-	r = pull_policy(options, err);
-	if (r < 0)
-		return r;
 	r = container_body(options, detached, &body, err);
 	if (r < 0)
 		return r;
@@ -208,18 +188,14 @@ static int create_container(struct session *session,
 	if (cidfile && cid_fd < 0)
 		return cid_fd;
 	/* `--name "$NAME"` with nothing in it is no name, as for docker. */
-	r = engine_container_create(&context->engine, body,
-				    str_empty(name) ? NULL : name, session->id,
-				    &warnings, err);
+	r = create_pulling(context, options, body,
+			   str_empty(name) ? NULL : name, session->id,
+			   &warnings, err);
+	/* Its agent need not wait for the container's end. */
+	credentials_close(steal_ptr(&context->credentials));
 	if (r < 0) {
 		if (cidfile)
 			unlink(cidfile);
-		if (err->kind == ERROR_NOT_FOUND &&
-		    str_starts(err->message, "No such image") &&
-		    str_empty(err->hint))
-			err_hint(err, "Bring it in with `moss import` or `moss "
-				      "load`; `moss images` lists what is "
-				      "there.");
 		return r;
 	}
 	if (context->note)
@@ -419,6 +395,7 @@ const struct command command_run = {
 	.operands_min = 1,
 	.operands_max = -1,
 	.stop_at_operand = true,
+	.credentials = CREDENTIALS_READ,
 	.run = run_main,
 	.group = "Common Commands",
 	.completes = "image",
@@ -433,6 +410,7 @@ const struct command command_create = {
 	.operands_min = 1,
 	.operands_max = -1,
 	.stop_at_operand = true,
+	.credentials = CREDENTIALS_READ,
 	.run = create_main,
 	.group = "Commands",
 	.completes = "image",

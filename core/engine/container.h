@@ -67,6 +67,10 @@ int container_name_check(const char *name, struct error *err);
 /* names.c: two words; attempt > 0 adds a digit. Caller frees. */
 char *container_name_random(unsigned int attempt);
 
+/* images.c: ERROR_NOT_FOUND when the image is not for the platform. */
+int image_check_platform(const struct image *image, const char *text,
+			 struct error *err);
+
 /*
  * image_users.c: which images the containers use. All records are read when it
  * is first asked, so that many images cost no more than one: made anew for each

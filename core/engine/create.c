@@ -56,25 +56,32 @@ static int check_body(struct creation *creation, struct error *err)
 			      &creation->warnings, err);
 }
 
-static void check_platform(struct creation *creation)
+/* Platform wanted by HostConfig.Moss; without one an image for another kind of
+   machine may still run, by emulation. */
+static int check_platform(struct creation *creation, struct error *err)
 {
-	char wanted_text[PLATFORM_TEXT_MAX], host_text[PLATFORM_TEXT_MAX];
-	struct platform wanted, host;
+	const char *wanted =
+		member_string(member_get(creation->host, "Moss"), "Platform");
 	const cJSON *config = creation->image.config;
+	char have_text[PLATFORM_TEXT_MAX], host_text[PLATFORM_TEXT_MAX];
+	struct platform have, host;
 
+	if (*wanted)
+		return image_check_platform(&creation->image, wanted, err);
 	platform_host(&host);
-	platform_set(&wanted, member_string(config, "os"),
+	platform_set(&have, member_string(config, "os"),
 		     member_string(config, "architecture"),
 		     member_string(config, "variant"));
-	if (*wanted.architecture == '\0' || platform_match(&host, &wanted) > 0)
-		return;
-	platform_text(wanted_text, &wanted);
+	if (*have.architecture == '\0' || platform_match(&host, &have) > 0)
+		return 0;
+	platform_text(have_text, &have);
 	platform_text(host_text, &host);
 	strv_push_take(&creation->warnings,
 		       xasprintf("The requested image's platform (%s) does not "
 				 "match the detected host platform (%s) and no "
 				 "specific platform was requested",
-				 wanted_text, host_text));
+				 have_text, host_text));
+	return 0;
 }
 
 static int find_image(struct creation *creation, struct error *err)
@@ -87,7 +94,9 @@ static int find_image(struct creation *creation, struct error *err)
 	r = image_find(&creation->engine->store, name, &creation->image, err);
 	if (r < 0)
 		return r;
-	check_platform(creation);
+	r = check_platform(creation, err);
+	if (r < 0)
+		return r;
 	return config_merge(creation->body,
 			    member_get(creation->image.config, "config"),
 			    &creation->config, err);

@@ -10,6 +10,7 @@
  * lies in HostConfig.Moss:
  *     StorageDriver   "overlay" | "fuse-overlayfs" | "" (probe)
  *     SeccompName     file name of the profile in SecurityOpt, for messages
+ *     Platform        what the image has to be for, "linux/arm64"; "": anything
  *
  * What a body may not hold: members that moss has nothing behind yet, unless
  * they are empty (members.h). What was accepted is obeyed.
@@ -192,6 +193,9 @@ int engine_image_history(struct engine *engine, const char *name,
 /* ERROR_NOT_FOUND unless the image is for that platform ("linux/arm64"). */
 int engine_image_check_platform(struct engine *engine, const char *name,
 				const char *platform, struct error *err);
+/* 1 when there is such an image, for the platform (NULL: for any), else 0. */
+int engine_image_serves(struct engine *engine, const char *name,
+			const char *platform);
 int engine_image_remove(struct engine *engine, const char *name, bool force,
 			char ***ret_report, struct error *err);
 /* Import, load and save: storage/transfer.h on engine->store. */

@@ -335,6 +335,46 @@ int engine_image_inspect(struct engine *engine, const char *name,
 	return r < 0 ? r : inspect(engine, &image, ret_json, err);
 }
 
+int image_check_platform(const struct image *image, const char *text,
+			 struct error *err)
+{
+	char have_text[PLATFORM_TEXT_MAX], wanted_text[PLATFORM_TEXT_MAX];
+	struct platform have, wanted;
+	int r;
+
+	r = platform_parse(text, &wanted, err);
+	if (r < 0)
+		return r;
+	platform_set(&have, member_string(image->config, "os"),
+		     member_string(image->config, "architecture"),
+		     member_string(image->config, "variant"));
+	if (platform_match(&wanted, &have) > 0)
+		return 0;
+	platform_text(have_text, &have);
+	platform_text(wanted_text, &wanted);
+	err_set(err, ERROR_NOT_FOUND,
+		"image with reference %s was found but its platform (%s) does "
+		"not match the specified platform (%s)",
+		image->id, have_text, wanted_text);
+	return err_hint(err, "`moss pull --platform %s` gets the other one.",
+			wanted_text);
+}
+
+int engine_image_serves(struct engine *engine, const char *name,
+			const char *platform)
+{
+	cleanup_fd int lock_fd = -1;
+	struct image image = {0};
+	int r;
+
+	lock_fd = store_lock(&engine->store, LOCK_SHARED, NULL);
+	if (lock_fd < 0 || image_find(&engine->store, name, &image, NULL) < 0)
+		return 0;
+	r = platform ? image_check_platform(&image, platform, NULL) : 0;
+	image_release(&image);
+	return r == 0;
+}
+
 int engine_image_remove(struct engine *engine, const char *name, bool force,
 			char ***ret_report, struct error *err)
 {
