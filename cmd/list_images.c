@@ -68,7 +68,10 @@ static bool match_dangling(const char *value, const void *data)
 	bool wanted = false;
 
 	(void)parse_bool(value, &wanted);
-	return str_equal(name->repository, ROW_NONE) == wanted;
+	/* docker's: one that has a digest only is neither, and found by both.
+	 */
+	return wanted ? str_equal(name->tag, ROW_NONE)
+		      : !str_equal(name->repository, ROW_NONE);
 }
 
 static bool match_label(const char *value, const void *data)

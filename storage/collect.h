@@ -3,6 +3,9 @@
  * progress and no crash-safe rule keeps. Mark and sweep over the whole store,
  * so that what a crash left anywhere goes as well.
  *
+ * An entry keeps its manifest with config and layers, and the documents that
+ * tell where its name led to (storage/oci.h).
+ *
  * Cautious where it cannot see: with an entry of the index that cannot be read
  * to its end, no blob and no layer is removed until that entry is.
  */

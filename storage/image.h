@@ -8,6 +8,12 @@
  * and nothing of other images, for `moss run` starts with it; an ID costs the
  * manifests of those before it.
  *
+ * One that came from a registry remembers (storage/oci.h) what its name led to
+ * there: the digest of its manifest, or of the index of several platforms that
+ * its manifest was chosen from, and a list of what refers to it. Those blobs
+ * are kept with it. "web@sha256:…" finds it by either digest. When its name
+ * goes to another image, it keeps that with the digest.
+ *
  * An image removed by force while a stopped container still needs it keeps its
  * layers and a hidden entry, until image_collect() learns that nobody does.
  */

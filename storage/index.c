@@ -237,6 +237,29 @@ static cJSON *find_nameless(const cJSON *index, const char *digest)
 	return NULL;
 }
 
+/*
+ * Another manifest gets the name. What a registry's name led to can still be
+ * told by the digest: "web@sha256:…", as docker keeps it.
+ */
+static void displace(cJSON *index, const char *full)
+{
+	cJSON *entry = index_find_reference(index, full);
+	const char *origin = index_entry_origin(entry);
+	cleanup_free char *name = NULL;
+	struct reference reference;
+
+	if (!origin || reference_parse(full, &reference, NULL) < 0) {
+		index_unset(index, full);
+		return;
+	}
+	name = xasprintf("%s/%s@%s", reference.registry, reference.repository,
+			 origin);
+	if (index_find_reference(index, name))
+		index_unset(index, full);
+	else
+		set_annotation(entry, ANNOTATION_NAME, name);
+}
+
 void index_set(cJSON *index, const char *full,
 	       const struct descriptor *manifest, uint64_t unpacked_size)
 {
@@ -248,7 +271,7 @@ void index_set(cJSON *index, const char *full,
 	if (old && str_equal(index_entry_digest(old), manifest->digest))
 		return;
 	if (old)
-		index_unset(index, full);
+		displace(index, full);
 	entry = find_nameless(index, manifest->digest);
 	if (!entry && !full && count_manifest(index, manifest->digest) > 0)
 		return;

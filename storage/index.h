@@ -50,7 +50,8 @@ cJSON *index_find_manifest(const cJSON *index, const char *digest);
 
 /*
  * Makes `full` (NULL: no name) mean the manifest, as docker does: the image
- * that had the name before stays, nameless if it was its last.
+ * that had the name before stays, by its repository's digest for it if it came
+ * from a registry, otherwise nameless if it was its last.
  */
 void index_set(cJSON *index, const char *full,
 	       const struct descriptor *manifest, uint64_t unpacked_size);

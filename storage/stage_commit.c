@@ -198,8 +198,10 @@ static void set_entries(cJSON *index, const struct stage_image *image)
 	for (size_t i = 0; image->references && image->references[i]; i++) {
 		index_set(index, image->references[i], &image->manifest,
 			  image->size);
-		index_set_origin(index, image->references[i],
-				 *image->origin ? image->origin : NULL,
+		/* One that is loaded may have been pulled before. */
+		if (!*image->origin)
+			continue;
+		index_set_origin(index, image->references[i], image->origin,
 				 *image->referrers ? image->referrers : NULL);
 	}
 }

@@ -122,6 +122,8 @@ def test_name_with_a_digest_only(own, tmp_path):
                  "{{.Repository}} {{.Tag}} {{.Digest}}")
     assert row == f"web <none> {manifest}"
     assert f"web@{manifest}" in own.ok("images", "--tree")
+    for value in "true", "false":
+        assert names(own, "-f", f"dangling={value}") == ["web:<none>"]
     # docker's prune takes what has no tag.
     assert f"untagged: web@{manifest}" in own.ok("image", "prune", "-f")
 

@@ -439,6 +439,28 @@ static void test_origin(void **state)
 	assert_false(has_blob('7') || has_blob('8') || has_blob('1'));
 }
 
+/* A newer one gets the name: the old one stays by its digest. */
+static void test_displaced(void **state)
+{
+	char hex[DIGEST_TEXT_MAX];
+	cleanup_free char *by_digest = NULL;
+
+	use.image = 0;
+	put_image('1', 'a', "d", "docker.io/library/one:latest");
+	set_origin("docker.io/library/one:latest", '1', 0);
+	put_image('2', 'b', "e", "docker.io/library/one:latest");
+	by_digest = xasprintf("one@%s", digest(hex, '1'));
+	assert_int_equal(find("one"), 'b');
+	assert_int_equal(find(by_digest), 'a');
+	/* And again: it has that name already. */
+	assert_int_equal(image_tag(&store, "a", "one", &error), 0);
+	put_image('3', 'c', "f", "docker.io/library/one:latest");
+	assert_int_equal(find(by_digest), 'a');
+	assert_removal("a", false, "Untagged: one@1, Deleted: a, Deleted: d");
+	assert_int_equal(find("b"), 'b');
+	assert_removal("b", false, "Deleted: b, Deleted: e");
+}
+
 static bool wants_second(const struct image *image, void *data)
 {
 	return str_ends(image->created, "02.5Z");
@@ -684,13 +706,21 @@ static void test_foreign_index(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_find),	  TEST(test_ambiguous),
-		TEST(test_list),	  TEST(test_tag),
-		TEST(test_remove),	  TEST(test_remove_used),
-		TEST(test_remove_broken), TEST(test_origin),
-		TEST(test_prune),	  TEST(test_usage),
-		TEST(test_collect),	  TEST(test_check_layers),
-		TEST(test_leftovers),	  TEST(test_several_at_once),
+		TEST(test_find),
+		TEST(test_ambiguous),
+		TEST(test_list),
+		TEST(test_tag),
+		TEST(test_remove),
+		TEST(test_remove_used),
+		TEST(test_remove_broken),
+		TEST(test_origin),
+		TEST(test_displaced),
+		TEST(test_prune),
+		TEST(test_usage),
+		TEST(test_collect),
+		TEST(test_check_layers),
+		TEST(test_leftovers),
+		TEST(test_several_at_once),
 		TEST(test_foreign_index),
 	};
 
