@@ -17,6 +17,8 @@
 #include "storage/oci.h"
 #include "storage/stage.h"
 
+#define FEW_BLOBS 8
+
 static int list_names(int dir_fd, char ***ret_names, struct error *err)
 {
 	cleanup_strv char **names = NULL;
@@ -144,6 +146,32 @@ static int sync_all(const struct stage *stage, struct error *err)
 	return 0;
 }
 
+/*
+ * With the layers in place already, what is left is a handful of blobs: not
+ * worth waiting for all that the machine has to write.
+ */
+static int sync_rest(const struct stage *stage, struct error *err)
+{
+	cleanup_strv char **blobs = NULL;
+	cleanup_strv char **layers = NULL;
+	int r = list_names(stage->layers_fd, &layers, err);
+
+	if (r == 0)
+		r = list_names(stage->blobs_fd, &blobs, err);
+	if (r < 0)
+		return r;
+	if (layers || strv_length(blobs) > FEW_BLOBS)
+		return sync_all(stage, err);
+	for (size_t i = 0; blobs && blobs[i]; i++) {
+		cleanup_fd int fd =
+			openat(stage->blobs_fd, blobs[i], O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0 || fsync(fd) < 0)
+			return err_errno(err, "cannot sync blob %s", blobs[i]);
+	}
+	return 0;
+}
+
 int stage_place(struct stage *stage, const char *blob, const char *diff_id,
 		struct error *err)
 {
@@ -212,7 +240,7 @@ int stage_commit(struct stage *stage, struct stage_image *images, size_t count,
 	cleanup_json cJSON *index = NULL;
 	cleanup_fd int lock_fd = -1;
 	bool surplus = false;
-	int r = sync_all(stage, err);
+	int r = sync_rest(stage, err);
 
 	if (r < 0)
 		return r;
