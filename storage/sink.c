@@ -1,17 +1,10 @@
 #include "storage/sink.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/str.h"
-
-#define GZIP_WRAPPER (16 + MAX_WBITS)
-#define GZIP_LEVEL   2 /* three times the speed of 6 for a tenth in size */
-#define GZIP_MEMORY  9
-#define OUTPUT_SIZE  (64u << 10)
 
 int sink_open(struct stage *stage, struct sink *ret_sink, struct error *err)
 {
@@ -33,9 +26,7 @@ void sink_release(struct sink *sink)
 {
 	close_fd(&sink->fd);
 	hash_release(&sink->hash);
-	if (sink->gzip)
-		deflateEnd(sink->gzip);
-	free(sink->gzip);
+	gzip_writer_free(sink->gzip);
 	sink->gzip = NULL;
 }
 
@@ -63,40 +54,22 @@ int sink_tap(void *data, const void *bytes, size_t length, struct error *err)
 	return sink_tap_plain(sink, bytes, length, err);
 }
 
-static int compress_some(struct sink *sink, const void *bytes, size_t length,
-			 int flush, struct error *err)
-{
-	unsigned char output[OUTPUT_SIZE];
-	int r;
-
-	if (!sink->gzip) {
-		sink->gzip = xcalloc(1, sizeof(*sink->gzip));
-		if (deflateInit2(sink->gzip, GZIP_LEVEL, Z_DEFLATED,
-				 GZIP_WRAPPER, GZIP_MEMORY,
-				 Z_DEFAULT_STRATEGY) != Z_OK)
-			str_oom();
-	}
-	sink->gzip->next_in = (z_const Bytef *)(uintptr_t)bytes;
-	sink->gzip->avail_in = (uInt)length;
-	do {
-		sink->gzip->next_out = output;
-		sink->gzip->avail_out = sizeof(output);
-		deflate(sink->gzip, flush);
-		r = sink_tap(sink, output,
-			     sizeof(output) - sink->gzip->avail_out, err);
-	} while (r == 0 && sink->gzip->avail_out == 0);
-	return r;
-}
-
 int sink_tap_gzip(void *data, const void *bytes, size_t length,
 		  struct error *err)
 {
-	return compress_some(data, bytes, length, Z_NO_FLUSH, err);
+	struct sink *sink = data;
+
+	if (!sink->gzip)
+		sink->gzip = gzip_writer_new();
+	return gzip_write(sink->gzip, bytes, length, false, sink_tap, sink,
+			  err);
 }
 
 int sink_finish(struct sink *sink, const char *known, struct error *err)
 {
-	int r = sink->gzip ? compress_some(sink, NULL, 0, Z_FINISH, err) : 0;
+	int r = sink->gzip ? gzip_write(sink->gzip, "", 0, true, sink_tap, sink,
+					err)
+			   : 0;
 
 	if (r < 0)
 		return r;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "storage/gzip_writer.h"
 #include "storage/hash.h"
 #include "storage/stage.h"
 
@@ -16,7 +17,7 @@ struct sink {
 	int fd;
 	struct hash hash;
 	uint64_t size;
-	struct z_stream_s *gzip;
+	struct gzip_writer *gzip;
 	char digest[DIGEST_TEXT_MAX]; /* after sink_finish() */
 };
 

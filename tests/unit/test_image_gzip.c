@@ -1,4 +1,5 @@
-/* gzip unpacked: built with ISA-L and with zlib, which must not differ. */
+/* gzip, read and written: built with ISA-L and with zlib, which must not differ
+   in what they take. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,10 +7,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <zlib.h>
 
 #include "base/cleanup.h"
+#include "storage/gzip_writer.h"
 #include "storage/stream.h"
 #include "tests/unit/memory_stream.h"
 
@@ -254,6 +257,86 @@ static void test_input(void **state)
 	assert_string_equal(error.message, "no more");
 }
 
+static int append(void *data, const void *bytes, size_t length,
+		  struct error *err)
+{
+	str_append_bytes(data, bytes, length);
+	return 0;
+}
+
+/* By zlib alone, whoever wrote it. */
+static void assert_inflates(const struct str *packed, const struct str *wanted)
+{
+	cleanup_free char *out = xcalloc(1, wanted->length + 1);
+	z_stream z = {
+		.next_in = (unsigned char *)packed->data,
+		.avail_in = (unsigned int)packed->length,
+		.next_out = (unsigned char *)out,
+		.avail_out = (unsigned int)wanted->length + 1,
+	};
+
+	assert_int_equal(inflateInit2(&z, 31), Z_OK);
+	assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+	assert_int_equal(z.total_out, wanted->length);
+	assert_int_equal(z.avail_in, 0);
+	if (wanted->length > 0)
+		assert_memory_equal(out, wanted->data, wanted->length);
+	inflateEnd(&z);
+}
+
+static void test_write(void **state)
+{
+	static const size_t sizes[] = {0, 1, 4000, 65536, 1000000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		cleanup_str struct str text = {0};
+
+		memory_fill(&text, sizes[i]);
+		for (size_t j = 0; j < ARRAY_SIZE(pieces); j++) {
+			struct gzip_writer *writer = gzip_writer_new();
+			cleanup_str struct str packed = {0};
+
+			for (size_t at = 0; at < text.length;) {
+				size_t part = text.length - at;
+
+				if (part > pieces[j])
+					part = pieces[j];
+				assert_int_equal(gzip_write(writer,
+							    text.data + at,
+							    part, false, append,
+							    &packed, &error),
+						 0);
+				at += part;
+			}
+			assert_int_equal(gzip_write(writer, "", 0, true, append,
+						    &packed, &error),
+					 0);
+			gzip_writer_free(writer);
+			assert_inflates(&packed, &text);
+			assert_unpacks(&packed, &text);
+			assert_true(text.length < 1000 ||
+				    packed.length < text.length / 2);
+		}
+	}
+}
+
+static int no_room(void *data, const void *bytes, size_t length,
+		   struct error *err)
+{
+	return err_set(err, ERROR_NO_SPACE, "full");
+}
+
+static void test_write_fails(void **state)
+{
+	struct gzip_writer *writer = gzip_writer_new();
+
+	assert_int_equal(
+		gzip_write(writer, "x", 1, true, no_room, NULL, &error),
+		-ENOSPC);
+	gzip_writer_free(writer);
+	gzip_writer_free(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +348,8 @@ int main(void)
 		cmocka_unit_test(test_flipped),
 		cmocka_unit_test(test_trailer),
 		cmocka_unit_test(test_input),
+		cmocka_unit_test(test_write),
+		cmocka_unit_test(test_write_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

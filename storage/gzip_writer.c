@@ -1,0 +1,54 @@
+#include "storage/gzip_writer.h"
+
+#include <isa-l/igzip_lib.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+#define LEVEL	    3
+#define OUTPUT_SIZE (64u << 10)
+
+struct gzip_writer {
+	struct isal_zstream z;
+	unsigned char work[ISAL_DEF_LVL3_DEFAULT];
+	unsigned char output[OUTPUT_SIZE];
+};
+
+struct gzip_writer *gzip_writer_new(void)
+{
+	struct gzip_writer *writer = xcalloc(1, sizeof(*writer));
+
+	isal_deflate_init(&writer->z);
+	writer->z.level = LEVEL;
+	writer->z.level_buf = writer->work;
+	writer->z.level_buf_size = sizeof(writer->work);
+	writer->z.gzip_flag = IGZIP_GZIP;
+	return writer;
+}
+
+void gzip_writer_free(struct gzip_writer *writer)
+{
+	free(writer);
+}
+
+int gzip_write(struct gzip_writer *writer, const void *bytes, size_t length,
+	       bool end, gzip_output output, void *data, struct error *err)
+{
+	struct isal_zstream *z = &writer->z;
+	int r;
+
+	z->next_in = (uint8_t *)(uintptr_t)bytes;
+	z->avail_in = (uint32_t)length;
+	z->end_of_stream = end;
+	do {
+		z->next_out = writer->output;
+		z->avail_out = OUTPUT_SIZE;
+		if (isal_deflate(z) != COMP_OK)
+			return err_set(err, ERROR_GENERIC,
+				       "cannot compress: ISA-L refuses");
+		r = output(data, writer->output, OUTPUT_SIZE - z->avail_out,
+			   err);
+	} while (r == 0 && z->avail_out == 0);
+	return r;
+}
