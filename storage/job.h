@@ -48,6 +48,7 @@ int pull_run(struct job *job, struct error *err);
 int login_run(struct job *job, struct error *err);
 int search_run(struct job *job, struct error *err);
 int manifest_run(struct job *job, struct error *err);
+int push_run(struct job *job, struct error *err);
 
 /* Member of the request; NULL when it is absent. */
 const char *job_string(const struct job *job, const char *key);

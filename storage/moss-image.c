@@ -37,6 +37,7 @@ static const struct command {
 	{"login", login_run, .reads_archives = true},
 	{"manifest", manifest_run, .reads_archives = true},
 	{"pull", pull_run, .reads_archives = true},
+	{"push", push_run, .reads_archives = true},
 	{"save", save_run, .reads_archives = false},
 	{"search", search_run, .reads_archives = true},
 };
@@ -105,8 +106,9 @@ int main(int argc, char **argv)
 
 	proc_name_init(argc, argv);
 	if (!command || fcntl(JOB_ERROR, F_GETFD) < 0) {
-		fprintf(stderr, "moss-image: started by moss, not by hand; see "
-				"moss help pull, import, load and save\n");
+		fprintf(stderr,
+			"moss-image: started by moss, not by hand; see "
+			"moss help pull, push, import, load and save\n");
 		return 1;
 	}
 	confine();
