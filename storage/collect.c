@@ -307,6 +307,7 @@ int collect(const struct store *store, const cJSON *index,
 			r = sweep_layers(&collector, work, err);
 	}
 	if (ret_collected) {
+		collector.collected.blind = collector.blind;
 		*ret_collected = collector.collected;
 		collector.collected = (struct collected){0};
 	}

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -20,6 +21,7 @@
 struct collected {
 	char **layers;	/* diff IDs of the layers that went */
 	uint64_t bytes; /* of blobs and layers */
+	bool blind;	/* an image could not be read: nothing went */
 };
 void collected_release(struct collected *collected);
 

@@ -83,17 +83,22 @@ int image_remove(struct store *store, const char *name, bool force,
 /*
  * Removes images that no container uses: those without a tag, all: others as
  * well; wanted (may be NULL) has a say in each. Then what nothing refers to, as
- * image_collect() does. *ret_report as above; *ret_bytes: space gained, of
- * blobs and of unpacked layers.
+ * image_collect() does.
  */
 struct image_prune {
 	bool all;
 	bool (*wanted)(const struct image *image, void *data);
 	void *data;
 };
+struct image_pruned {
+	char **report;	/* as image_remove()'s; caller frees */
+	uint64_t bytes; /* space gained, of blobs and unpacked layers */
+	/* An image could not be read: blobs and layers stay until it is. */
+	bool content_kept;
+};
 int image_prune(struct store *store, const struct image_prune *prune,
-		image_in_use in_use, void *data, char ***ret_report,
-		uint64_t *ret_bytes, struct error *err);
+		image_in_use in_use, void *data,
+		struct image_pruned *ret_pruned, struct error *err);
 /*
  * Removes what nothing refers to: blobs and layers of images that are gone,
  * of interrupted work, and images removed by force whose containers are gone.

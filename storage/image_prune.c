@@ -112,8 +112,8 @@ static void report_layers(struct pruning *pruning, char *const *layers)
 }
 
 int image_prune(struct store *store, const struct image_prune *prune,
-		image_in_use in_use, void *data, char ***ret_report,
-		uint64_t *ret_bytes, struct error *err)
+		image_in_use in_use, void *data,
+		struct image_pruned *ret_pruned, struct error *err)
 {
 	CLEANUP(pruning_release)
 	struct pruning pruning = {
@@ -145,7 +145,10 @@ int image_prune(struct store *store, const struct image_prune *prune,
 	if (r < 0)
 		return r;
 	report_layers(&pruning, collected.layers);
-	*ret_report = steal_ptr(&pruning.report);
-	*ret_bytes = collected.bytes;
+	*ret_pruned = (struct image_pruned){
+		.report = steal_ptr(&pruning.report),
+		.bytes = collected.bytes,
+		.content_kept = collected.blind,
+	};
 	return 0;
 }

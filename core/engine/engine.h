@@ -278,7 +278,8 @@ struct engine_prune {
  *
  * {"ContainersDeleted": [ID…], "SpaceReclaimed": bytes}, {"VolumesDeleted":
  * [name…], …}, {"ImagesDeleted": [{"Untagged": name} | {"Deleted": digest}…],
- * …}. What somebody takes into use meanwhile is left alone.
+ * …}, each with "Moss": {"Errors": [text…]}, what could not be removed and why.
+ * What somebody takes into use meanwhile is left alone.
  */
 int engine_container_prune(struct engine *engine,
 			   const struct engine_prune *prune, cJSON **ret_json,

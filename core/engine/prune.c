@@ -87,6 +87,18 @@ static bool has_ended(const cJSON *container)
 	       str_equal(state, "dead");
 }
 
+static int64_t written_bytes(struct engine *engine, const char *id)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	uint64_t bytes = 0;
+
+	if (container_open(engine, id, &container, NULL) < 0)
+		return 0;
+	(void)tree_size_at(container.record.directory_fd, "upper", &bytes,
+			   NULL);
+	return (int64_t)bytes;
+}
+
 int engine_container_prune(struct engine *engine,
 			   const struct engine_prune *prune, cJSON **ret_json,
 			   struct error *err)
@@ -96,7 +108,7 @@ int engine_container_prune(struct engine *engine,
 	const cJSON *container;
 	int r;
 
-	r = engine_container_list(engine, true, true, &list, err);
+	r = engine_container_list(engine, true, false, &list, err);
 	if (r < 0)
 		return r;
 	outcome.deleted = json_array();
@@ -105,14 +117,15 @@ int engine_container_prune(struct engine *engine,
 	{
 		const char *id = member_string(container, "Id");
 		struct error problem = {0};
+		int64_t bytes;
 
 		if (!has_ended(container) ||
 		    !passes(prune, member_get(container, "Labels"), true,
 			    member_i64(container, "Created")))
 			continue;
+		bytes = written_bytes(engine, id);
 		r = engine_container_remove(engine, id, false, false, &problem);
-		note(&outcome, id, member_i64(container, "SizeRw"), r,
-		     &problem);
+		note(&outcome, id, bytes, r, &problem);
 	}
 	*ret_json = outcome_json(&outcome, "ContainersDeleted");
 	return 0;
@@ -218,19 +231,25 @@ int engine_image_prune(struct engine *engine, const struct engine_prune *prune,
 		.data = &wanted,
 	};
 	struct outcome outcome = {0};
+	struct image_pruned pruned = {0};
 	cleanup_strv char **report = NULL;
-	uint64_t bytes = 0;
 	int r;
 
 	r = image_prune(&engine->store, &request, image_users_find, &users,
-			&report, &bytes, err);
+			&pruned, err);
 	if (r < 0)
 		return r;
+	report = pruned.report;
 	outcome.deleted = json_array();
 	outcome.errors = json_array();
-	outcome.bytes = (int64_t)bytes;
+	outcome.bytes = (int64_t)pruned.bytes;
 	for (size_t i = 0; report && report[i]; i++)
 		push_line(outcome.deleted, report[i]);
+	if (pruned.content_kept)
+		json_push_string(outcome.errors,
+				 "an image of the store cannot be read: no "
+				 "blobs and layers are removed until it is "
+				 "repaired or removed (moss system check)");
 	*ret_json = outcome_json(&outcome, "ImagesDeleted");
 	return 0;
 }

@@ -357,6 +357,19 @@ def test_prune_reclaims_rests_of_interrupted_work(own, tmp_path):
     assert names(own) == ["kept:1"]
 
 
+def test_prune_beside_a_damaged_image(own, tmp_path):
+    damaged = oci.Image([TOP])
+    load(own, tmp_path, {"whole:1": oci.Image([BASE]), "damaged:1": damaged})
+    (own.root / "image/blobs/sha256" / damaged.id[7:]).unlink()
+    own.ok("rmi", "whole:1")
+    result = own("image", "prune", "-f", check=1)
+    assert result.out == "Total reclaimed space: 0B\n"
+    assert "an image of the store cannot be read" in result.err
+    assert (own.root / "layers" / BASE.diff_id[7:]).exists()
+    own.ok("rmi", "damaged:1")
+    assert not (own.root / "layers" / BASE.diff_id[7:]).exists()
+
+
 def test_container_prune(own, busybox_tar):
     own.ok("import", busybox_tar, "busybox")
     gone = own.ok("create", "--label", "k=v", "busybox", "true")

@@ -473,16 +473,17 @@ static void assert_prune(bool all, bool second, const char *expected,
 		.all = all,
 		.wanted = second ? wants_second : NULL,
 	};
+	struct image_pruned pruned = {0};
 	cleanup_strv char **report = NULL;
 	cleanup_free char *text = NULL;
-	uint64_t bytes = 0;
 
-	assert_int_equal(image_prune(&store, &prune, in_use, NULL, &report,
-				     &bytes, &error),
-			 0);
+	assert_int_equal(
+		image_prune(&store, &prune, in_use, NULL, &pruned, &error), 0);
+	report = pruned.report;
 	text = report_text(report);
 	assert_string_equal(text, expected);
-	assert_int_equal(bytes, expected_bytes);
+	assert_int_equal(pruned.bytes, expected_bytes);
+	assert_false(pruned.content_kept);
 }
 
 static uint64_t blob_size(char c)
