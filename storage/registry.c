@@ -231,12 +231,18 @@ static bool may_pass(int r, const struct http_response *response)
 	return http_status_is_transient(response->status);
 }
 
+static unsigned int attempts_of(const struct endpoint *endpoint,
+				const struct call *call)
+{
+	if (call->once)
+		return 1;
+	return endpoint->mirror ? MIRROR_ATTEMPTS : RETRY_ATTEMPTS;
+}
+
 int endpoint_call(struct endpoint *endpoint, const struct call *call,
 		  struct http_response *ret_response, struct error *err)
 {
-	const unsigned int attempts = call->once	 ? 1
-				      : endpoint->mirror ? MIRROR_ATTEMPTS
-							 : RETRY_ATTEMPTS;
+	const unsigned int attempts = attempts_of(endpoint, call);
 	int r = settle(endpoint, err);
 
 	if (r < 0)
@@ -257,6 +263,38 @@ int endpoint_call(struct endpoint *endpoint, const struct call *call,
 		r = http_sleep(endpoint->http, delay, err);
 		if (r < 0)
 			return r;
+	}
+}
+
+int endpoint_read(struct endpoint *endpoint, const struct call *call,
+		  struct http_response *ret_response, char **ret_text,
+		  size_t *ret_length, struct error *err)
+{
+	const unsigned int attempts = attempts_of(endpoint, call);
+
+	for (unsigned int attempt = 0;; attempt++) {
+		cleanup_response struct http_response response = {0};
+		cleanup_free char *text = NULL;
+		int r = endpoint_call(endpoint, call, &response, err);
+
+		if (r < 0)
+			return r;
+		if (response.status == 200)
+			r = http_text(&response, FETCH_TEXT_MAX, &text,
+				      ret_length, err);
+		if (r < 0) {
+			if (!may_pass(r, NULL) || attempt + 1 >= attempts)
+				return r;
+			r = http_sleep(endpoint->http,
+				       http_delay(attempt, NULL), err);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		*ret_text = steal_ptr(&text);
+		*ret_response = response;
+		response = (struct http_response){0};
+		return 0;
 	}
 }
 
@@ -324,12 +362,15 @@ int registry_get_text(struct registry *registry, const char *path,
 	};
 	struct endpoint *endpoint = registry_home(registry);
 	cleanup_response struct http_response response = {0};
-	int r = endpoint_call(endpoint, &call, &response, err);
+	cleanup_free char *text = NULL;
+	int r = endpoint_read(endpoint, &call, &response, &text, ret_length,
+			      err);
 
 	if (r < 0)
 		return r;
-	if (response.status != 200)
+	if (!text)
 		return endpoint_refused(endpoint, &response, "read a list from",
 					err);
-	return http_text(&response, FETCH_TEXT_MAX, ret_text, ret_length, err);
+	*ret_text = steal_ptr(&text);
+	return 0;
 }

@@ -40,6 +40,13 @@ struct call {
 /* An answer of any status, after the attempts that may help. */
 int endpoint_call(struct endpoint *endpoint, const struct call *call,
 		  struct http_response *ret_response, struct error *err);
+/*
+ * The same for a small answer: *ret_text is all of its body, NULL when the
+ * status is not 200. One that breaks off is asked for again. Caller frees.
+ */
+int endpoint_read(struct endpoint *endpoint, const struct call *call,
+		  struct http_response *ret_response, char **ret_text,
+		  size_t *ret_length, struct error *err);
 /* The registry itself. */
 struct endpoint *registry_home(struct registry *registry);
 /*

@@ -96,20 +96,19 @@ static int check_media_type(struct registry_document *document,
 	return 0;
 }
 
-static int take_document(struct http_response *response, const char *reference,
+/* Takes the text, whatever it returns. */
+static int take_document(const struct http_response *response, char *text,
+			 size_t length, const char *reference,
 			 struct registry_document *ret_document,
 			 struct error *err)
 {
 	CLEANUP(registry_document_release)
-	struct registry_document document = {0};
+	struct registry_document document = {.text = text};
 	struct descriptor *descriptor = &document.descriptor;
 	const char *claimed = claimed_digest(response);
-	size_t length = 0;
 	int r;
 
-	r = http_text(response, FETCH_TEXT_MAX, &document.text, &length, err);
-	if (r == 0)
-		r = hash_bytes(document.text, length, descriptor->digest, err);
+	r = hash_bytes(text, length, descriptor->digest, err);
 	if (r < 0)
 		return r;
 	descriptor->size = length;
@@ -138,9 +137,11 @@ struct get_manifest {
 	struct registry_document *ret_document;
 };
 
+/* ret_text NULL: without the body. */
 static int call_manifest(struct endpoint *endpoint, const char *method,
 			 const char *reference,
-			 struct http_response *ret_response, struct error *err)
+			 struct http_response *ret_response, char **ret_text,
+			 size_t *ret_length, struct error *err)
 {
 	cleanup_free char *path =
 		xasprintf("/v2/%s/manifests/%s", endpoint->name, reference);
@@ -153,7 +154,10 @@ static int call_manifest(struct endpoint *endpoint, const char *method,
 		.seconds = FETCH_DOCUMENT_S,
 	};
 
-	return endpoint_call(endpoint, &call, ret_response, err);
+	if (!ret_text)
+		return endpoint_call(endpoint, &call, ret_response, err);
+	return endpoint_read(endpoint, &call, ret_response, ret_text,
+			     ret_length, err);
 }
 
 static int get_manifest(struct endpoint *endpoint, void *data,
@@ -161,14 +165,18 @@ static int get_manifest(struct endpoint *endpoint, void *data,
 {
 	const struct get_manifest *get = data;
 	cleanup_response struct http_response response = {0};
-	int r = call_manifest(endpoint, "GET", get->reference, &response, err);
+	char *text = NULL;
+	size_t length;
+	int r = call_manifest(endpoint, "GET", get->reference, &response, &text,
+			      &length, err);
 
 	if (r < 0)
 		return r;
-	if (response.status != 200)
+	if (!text)
 		return endpoint_refused(endpoint, &response,
 					"get the manifest from", err);
-	return take_document(&response, get->reference, get->ret_document, err);
+	return take_document(&response, text, length, get->reference,
+			     get->ret_document, err);
 }
 
 int registry_get_manifest(struct registry *registry, const char *reference,
@@ -193,7 +201,7 @@ static int head_manifest(struct endpoint *endpoint, void *data,
 	struct descriptor descriptor = {0};
 	const char *claimed;
 	int r = call_manifest(endpoint, "HEAD", head->reference, &response,
-			      err);
+			      NULL, NULL, err);
 
 	if (r < 0)
 		return r;
@@ -257,17 +265,13 @@ int registry_put_manifest(struct registry *registry, const char *reference,
 
 /* ---- tags ---- */
 
-static int add_tags(struct http_response *response, char ***tags,
+static int add_tags(const char *text, size_t length, char ***tags,
 		    struct error *err)
 {
-	cleanup_free char *text = NULL;
 	cleanup_json cJSON *json = NULL;
 	cleanup_strv char **page = NULL;
-	size_t length;
-	int r = http_text(response, FETCH_TEXT_MAX, &text, &length, err);
+	int r = json_parse(text, length, "tags", &json, err);
 
-	if (r == 0)
-		r = json_parse(text, length, "tags", &json, err);
 	if (r == 0)
 		r = json_get_strv(json, "tags", "tags", &page, err);
 	if (r < 0)
@@ -319,19 +323,22 @@ static int list_tags(struct endpoint *endpoint, void *data, struct error *err)
 			.seconds = FETCH_DOCUMENT_S,
 		};
 		cleanup_response struct http_response response = {0};
+		cleanup_free char *text = NULL;
 		char *next = NULL;
+		size_t length;
 		int r;
 
 		if (page >= PAGES_MAX)
 			return err_set(err, ERROR_INVALID,
 				       "more than %u pages of tags", PAGES_MAX);
-		r = endpoint_call(endpoint, &call, &response, err);
+		r = endpoint_read(endpoint, &call, &response, &text, &length,
+				  err);
 		if (r < 0)
 			return r;
-		if (response.status != 200)
+		if (!text)
 			return endpoint_refused(endpoint, &response,
 						"list the tags at", err);
-		r = add_tags(&response, &tags, err);
+		r = add_tags(text, length, &tags, err);
 		if (r == 0)
 			r = next_page(endpoint, &response, &next, err);
 		if (r < 0)
@@ -376,13 +383,15 @@ static int get_index(struct endpoint *endpoint, const char *path,
 	CLEANUP(registry_document_release)
 	struct registry_document document = {0};
 	cleanup_response struct http_response response = {0};
-	int r = endpoint_call(endpoint, &call, &response, err);
+	char *text = NULL;
+	size_t length;
+	int r = endpoint_read(endpoint, &call, &response, &text, &length, err);
 
 	if (r < 0)
 		return r;
-	if (response.status != 200)
+	if (!text)
 		return 0;
-	r = take_document(&response, "referrers", &document, err);
+	r = take_document(&response, text, length, "referrers", &document, err);
 	if (r < 0)
 		return r;
 	if (!is_index(&document))
