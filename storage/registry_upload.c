@@ -330,8 +330,9 @@ static int attempt(struct upload *upload, unsigned int failures,
 		return 0;
 	}
 	r = endpoint_refused(upload->endpoint, &response, "upload to", err);
+	/* 404: the session is gone, or ended by what was sent twice. */
 	return http_status_is_transient(response.status) ||
-			       response.status == 416
+			       response.status == 416 || response.status == 404
 		       ? 0
 		       : r;
 }
