@@ -286,8 +286,10 @@ int index_select(const cJSON *json, const char *where,
 		return 0;
 	}
 	platform_text(text, wanted);
-	r = err_set(err, ERROR_NOT_FOUND, "%s: no image for platform %s", where,
-		    text);
+	r = err_set(err, ERROR_NOT_FOUND,
+		    "%s: no matching manifest for %s in the manifest list "
+		    "entries",
+		    where, text);
 	if (there.length > 0)
 		err_hint(err, "it has %s%s; choose one with --platform",
 			 str_text(&there),

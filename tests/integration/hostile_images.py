@@ -303,7 +303,7 @@ def index_rows():
                                "os": "linux", "architecture": "s390x"})]},
                           INDEX)
     image.index = None
-    yield "index: another platform", image, "no image for platform"
+    yield "index: another platform", image, "no matching manifest"
     for name in ("../../etc/passwd", "a/UPPER", "a b", "-rf", "x" * 5000,
                  "\x1b[2Jname/x", "a\nb/c", "sha256:" + "0" * 64,
                  "name@sha256:" + "0" * 64):

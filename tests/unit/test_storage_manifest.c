@@ -156,7 +156,8 @@ static void test_index(void **state)
 	}
 	assert_int_equal(error.kind, ERROR_NOT_FOUND);
 	assert_string_equal(error.message,
-			    "i: no image for platform linux/s390x");
+			    "i: no matching manifest for linux/s390x in the "
+			    "manifest list entries");
 	assert_non_null(strstr(error.hint, "linux/arm/v5, linux/arm/v6"));
 	assert_null(strstr(error.hint, "unknown"));
 }
