@@ -111,6 +111,12 @@ static const cJSON *find_key(const cJSON *object, const char *name)
 	return NULL;
 }
 
+/* Not waiting: it could be a named pipe. */
+static int open_file(const char *path)
+{
+	return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
+
 int credential_file_read(const char *path, cJSON **ret_json, struct error *err)
 {
 	cleanup_json cJSON *json = NULL;
@@ -119,7 +125,7 @@ int credential_file_read(const char *path, cJSON **ret_json, struct error *err)
 	size_t length;
 	int r;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	fd = open_file(path);
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
 		*ret_json = NULL;
 		return 0;
@@ -146,10 +152,12 @@ int credential_file_read(const char *path, cJSON **ret_json, struct error *err)
 
 bool credential_file_names_helper(const char *path)
 {
+	cleanup_fd int fd = open_file(path);
 	cleanup_free char *text = NULL;
 	bool found;
 
-	if (file_read_at(AT_FDCWD, path, JSON_FILE_MAX, &text, NULL, NULL) < 0)
+	if (fd < 0 ||
+	    file_read_fd(fd, path, JSON_FILE_MAX, &text, NULL, NULL) < 0)
 		return false;
 	found = strstr(text, "\"credsStore\"") ||
 		strstr(text, "\"credHelpers\"");

@@ -15,7 +15,7 @@
 
 struct credentials {
 	char **files;	  /* strv, in order */
-	char *docker;	  /* docker's, one of files */
+	char *docker;	  /* docker's, one of files; NULL: there is no home */
 	cJSON **contents; /* of files, once they are read */
 	struct credential_agent agent;
 	int dumpable; /* as it was */
@@ -33,7 +33,20 @@ static void push_joined(char ***strv, const char *directory, const char *name)
 	strv_push_take(strv, path_join(directory, name));
 }
 
-static int name_files(struct credentials *credentials, struct error *err)
+/* A relative one would be lost with a change of directory. */
+static char *make_absolute(char *path)
+{
+	cleanup_free char *relative = NULL;
+	cleanup_free char *here = NULL;
+
+	if (path[0] == '/')
+		return path;
+	relative = path;
+	here = getcwd(NULL, 0);
+	return path_join(here ? here : "/", relative);
+}
+
+static void name_files(struct credentials *credentials)
 {
 	const char *auth_file = getenv("REGISTRY_AUTH_FILE");
 	const char *docker = getenv("DOCKER_CONFIG");
@@ -42,25 +55,15 @@ static int name_files(struct credentials *credentials, struct error *err)
 	const char *home = path_home();
 
 	if (!str_empty(auth_file))
-		strv_push(&credentials->files, auth_file);
+		strv_push_take(&credentials->files,
+			       make_absolute(xstrdup(auth_file)));
 	if (!str_empty(docker))
-		credentials->docker = path_join(docker, "config.json");
+		credentials->docker =
+			make_absolute(path_join(docker, "config.json"));
 	else if (home)
 		credentials->docker = path_join(home, ".docker/config.json");
-	else
-		return err_set(err, ERROR_NOT_FOUND,
-			       "cannot tell where credentials are: HOME is not "
-			       "set");
-	/* A relative one would be lost with a change of directory. */
-	if (credentials->docker[0] != '/') {
-		cleanup_free char *here = getcwd(NULL, 0);
-		cleanup_free char *relative = credentials->docker;
-
-		if (!here)
-			str_oom();
-		credentials->docker = path_join(here, relative);
-	}
-	strv_push(&credentials->files, credentials->docker);
+	if (credentials->docker)
+		strv_push(&credentials->files, credentials->docker);
 	if (runtime)
 		push_joined(&credentials->files, runtime,
 			    "containers/auth.json");
@@ -70,7 +73,6 @@ static int name_files(struct credentials *credentials, struct error *err)
 	else if (home)
 		push_joined(&credentials->files, home,
 			    ".config/containers/auth.json");
-	return 0;
 }
 
 static bool needs_agent(const struct credentials *credentials,
@@ -78,7 +80,7 @@ static bool needs_agent(const struct credentials *credentials,
 {
 	if (use == CREDENTIALS_WRITTEN)
 		return true;
-	for (size_t i = 0; credentials->files[i]; i++)
+	for (size_t i = 0; credentials->files && credentials->files[i]; i++)
 		if (credential_file_names_helper(credentials->files[i]))
 			return true;
 	return false;
@@ -92,12 +94,13 @@ int credentials_open(enum credentials_use use,
 
 	credentials->agent.fd = -1;
 	credentials->dumpable = -1;
-	r = name_files(credentials, err);
-	if (r == 0 && needs_agent(credentials, use))
+	name_files(credentials);
+	if (needs_agent(credentials, use)) {
 		r = credential_agent_start(&credentials->agent, err);
-	if (r < 0) {
-		credentials_close(credentials);
-		return r;
+		if (r < 0) {
+			credentials_close(credentials);
+			return r;
+		}
 	}
 	*ret_credentials = credentials;
 	return 0;
@@ -209,7 +212,7 @@ int credentials_find(struct credentials *credentials, const char *name,
 		     struct registry_auth *ret_auth)
 {
 	read_files(credentials);
-	for (size_t i = 0; credentials->files[i]; i++) {
+	for (size_t i = 0; credentials->files && credentials->files[i]; i++) {
 		struct error err = {0};
 		int r = find_in(credentials, i, name, ret_auth, &err);
 
@@ -270,6 +273,13 @@ static const char *default_store(const cJSON *json)
 	return in_path(program) ? store : NULL;
 }
 
+static int no_home(struct error *err)
+{
+	err_set(err, ERROR_NOT_FOUND,
+		"cannot tell where to keep credentials: HOME is not set");
+	return err_hint(err, "Set HOME or DOCKER_CONFIG.");
+}
+
 struct change {
 	const struct credentials *credentials;
 	const char *registry;
@@ -319,6 +329,8 @@ int credentials_store(struct credentials *credentials, const char *registry,
 	int r;
 
 	guard_memory(credentials);
+	if (!credentials->docker)
+		return no_home(err);
 	r = credential_file_change(credentials->docker, store_change, &change,
 				   err);
 	if (r < 0)
@@ -353,6 +365,8 @@ int credentials_erase(struct credentials *credentials, const char *registry,
 	};
 
 	guard_memory(credentials);
+	if (!credentials->docker)
+		return no_home(err);
 	return credential_file_change(credentials->docker, erase_change,
 				      &change, err);
 }

@@ -283,8 +283,8 @@ static void test_json_refused(void **state)
 		"[{\"host\":\"u@a\",\"scheme\":\"http\"}]",
 		"[{\"host\":\"a:x\",\"scheme\":\"http\"}]",
 		"[{\"host\":\"a\",\"scheme\":\"http\",\"auth\":\"me\"}]",
-		"[{\"host\":\"a\",\"scheme\":\"http\",\"auth\":"
-		"{\"password\":1}}]",
+		("[{\"host\":\"a\",\"scheme\":\"http\",\"auth\":"
+		 "{\"password\":1}}]"),
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
