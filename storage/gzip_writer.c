@@ -2,15 +2,21 @@
 
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 
 #define LEVEL	    3
 #define OUTPUT_SIZE (64u << 10)
+#define INPUT_SIZE  (128u << 10)
 
 struct gzip_writer {
 	struct isal_zstream z;
+	/* ISA-L packs differently by how much it is given at a time, so that is
+	   always the same: equal layers are equal blobs. */
+	unsigned char input[INPUT_SIZE];
+	size_t input_length;
 	unsigned char work[ISAL_DEF_LVL3_DEFAULT];
 	unsigned char output[OUTPUT_SIZE];
 };
@@ -32,15 +38,16 @@ void gzip_writer_free(struct gzip_writer *writer)
 	free(writer);
 }
 
-int gzip_write(struct gzip_writer *writer, const void *bytes, size_t length,
-	       bool end, gzip_output output, void *data, struct error *err)
+static int pack_input(struct gzip_writer *writer, bool end, gzip_output output,
+		      void *data, struct error *err)
 {
 	struct isal_zstream *z = &writer->z;
 	int r;
 
-	z->next_in = (uint8_t *)(uintptr_t)bytes;
-	z->avail_in = (uint32_t)length;
+	z->next_in = writer->input;
+	z->avail_in = (uint32_t)writer->input_length;
 	z->end_of_stream = end;
+	writer->input_length = 0;
 	do {
 		z->next_out = writer->output;
 		z->avail_out = OUTPUT_SIZE;
@@ -51,4 +58,26 @@ int gzip_write(struct gzip_writer *writer, const void *bytes, size_t length,
 			   err);
 	} while (r == 0 && z->avail_out == 0);
 	return r;
+}
+
+int gzip_write(struct gzip_writer *writer, const void *bytes, size_t length,
+	       bool end, gzip_output output, void *data, struct error *err)
+{
+	const char *from = bytes;
+
+	while (length > 0) {
+		size_t room = INPUT_SIZE - writer->input_length;
+		size_t part = length < room ? length : room;
+		int r = 0;
+
+		memcpy(writer->input + writer->input_length, from, part);
+		writer->input_length += part;
+		from += part;
+		length -= part;
+		if (writer->input_length == INPUT_SIZE)
+			r = pack_input(writer, false, output, data, err);
+		if (r < 0)
+			return r;
+	}
+	return end ? pack_input(writer, true, output, data, err) : 0;
 }

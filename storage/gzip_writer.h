@@ -1,7 +1,8 @@
 /*
  * Writes gzip, at a level chosen for speed: with ISA-L (gzip_writer.c) in a
  * third of zlib's time at nearly its size, without it through zlib
- * (gzip_writer_zlib.c). The bytes are not the same.
+ * (gzip_writer_zlib.c). The bytes are not the same; with either they depend on
+ * what is written only, not on the pieces it comes in.
  */
 #pragma once
 

@@ -451,8 +451,9 @@ def test_killed_export_leaves_nothing(moss, tmp_path):
         for name in names:
             assert name == "e.tar", names
             os.unlink(tmp_path / name)
-    moss.ok("images")
-    wait_for(lambda: not list((moss.root / "tmp").iterdir()))
+    # The next command removes what is left, once the last helper has died.
+    wait_for(lambda: moss("images").code == 0 and
+             not list((moss.root / "tmp").iterdir()))
 
 
 def test_removed_while_it_is_read(moss):

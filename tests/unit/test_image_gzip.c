@@ -289,6 +289,7 @@ static void test_write(void **state)
 	static const size_t sizes[] = {0, 1, 4000, 65536, 1000000};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		cleanup_str struct str first = {0};
 		cleanup_str struct str text = {0};
 
 		memory_fill(&text, sizes[i]);
@@ -313,6 +314,13 @@ static void test_write(void **state)
 					 0);
 			gzip_writer_free(writer);
 			assert_inflates(&packed, &text);
+			/* Equal layers are equal blobs. */
+			if (j == 0)
+				str_append_bytes(&first, packed.data,
+						 packed.length);
+			assert_int_equal(packed.length, first.length);
+			assert_memory_equal(packed.data, first.data,
+					    first.length);
 			assert_unpacks(&packed, &text);
 			assert_true(text.length < 1000 ||
 				    packed.length < text.length / 2);
