@@ -10,7 +10,8 @@
 #include "storage/registry_internal.h"
 #include "storage/url.h"
 
-#define MIRROR_ATTEMPTS 2u /* there is somebody else to ask */
+#define HTTP_BAD_REQUEST 400
+#define MIRROR_ATTEMPTS	 2u /* there is somebody else to ask */
 
 /* ---- endpoints ---- */
 
@@ -170,19 +171,28 @@ static int probe(struct endpoint *endpoint, const char *scheme,
 	cleanup_response struct http_response response = {0};
 	int r = http_send(endpoint->http, &request, &response, err);
 
-	if (r == 0)
-		endpoint->base = steal_ptr(&base);
-	return r;
+	if (r < 0)
+		return r;
+	endpoint->base = steal_ptr(&base);
+	return response.status;
 }
 
 /* By https, or by http when nobody speaks TLS there. */
 static int find_scheme(struct endpoint *endpoint, struct error *err)
 {
-	int r = probe(endpoint, "https", err);
+	struct error secure = {0};
+	int r = probe(endpoint, "https", &secure);
 
-	if (r == -ECONNREFUSED || r == -EPROTO || r == -ECONNRESET)
-		r = probe(endpoint, "http", err);
-	return r;
+	if (r != -ECONNREFUSED && r != -EPROTO && r != -ECONNRESET)
+		return r < 0 ? err_copy(err, &secure) : 0;
+	r = probe(endpoint, "http", err);
+	if (r != HTTP_BAD_REQUEST)
+		return r < 0 ? r : 0;
+	/* What a server of TLS says to plain text: it was not content with our
+	   half of TLS, a certificate it wants. */
+	free(endpoint->base);
+	endpoint->base = NULL;
+	return err_copy(err, &secure);
 }
 
 static int settle(struct endpoint *endpoint, struct error *err)

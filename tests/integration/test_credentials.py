@@ -200,3 +200,18 @@ def test_file_of_credentials_that_is_damaged(helped, tls_registry, private):
     helped.config.write_text("[]")
     result = helped("pull", private, check=1)
     assert str(helped.config) in result.err
+
+
+def test_certificates_where_docker_has_them(fresh, tls_registry, ca):
+    """certs.d, without a line in moss.conf."""
+    result = login(fresh, tls_registry.host, check=1)
+    assert "certificate" in result.err
+    for directory in ".config/docker", ".config/containers", ".config/moss":
+        certificates = fresh.home / directory / "certs.d" / tls_registry.host
+        certificates.mkdir(parents=True)
+        certificate = certificates / "ca.crt"
+        certificate.write_bytes(ca.file.read_bytes())
+        login(fresh, tls_registry.host)
+        certificate.unlink()
+        certificates.rmdir()
+    login(fresh, tls_registry.host, check=1)
