@@ -69,7 +69,9 @@ static int import_main(struct context *context, const struct options *options)
 	}
 	progress_open(&shown, &progress);
 	request.progress_fd = progress.fd;
-	r = image_import(&context->engine.store, &request, &id, &err);
+	r = engine_read_limits(&context->engine, &err);
+	if (r == 0)
+		r = image_import(&context->engine.store, &request, &id, &err);
 	progress_close(&progress);
 	if (r < 0)
 		return command_fail(context, &err);
@@ -102,7 +104,9 @@ static int load_main(struct context *context, const struct options *options)
 	}
 	progress_open(&shown, &progress);
 	request.progress_fd = progress.fd;
-	r = image_load(&context->engine.store, &request, &loaded, &err);
+	r = engine_read_limits(&context->engine, &err);
+	if (r == 0)
+		r = image_load(&context->engine.store, &request, &loaded, &err);
 	progress_close(&progress);
 	if (r < 0)
 		return command_fail(context, &err);

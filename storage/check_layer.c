@@ -166,7 +166,8 @@ static int read_packed(struct reading *reading, struct stream *packed,
 		return stream_drain(packed, err);
 	r = stream_detect(stream_borrowed(packed), &stream, &compression, err);
 	if (r == 0)
-		r = stream_unpacked(steal_ptr(&stream), compression, &stream,
+		r = stream_unpacked(steal_ptr(&stream), compression,
+				    &reading->check->job->store.limits, &stream,
 				    err);
 	if (r < 0)
 		return r;

@@ -42,8 +42,8 @@ static int unpack_again(struct check *check, const struct check_layer *layer,
 	r = stream_detect(stream_from_fd(fd, layer->blob.digest), &stream,
 			  &compression, err);
 	if (r == 0)
-		r = stream_unpacked(steal_ptr(&stream), compression, &stream,
-				    err);
+		r = stream_unpacked(steal_ptr(&stream), compression,
+				    &check->job->store.limits, &stream, err);
 	if (r < 0)
 		return r;
 	request.stream = stream;

@@ -174,7 +174,8 @@ static int build_stream(struct import *import, struct stream **ret_stream,
 		return r;
 	if (compression == COMPRESSION_GZIP || compression == COMPRESSION_ZSTD)
 		stream = stream_tapped(stream, sink_tap, &import->sink);
-	r = stream_unpacked(stream, compression, &stream, err);
+	r = stream_unpacked(stream, compression, &import->stage.store->limits,
+			    &stream, err);
 	if (r < 0)
 		return r;
 	if (compression == COMPRESSION_NONE)

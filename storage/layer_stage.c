@@ -150,7 +150,8 @@ static int open_unpacked(struct task *task, struct stream *packed,
 	}
 	if (task->sink.fd >= 0 && !task->repacked)
 		stream = stream_tapped(stream, sink_tap_plain, &task->sink);
-	r = stream_unpacked(stream, task->compression, &stream, err);
+	r = stream_unpacked(stream, task->compression,
+			    &task->stage->store->limits, &stream, err);
 	if (r < 0)
 		return r;
 	if (task->repacked)

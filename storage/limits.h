@@ -2,10 +2,45 @@
  * How much an archive may ask of us. What is larger is taken for an attack or
  * an accident and refused with a line that names the limit; honest images stay
  * far below.
+ *
+ * Some of it depends on whom one trusts and on the disk: those are struct
+ * limits, set in the section [limits] of moss.conf. moss reads it and sends
+ * them with each request to moss-image, where they are in struct store.
  */
 #pragma once
 
+#include <cjson/cJSON.h>
 #include <stdint.h>
+
+#include "base/conf.h"
+#include "base/error.h"
+
+#define LIMIT_LAYER_SIZE    "layer-size"
+#define LIMIT_LAYER_ENTRIES "layer-entries"
+#define LIMIT_ARCHIVE_SIZE  "archive-size"
+#define LIMIT_UNPACK_FLOOR  "unpack-floor"
+#define LIMIT_UNPACK_RATIO  "unpack-ratio"
+
+struct limits {
+	uint64_t layer_size;	/* bytes of a layer's files, holes included */
+	uint64_t layer_entries; /* of a tar archive, of any kind */
+	uint64_t archive_size;	/* bytes of all files in an archive of images */
+	/* A packed stream may grow to the floor whatever its size, and beyond
+	   to ratio times its size. */
+	uint64_t unpack_floor;
+	uint64_t unpack_ratio;
+};
+
+extern const struct conf_key limits_conf_keys[];
+
+/* What holds where nothing is set. */
+void limits_init(struct limits *limits);
+void limits_from_conf(const struct conf *conf, struct limits *ret_limits);
+cJSON *limits_json(const struct limits *limits);
+int limits_from_json(const cJSON *json, struct limits *ret_limits,
+		     struct error *err);
+/* Adds which key to raise; returns err's number. */
+int limits_hint(const char *key, struct error *err);
 
 /* One tar archive. */
 #define TAR_ENTRIES_MAX	   (4u << 20)
@@ -25,9 +60,10 @@
 #define LAYER_DEVICES_MAX  4096u
 #define LAYER_DEVICES_TEXT (1u << 20) /* bytes of their names */
 
-/* A packed stream: beyond the floor, no more than RATIO times its size. */
-#define PACKED_FLOOR (4ull << 30)
-#define PACKED_RATIO 2000u
+/* A packed stream. Text and programs shrink to a tenth at best, by gzip nothing
+   to less than a thousandth. */
+#define PACKED_FLOOR (1ull << 30)
+#define PACKED_RATIO 500u
 /* Of a zstd frame, the 128 MiB that zstd(1) allows as well. It is memory that
    each layer in work may take. */
 #define ZSTD_WINDOW_MAX_LOG 27

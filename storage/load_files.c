@@ -148,17 +148,20 @@ static int take_file(struct load_files *files, struct tar_reader *reader,
 		     const struct tar_entry *entry, struct load_file *file,
 		     struct error *err)
 {
+	const uint64_t max = files->stage->store->limits.archive_size;
 	const char *hex = claimed_hex(file->name);
 	char digest[DIGEST_TEXT_MAX];
 	uint64_t size;
 	int r;
 
 	file->size = entry->size;
-	if (entry->size > LOAD_BYTES_MAX - files->bytes)
-		return err_set(err, ERROR_INVALID,
-			       "entry \"%.128s\": the archive is larger than "
-			       "%llu bytes",
-			       file->name, LOAD_BYTES_MAX);
+	if (files->bytes > max || entry->size > max - files->bytes) {
+		err_set(err, ERROR_INVALID,
+			"entry \"%.128s\": the files of the archive are larger "
+			"than %llu bytes together",
+			file->name, (unsigned long long)max);
+		return limits_hint(LIMIT_ARCHIVE_SIZE, err);
+	}
 	files->bytes += entry->size;
 	if (!hex)
 		return write_file(files, reader, file, err);
@@ -240,7 +243,8 @@ static int read_tar(struct load_files *files, int fd, struct error *err)
 			  &compression, err);
 	if (r < 0)
 		return r;
-	r = stream_unpacked(steal_ptr(&stream), compression, &stream, err);
+	r = stream_unpacked(steal_ptr(&stream), compression,
+			    &files->stage->store->limits, &stream, err);
 	if (r < 0)
 		return r;
 	reader = tar_reader_new(stream_tar_source, stream);

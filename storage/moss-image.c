@@ -61,6 +61,14 @@ static void confine(void)
 	setrlimit(RLIMIT_CORE, &none);
 }
 
+static int read_limits(struct job *job, struct error *err)
+{
+	const cJSON *json = NULL;
+	int r = json_get_object(job->request, "request", "limits", &json, err);
+
+	return r <= 0 ? r : limits_from_json(json, &job->store.limits, err);
+}
+
 static int run(const struct command *command, struct job *job,
 	       struct error *err)
 {
@@ -71,6 +79,8 @@ static int run(const struct command *command, struct job *job,
 	if (!path)
 		return err_set(err, ERROR_INVALID, "the request has no store");
 	r = store_open(path, &job->store, err);
+	if (r == 0)
+		r = read_limits(job, err);
 	if (r < 0)
 		return r;
 	if (command->reads_archives)
@@ -96,7 +106,11 @@ int main(int argc, char **argv)
 	cleanup_json cJSON *result = json_object();
 	cleanup_free char *text = NULL;
 	struct job job = {
-		.store = {-1, -1, -1, -1, -1, NULL},
+		.store = {.root_fd = -1,
+			  .image_fd = -1,
+			  .layers_fd = -1,
+			  .volumes_fd = -1,
+			  .tmp_fd = -1},
 		.progress_fd = -1,
 		.result = result,
 	};

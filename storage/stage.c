@@ -197,7 +197,8 @@ void stage_layer_release(struct stage_layer *layer)
 }
 
 /* The digest of all that the archive's reader takes. */
-static int unpack_hashed(const struct stage_layer_request *request, int root_fd,
+static int unpack_hashed(const struct stage *stage,
+			 const struct stage_layer_request *request, int root_fd,
 			 struct unpack_result *ret_result,
 			 char ret_digest[DIGEST_TEXT_MAX], struct error *err)
 {
@@ -211,7 +212,8 @@ static int unpack_hashed(const struct stage_layer_request *request, int root_fd,
 	tapped = stream_tapped(stream_borrowed(request->stream), tap_hash,
 			       &hash);
 	reader = tar_reader_new(stream_tar_source, tapped);
-	r = unpack_layer(reader, root_fd, ret_result, err);
+	r = unpack_layer(reader, root_fd, &stage->store->limits, ret_result,
+			 err);
 	if (r < 0)
 		return wrap(request, err);
 	hash_digest(&hash, ret_digest);
@@ -234,7 +236,8 @@ int stage_unpack(struct stage *stage, const struct stage_layer_request *request,
 	root_fd = make_directory(dir_fd, LAYER_DIFF, 0755, err);
 	if (root_fd < 0)
 		return root_fd;
-	r = unpack_hashed(request, root_fd, &result, layer.layer.diff_id, err);
+	r = unpack_hashed(stage, request, root_fd, &result, layer.layer.diff_id,
+			  err);
 	if (r < 0)
 		return r;
 	layer.devices = result.devices;

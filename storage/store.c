@@ -164,7 +164,11 @@ void store_clean(const struct store *store)
 int store_open(const char *path, struct store *ret_store, struct error *err)
 {
 	CLEANUP(store_close)
-	struct store store = {-1, -1, -1, -1, -1, NULL};
+	struct store store = {.root_fd = -1,
+			      .image_fd = -1,
+			      .layers_fd = -1,
+			      .volumes_fd = -1,
+			      .tmp_fd = -1};
 	const struct {
 		const char *name;
 		int *fd;
@@ -189,6 +193,7 @@ int store_open(const char *path, struct store *ret_store, struct error *err)
 		return err_number(err, r, "cannot open the store %s", path);
 	}
 	store.path = xstrdup(path);
+	limits_init(&store.limits);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		r = open_directory(store.root_fd, parts[i].name, 0700);
 		if (r < 0)
@@ -206,7 +211,11 @@ int store_open(const char *path, struct store *ret_store, struct error *err)
 		return r;
 	store_clean(&store);
 	*ret_store = store;
-	store = (struct store){-1, -1, -1, -1, -1, NULL};
+	store = (struct store){.root_fd = -1,
+			       .image_fd = -1,
+			       .layers_fd = -1,
+			       .volumes_fd = -1,
+			       .tmp_fd = -1};
 	return 0;
 }
 

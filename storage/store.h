@@ -30,6 +30,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "storage/limits.h"
 
 struct store {
 	int root_fd;
@@ -38,6 +39,7 @@ struct store {
 	int volumes_fd;
 	int tmp_fd;
 	char *path; /* absolute, of the root */
+	struct limits limits;
 };
 
 /* Makes what is missing, removes leftovers in tmp/. path: absolute. */

@@ -277,6 +277,8 @@ static enum compression detect(const struct peeked_stream *peeked)
 struct guarded_stream {
 	struct stream stream;
 	struct stream *input;
+	uint64_t floor;
+	uint64_t ratio;
 	uint64_t packed;
 	uint64_t unpacked;
 };
@@ -290,12 +292,14 @@ static ssize_t guarded_next(struct stream *stream, const void **ret_bytes,
 	if (length <= 0)
 		return length;
 	self->unpacked += (uint64_t)length;
-	if (self->unpacked > PACKED_FLOOR &&
-	    self->unpacked / PACKED_RATIO > self->packed)
-		return err_set(err, ERROR_INVALID,
-			       "compressed data unpacks to more than %u times "
-			       "its size",
-			       PACKED_RATIO);
+	if (self->unpacked > self->floor &&
+	    self->unpacked / self->ratio > self->packed) {
+		err_set(err, ERROR_INVALID,
+			"compressed data unpacks to more than %llu times its "
+			"size",
+			(unsigned long long)self->ratio);
+		return limits_hint(LIMIT_UNPACK_RATIO, err);
+	}
 	return length;
 }
 
@@ -340,7 +344,8 @@ static int unpack(struct stream *input, enum compression compression,
 }
 
 int stream_unpacked(struct stream *input, enum compression compression,
-		    struct stream **ret_stream, struct error *err)
+		    const struct limits *limits, struct stream **ret_stream,
+		    struct error *err)
 {
 	struct guarded_stream *guarded;
 	int r;
@@ -351,6 +356,8 @@ int stream_unpacked(struct stream *input, enum compression compression,
 	}
 	guarded = xcalloc(1, sizeof(*guarded));
 	guarded->stream = (struct stream){guarded_next, guarded_free};
+	guarded->floor = limits->unpack_floor;
+	guarded->ratio = limits->unpack_ratio;
 	input = stream_tapped(input, count_packed, guarded);
 	r = unpack(input, compression, &guarded->input, err);
 	if (r < 0) {

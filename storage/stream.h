@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "storage/limits.h"
 
 struct stream {
 	/* > 0: bytes at *ret_bytes; 0: end; negative errno. */
@@ -70,12 +71,13 @@ const char *compression_name(enum compression compression);
 int stream_detect(struct stream *input, struct stream **ret_stream,
 		  enum compression *ret_compression, struct error *err);
 /*
- * Takes input, also on failure. PACKED_RATIO of storage/limits.h holds. The
+ * Takes input, also on failure. The limits on its growth are copied. The
  * input and the decompressor run in a thread of their own, and so do the taps
  * below them.
  */
 int stream_unpacked(struct stream *input, enum compression compression,
-		    struct stream **ret_stream, struct error *err);
+		    const struct limits *limits, struct stream **ret_stream,
+		    struct error *err);
 
 /* The stages that stream_unpacked() puts in; they take input, always. */
 int stream_gunzip(struct stream *input, struct stream **ret_stream,

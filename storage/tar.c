@@ -31,6 +31,7 @@ struct tar_reader {
 	uint64_t data_left;   /* of the entry, in the archive */
 	uint64_t padding;     /* after it */
 	uint64_t entry_count; /* headers of any kind */
+	uint64_t entry_max;
 };
 
 struct tar_reader *tar_reader_new(tar_source source, void *data)
@@ -39,7 +40,13 @@ struct tar_reader *tar_reader_new(tar_source source, void *data)
 
 	reader->source = source;
 	reader->data = data;
+	reader->entry_max = TAR_ENTRIES_MAX;
 	return reader;
+}
+
+void tar_reader_limit(struct tar_reader *reader, uint64_t entries)
+{
+	reader->entry_max = entries;
 }
 
 static void release_entry(struct tar_reader *reader)
@@ -258,10 +265,12 @@ static int read_header(struct tar_reader *reader, char *block,
 		return reader->offset == TAR_BLOCK_SIZE
 			       ? no_archive(err)
 			       : damaged(reader, "damaged header", err);
-	if (++reader->entry_count > TAR_ENTRIES_MAX)
-		return err_set(err, ERROR_INVALID,
-			       "tar archive: more than %u entries",
-			       TAR_ENTRIES_MAX);
+	if (++reader->entry_count > reader->entry_max) {
+		err_set(err, ERROR_INVALID,
+			"tar archive: more than %llu entries",
+			(unsigned long long)reader->entry_max);
+		return limits_hint(LIMIT_LAYER_ENTRIES, err);
+	}
 	return 1;
 }
 

@@ -67,6 +67,8 @@ struct tar_entry {
 struct tar_reader;
 
 struct tar_reader *tar_reader_new(tar_source source, void *data);
+/* So many headers of any kind, instead of TAR_ENTRIES_MAX. */
+void tar_reader_limit(struct tar_reader *reader, uint64_t entries);
 void tar_reader_free(struct tar_reader *reader);
 void cleanup_tar_reader_function(struct tar_reader **reader);
 #define cleanup_tar_reader CLEANUP(cleanup_tar_reader_function)

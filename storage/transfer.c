@@ -137,6 +137,7 @@ int transfer_run(const struct store *store, const struct transfer *transfer,
 	int r;
 
 	json_set_string(transfer->request, "store", store->path);
+	json_set(transfer->request, "limits", limits_json(&store->limits));
 	request = request_fd(transfer->request, err);
 	if (request < 0)
 		return request;

@@ -68,6 +68,21 @@ static bool is_plain(const struct unpack *unpack, const struct tar_entry *entry)
 	       !(entry->mode & (S_ISUID | S_ISGID | S_ISVTX));
 }
 
+/* Holes count: whoever copies the file later may fill them. */
+static int take_size(struct unpack *unpack, const struct tar_entry *entry,
+		     struct error *err)
+{
+	if (entry->size > unpack->left) {
+		err_set(err, ERROR_INVALID,
+			"entry \"%.128s\": the files of the layer are larger "
+			"than %llu bytes together",
+			entry->path, (unsigned long long)unpack->size_max);
+		return limits_hint(LIMIT_LAYER_SIZE, err);
+	}
+	unpack->left -= entry->size;
+	return 0;
+}
+
 static int write_data(struct unpack *unpack, const struct tar_entry *entry,
 		      int fd, struct error *err)
 {
@@ -85,11 +100,6 @@ static int write_data(struct unpack *unpack, const struct tar_entry *entry,
 		if (r == 0)
 			break;
 		unpack->result.bytes += length;
-		if (unpack->result.bytes > LAYER_BYTES_MAX)
-			return err_set(err, ERROR_INVALID,
-				       "entry \"%.128s\": the layer is larger "
-				       "than %llu bytes",
-				       entry->path, LAYER_BYTES_MAX);
 		if (offset != at && lseek(fd, (off_t)offset, SEEK_SET) < 0)
 			return unpack_error(entry, "write", err);
 		r = write_all(fd, bytes, length);
@@ -123,6 +133,9 @@ static int make_file(struct unpack *unpack, const struct tar_entry *entry,
 	}
 	if (fd < 0)
 		return unpack_error(entry, "make file", err);
+	r = take_size(unpack, entry, err);
+	if (r < 0)
+		return r;
 	r = write_data(unpack, entry, fd, err);
 	if (r < 0)
 		return r;
@@ -418,18 +431,21 @@ static void set_directory_times(const struct unpack *unpack)
 }
 
 int unpack_layer(struct tar_reader *reader, int root_fd,
-		 struct unpack_result *ret_result, struct error *err)
+		 const struct limits *limits, struct unpack_result *ret_result,
+		 struct error *err)
 {
 	CLEANUP(unpack_release)
 	struct unpack unpack = {
 		.reader = reader,
 		.root_fd = root_fd,
+		.size_max = limits->layer_size,
+		.left = limits->layer_size,
 	};
 	const struct tar_entry *entry;
 	int r;
 
+	tar_reader_limit(reader, limits->layer_entries);
 	unpack_start_parents(&unpack);
-
 	while ((r = tar_next(reader, &entry, err)) > 0) {
 		r = unpack_entry(&unpack, entry, err);
 		if (r < 0)

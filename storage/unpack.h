@@ -33,6 +33,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "storage/limits.h"
 #include "storage/tar.h"
 
 struct unpack_result {
@@ -47,4 +48,5 @@ struct unpack_result {
 
 /* umask(0) is the caller's. Reads the archive to its end. */
 int unpack_layer(struct tar_reader *reader, int root_fd,
-		 struct unpack_result *ret_result, struct error *err);
+		 const struct limits *limits, struct unpack_result *ret_result,
+		 struct error *err);

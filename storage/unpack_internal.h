@@ -37,6 +37,8 @@ struct unpack {
 	struct tar_reader *reader;
 	int root_fd;
 	struct unpack_result result;
+	uint64_t size_max; /* bytes of all files */
+	uint64_t left;
 
 	struct unpack_parent parents[UNPACK_PARENTS];
 	unsigned int next_parent; /* to be replaced */

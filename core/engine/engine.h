@@ -198,6 +198,11 @@ int engine_image_serves(struct engine *engine, const char *name,
 			const char *platform);
 int engine_image_remove(struct engine *engine, const char *name, bool force,
 			char ***ret_report, struct error *err);
+/*
+ * What archives may ask for, from moss.conf; before an import or a load. What
+ * the engine does by itself (pull, commit, check) looks there itself.
+ */
+int engine_read_limits(struct engine *engine, struct error *err);
 /* Import, load and save: storage/transfer.h on engine->store. */
 
 /* ---- registries ---- */

@@ -68,6 +68,7 @@ static int talk_prepare(struct engine *engine, const char *name, bool for_push,
 					 &talk->endpoints, err);
 	if (r < 0)
 		return r;
+	limits_from_conf(&talk->conf, &engine->store.limits);
 	talk->full = reference_full(&talk->reference);
 	return add_auths(&talk->endpoints, talk->reference.repository, auths,
 			 err);

@@ -2,10 +2,13 @@
 
 #include <stddef.h>
 
+#include "base/cleanup.h"
+#include "storage/limits.h"
 #include "storage/registries.h"
 
 /* A module with settings adds its rows here. */
 static const struct conf_key *const schema[] = {
+	limits_conf_keys,
 	registries_conf_keys,
 	NULL,
 };
@@ -21,6 +24,17 @@ int settings_read(const struct engine *engine, struct conf *ret_conf,
 		return r;
 	}
 	*ret_conf = conf;
+	return 0;
+}
+
+int engine_read_limits(struct engine *engine, struct error *err)
+{
+	CLEANUP(conf_release) struct conf conf = {0};
+	int r = settings_read(engine, &conf, err);
+
+	if (r < 0)
+		return r;
+	limits_from_conf(&conf, &engine->store.limits);
 	return 0;
 }
 

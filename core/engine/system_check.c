@@ -35,7 +35,9 @@ int engine_system_check(struct engine *engine, const struct engine_check *check,
 		.containers = containers,
 		.progress_fd = check->progress_fd,
 	};
-	int r = container_for_each(engine, add_container, containers, err);
+	int r = engine_read_limits(engine, err);
 
+	if (r == 0)
+		r = container_for_each(engine, add_container, containers, err);
 	return r < 0 ? r : store_check(&engine->store, &request, ret_json, err);
 }

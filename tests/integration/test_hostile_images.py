@@ -202,6 +202,86 @@ def test_honest_zeros_are_no_bomb(moss, tmp_path, compression):
     moss.ok("rmi", "hostile")
 
 
+def limited(moss, tmp_path, **limits):
+    conf = tmp_path / "moss.conf"
+    conf.write_text("[limits]\n" + "".join(
+        f"\t{key.replace('_', '-')} = {value}\n"
+        for key, value in limits.items()))
+    return moss.with_env(MOSS_CONFIG=str(conf))
+
+
+@pytest.mark.parametrize("compression", hostile_images.COMPRESSORS)
+def test_bomb(moss, tmp_path, compression):
+    """A few kilobytes that would become much."""
+    packed = hostile_images.bomb(compression, 1 << 30)
+    image = Image([hostile_images.HONEST], [packed])
+    path = image.write_tar(tmp_path / "image.tar")
+    small = limited(moss, tmp_path, unpack_floor="64m", unpack_ratio=100)
+    message = refused(small, path, store_state(moss), timeout=30)
+    assert "layer 1" in message
+    assert "unpacks to more than 100 times its size" in message
+
+
+def test_bomb_around_the_archive(moss, tmp_path):
+    """The archive itself may be packed, too, and its layers again."""
+    packed = hostile_images.bomb("gzip", 1 << 28)
+    small = limited(moss, tmp_path, unpack_floor="64m", unpack_ratio=100)
+    path = tmp_path / "image.tar.gz"
+    path.write_bytes(packed)
+    assert "100 times" in refused(small, path, store_state(moss))
+    result = small("import", path, "hostile")
+    assert result.code == 1 and "100 times" in one_line(result)
+
+
+def test_default_limits_stop_a_bomb(moss, tmp_path):
+    path = tmp_path / "bomb.tar.zst"
+    path.write_bytes(hostile_images.bomb("zstd", 1 << 40, chunk=1 << 30))
+    before = store_state(moss)
+    assert "500 times" in refused(moss, path, before, timeout=60)
+
+
+# What is set, what is tried, and what is said.
+TOO_MUCH = {
+    "layer-size": ("1m", [hostile_tar.entry(b"big", bytes(1100000))],
+                   'entry "big": the files of the layer are larger than '
+                   '1048576 bytes'),
+    "layer-size of several": (
+        "1m", [hostile_tar.entry(b"f%d" % i, bytes(300000))
+               for i in range(4)], 'entry "f3": the files of the layer'),
+    "layer-size of holes": (
+        "1g", [hostile_tar.old_sparse(b"s", 1 << 31, [(0, 1)], b"x")],
+        'entry "s": the files of the layer'),
+    "layer-entries": ("100", [hostile_tar.entry(b"f%d" % i)
+                              for i in range(101)],
+                      "more than 100 entries"),
+    "archive-size": ("1m", [hostile_tar.entry(b"big", bytes(1100000))],
+                     'entry "layer0.tar": the files of the archive are'),
+}
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_limit(moss, tmp_path, name):
+    key = name.split()[0]
+    value, entries, text = TOO_MUCH[name]
+    data = hostile_tar.layer(*entries)
+    path = Archive([data]).write(tmp_path / "image.tar")
+    small = limited(moss, tmp_path, **{key: value})
+    result = small("load", "-i", path)
+    assert result.code == 1 and text in one_line(result)
+    assert f"raise {key} in the section [limits] of moss.conf" in result.err
+    # Nothing is wrong with it otherwise.
+    moss.ok("load", "-i", path)
+    moss.ok("rmi", "hostile")
+
+
+def test_very_many_entries(moss, tmp_path):
+    """Headers without an entry count as well: none is free."""
+    data = hostile_tar.pax({b"path": b"f"}) * 200000 + bytes(1024)
+    path = Archive([data]).write(tmp_path / "image.tar")
+    small = limited(moss, tmp_path, layer_entries=150000)
+    refused(small, path, store_state(moss), timeout=60)
+
+
 def test_sparse_files_take_no_room(moss, tmp_path):
     """A file that claims a terabyte is made, of holes."""
     data = hostile_images.sparse_bomb(1 << 40)

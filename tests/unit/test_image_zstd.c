@@ -165,6 +165,7 @@ static void test_detected(void **state)
 	cleanup_str struct str packed = {0};
 	cleanup_str struct str out = {0};
 	enum compression compression;
+	struct limits limits;
 	struct stream *stream;
 
 	memory_fill(&text, 1000);
@@ -175,8 +176,10 @@ static void test_detected(void **state)
 			      &stream, &compression, &error),
 		0);
 	assert_int_equal(compression, COMPRESSION_ZSTD);
-	assert_int_equal(stream_unpacked(stream, compression, &stream, &error),
-			 0);
+	limits_init(&limits);
+	assert_int_equal(
+		stream_unpacked(stream, compression, &limits, &stream, &error),
+		0);
 	assert_int_equal(memory_read(stream, &out, &error), 0);
 	assert_string_equal(out.data, text.data);
 }

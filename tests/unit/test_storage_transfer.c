@@ -31,7 +31,11 @@
 
 static char directory[PATH_MAX]; /* of one test */
 static int top;
-static struct store store = {-1, -1, -1, -1, -1, NULL};
+static struct store store = {.root_fd = -1,
+			     .image_fd = -1,
+			     .layers_fd = -1,
+			     .volumes_fd = -1,
+			     .tmp_fd = -1};
 static struct error error;
 
 static int set_up(void **state)

@@ -29,6 +29,7 @@
 static char directory[PATH_MAX]; /* of one test */
 static int top, root;
 static struct error error;
+static struct limits limits;
 static struct unpack_result result;
 
 static int set_up(void **state)
@@ -75,7 +76,8 @@ static int unpack(const struct tar_file *files, size_t count)
 		tar_reader_new(all_at_once, &tar);
 
 	tar_build(&tar, files, count);
-	return unpack_layer(reader, root, &result, &error);
+	limits_init(&limits);
+	return unpack_layer(reader, root, &limits, &result, &error);
 }
 
 #define UNPACK(...)                                             \
