@@ -264,5 +264,5 @@ class Client:
 
     def tags(self, repository):
         answer = self.request("GET", f"/v2/{repository}/tags/list")
-        return json.loads(answer.body).get("tags") or [] \
+        return sorted(json.loads(answer.body).get("tags") or []) \
             if answer.status == 200 else []

@@ -41,8 +41,11 @@ class TinyRegistry(Server):
         self.complaints = []
         self.has_referrers = True
         self.mounts = True
-        self.chunk_minimum = None  # bytes; also: monolithic is refused
+        self.chunk_minimum = None  # bytes
+        self.body_maximum = None  # bytes of one request, more is 413
+        self.refused = 0  # for that
         self.single_post = True  # POST ?digest= with the bytes is enough
+        self.any_manifest = False  # whatever Accept says
         self.page = 1000  # tags in an answer
         super().__init__(TinyHandler, **kwargs)
 
@@ -142,9 +145,19 @@ class TinyHandler(Answering):
         if self.session(repository, session, must_match=False):
             self.accepted(session, 204)
 
+    def is_too_large(self):
+        size = int(self.headers.get("Content-Length") or 0)
+        if not self.store.body_maximum or size <= self.store.body_maximum:
+            return False
+        self.store.refused += 1
+        self.refuse(413, "SIZE_INVALID", "too much in one request")
+        return True
+
     def upload_patch(self, repository, session):
         found = self.session(repository, session)
         if not found:
+            return
+        if self.is_too_large():
             return
         data = self.body()
         self.taken = True
@@ -164,16 +177,13 @@ class TinyHandler(Answering):
 
     def upload_put(self, repository, session):
         found = self.session(repository, session)
-        if not found:
+        if not found or self.is_too_large():
             return
         data = self.body()
         self.taken = True
         if data:
             found.add(data)
         least = self.store.chunk_minimum or 0
-        if least and found.chunks == [len(data)] and len(data) > least:
-            return self.refuse(400, "BLOB_UPLOAD_INVALID",
-                               "monolithic uploads are not accepted")
         if any(size < least for size in found.chunks[:-1]):
             return self.refuse(400, "SIZE_INVALID", "a chunk is too small")
         if self.store_blob(repository, found.data):
@@ -205,8 +215,9 @@ class TinyHandler(Answering):
         if not found:
             return self.refuse(404, "MANIFEST_UNKNOWN", "manifest unknown")
         media_type, data = found
-        if not any(media_type in line for line in
-                   self.headers.get_all("Accept", [])):
+        if not self.store.any_manifest and not any(
+                media_type in line for line in
+                self.headers.get_all("Accept", [])):
             return self.refuse(400, "MANIFEST_INVALID",
                                f"{media_type} is not accepted")
         self.answer(200, data, {"Content-Type": media_type,
