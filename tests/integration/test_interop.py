@@ -283,3 +283,76 @@ def test_docker_archives_of_all_times(fresh, odd, tmp_path, form, compress):
     out = fresh("load", stdin=packed, text=False, check=0).out
     assert out == b"Loaded image: made/odd:1\n"
     assert fresh.ok("run", "--rm", "made/odd:1", "sh", "-c", LOOK) == SEEN
+
+
+# Through a registry
+
+def test_podman_pulls_what_moss_pushed(fresh, odd, podman, registry, tmp_path):
+    load_odd(fresh, odd, tmp_path)
+    name = registry.name("interop/by-moss:1")
+    fresh.ok("tag", "made/odd:1", name)
+    fresh.ok("push", name)
+    podman("pull", "-q", "--tls-verify=false", name)
+    image = json.loads(podman("inspect", name))[0]
+    assert "sha256:" + image["Id"] == odd.id
+    assert image["RootFS"]["Layers"] == [each.diff_id for each in odd.layers]
+    assert image["Digest"] == registry.client.manifest("interop/by-moss:1")[1]
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_moss_pulls_what_podman_pushed(fresh, odd, podman, registry, tmp_path,
+                                       form):
+    archive = tmp_path / "odd.tar"
+    oci.docker_archive(archive, {"localhost/podman/push:1": odd})
+    podman("load", "-q", "-i", archive)
+    name = registry.name(f"interop/by-podman:{form}")
+    podman("push", "-q", "--tls-verify=false", "--compression-format", form,
+           "localhost/podman/push:1", name)
+    fresh.ok("pull", name)
+    assert diff_ids(fresh, name) == [each.diff_id for each in odd.layers]
+    assert fresh.ok("run", "--rm", name, "sh", "-c", LOOK) == SEEN
+
+
+def test_podman_and_moss_push_the_same(fresh, odd, podman, registry, tmp_path):
+    """What podman pushed, moss pulled and pushed again, podman knows."""
+    archive = tmp_path / "odd.tar"
+    oci.docker_archive(archive, {"localhost/podman/same:1": odd})
+    podman("load", "-q", "-i", archive)
+    first, second = (registry.name(f"interop/same-{n}:1") for n in (1, 2))
+    podman("push", "-q", "--tls-verify=false", "localhost/podman/same:1", first)
+    fresh.ok("pull", "-q", first)
+    fresh.ok("tag", first, second)
+    fresh.ok("push", "-q", second)
+    assert registry.client.manifest("interop/same-1:1") == \
+        registry.client.manifest("interop/same-2:1")
+
+
+def test_skopeo_writes_and_reads_around_moss(fresh, odd, registry, tmp_path):
+    """skopeo → registry → moss → registry → skopeo, in both formats."""
+    archive = tmp_path / "odd.tar"
+    oci.docker_archive(archive, {"made/odd:1": odd})
+    for form in ("oci", "v2s2"):
+        names = [registry.name(f"interop/around-{form}-{n}:1") for n in (1, 2)]
+        skopeo_copy(f"docker-archive:{archive}", f"docker://{names[0]}",
+                    "--format", form)
+        fresh.ok("pull", "-q", names[0])
+        assert fresh.ok("run", "--rm", names[0], "sh", "-c", LOOK) == SEEN
+        fresh.ok("tag", *names)
+        fresh.ok("push", "-q", names[1])
+        raw = [tool("skopeo", "inspect", "--raw", "--tls-verify=false",
+                    f"docker://{name}") for name in names]
+        assert raw[0] == raw[1]
+        skopeo_copy(f"docker://{names[1]}", f"dir:{tmp_path}/{form}")
+
+
+def test_skopeo_reads_a_pulled_image_of_the_store(fresh, odd, registry,
+                                                  tmp_path):
+    registry.client.put("interop/pulled:1", odd)
+    name = registry.name("interop/pulled:1")
+    fresh.ok("pull", "-q", name)
+    raw = tool("skopeo", "inspect", "--raw", f"oci:{fresh.root}/image:{name}")
+    assert oci.digest(raw.encode()) == odd.digest
+    bundle = tmp_path / "bundle"
+    tool("umoci", "unpack", "--rootless", "--image",
+         f"{fresh.root}/image:{name}", bundle)
+    assert os.listdir(bundle / "rootfs/hidden") == ["stays"]
