@@ -154,6 +154,19 @@ def test_layers_add_up(moss, images, tmp_path):
     assert config_of(moss, "step:3")["Id"] == image
 
 
+def test_equal_changes_are_an_equal_layer(moss, images, driver, tmp_path):
+    """Packed and unpacked: it is there once, and is pushed once."""
+    moss.ok("run", "--name", "work", "--storage-driver", driver, "busybox", "sh",
+            "-c", "dd if=/dev/urandom of=/big bs=1M count=3 2>/dev/null; "
+            "cp -a /bin /copy; mkdir /d; touch /d/a /d/b")
+    layers = []
+    for tag in "1", "2":
+        moss.ok("commit", "work", f"equal:{tag}")
+        manifest, _ = saved(moss, f"equal:{tag}", tmp_path / f"{tag}.tar")
+        layers.append(manifest["layers"])
+    assert layers[0] == layers[1] and len(layers[0]) == 2
+
+
 def counter(moss, name, *options):
     """A container that counts as fast as it can, in two processes."""
     moss.ok("run", "-d", "--name", name, *options, "busybox", "sh", "-c",
