@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -81,64 +82,102 @@ static bool match_label(const char *value, const void *data)
 		member_of(((const struct image_name *)data)->image, "Labels"));
 }
 
+/* One that does not tell is older than all others. */
+static struct timespec created_time(const char *text)
+{
+	struct timespec time;
+
+	if (parse_time(text, &time) < 0)
+		time = (struct timespec){.tv_sec = INT64_MIN};
+	return time;
+}
+
+static bool earlier(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec
+				      : a->tv_nsec < b->tv_nsec;
+}
+
 /* When the image was made that before=X or since=X names. */
 static int image_time(struct context *context, const char *name,
-		      int64_t *ret_time, struct error *err)
+		      struct timespec *ret_time, struct error *err)
 {
 	cleanup_json cJSON *json = NULL;
-	struct timespec created;
 	int r;
 
 	r = engine_image_inspect(&context->engine, name, &json, err);
 	if (r < 0)
 		return r;
-	*ret_time = parse_time(text_of(json, "Created"), &created) == 0
-			    ? created.tv_sec
-			    : 0;
+	*ret_time = created_time(text_of(json, "Created"));
 	return 0;
 }
 
-/* Images made before or at these times pass. */
+/* Images made before the one and after the other pass. */
 struct bounds {
-	int64_t before;
-	int64_t since;
+	struct timespec before;
+	struct timespec since;
+	bool has_before;
+	bool has_since;
 };
+
+/* Of several the narrowest counts, as in docker. */
+static int add_bound(struct context *context, const char *filter,
+		     struct bounds *bounds, struct error *err)
+{
+	const char *value = strchr(filter, '=') + 1;
+	bool until = str_starts(filter, "until=");
+	bool since = str_starts(filter, "since=");
+	struct timespec time = {0};
+	int r;
+
+	if (!until && !since && !str_starts(filter, "before="))
+		return 0;
+	r = until ? time_option_parse("filter", value, &time, err)
+		  : image_time(context, value, &time, err);
+	if (r < 0)
+		return r;
+	if (since && (!bounds->has_since || earlier(&bounds->since, &time))) {
+		bounds->since = time;
+		bounds->has_since = true;
+	}
+	if (!since &&
+	    (!bounds->has_before || earlier(&time, &bounds->before))) {
+		bounds->before = time;
+		bounds->has_before = true;
+	}
+	return 0;
+}
 
 static int bounds_of(struct context *context, const struct filters *filters,
 		     struct bounds *ret_bounds, struct error *err)
 {
-	struct bounds bounds = {.before = INT64_MAX, .since = INT64_MIN};
+	struct bounds bounds = {0};
 	int r = 0;
 
-	for (size_t i = 0; r >= 0 && filters->list[i]; i++) {
-		const char *value = strchr(filters->list[i], '=') + 1;
-		struct timespec time;
-
-		if (str_starts(filters->list[i], "before=")) {
-			r = image_time(context, value, &bounds.before, err);
-		} else if (str_starts(filters->list[i], "since=")) {
-			r = image_time(context, value, &bounds.since, err);
-		} else if (str_starts(filters->list[i], "until=")) {
-			r = time_option_parse("filter", value, &time, err);
-			if (r >= 0)
-				bounds.before = time.tv_sec;
-		}
-	}
+	for (size_t i = 0; r >= 0 && filters->list[i]; i++)
+		r = add_bound(context, filters->list[i], &bounds, err);
 	*ret_bounds = bounds;
 	return r;
+}
+
+static bool is_within(const struct bounds *bounds, const cJSON *image)
+{
+	struct timespec created =
+		created_time(text_of(member_of(image, "Moss"), "Created"));
+
+	return (!bounds->has_before || earlier(&created, &bounds->before)) &&
+	       (!bounds->has_since || earlier(&bounds->since, &created));
 }
 
 static bool passes(const struct filters *filters, const char *wanted,
 		   const struct bounds *bounds, const struct image_name *name)
 {
-	int64_t created = number_of(name->image, "Created");
-
 	return (!wanted || match_reference(wanted, name)) &&
 	       filters_pass(filters, "reference", match_reference, name) &&
 	       filters_pass(filters, "dangling", match_dangling, name) &&
 	       filters_pass_all(filters, "label", match_label, name) &&
 	       !filters_refuse(filters, "label!", match_label, name) &&
-	       created < bounds->before && created > bounds->since;
+	       is_within(bounds, name->image);
 }
 
 /* The names that pass, in the order of the images. */

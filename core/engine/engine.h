@@ -177,7 +177,8 @@ int engine_copy_out(struct engine *engine, const char *name,
 /* ---- images ---- */
 
 /*
- * Array of ImageSummary, newest first. whole: with Containers, how many use it
+ * Array of ImageSummary, newest first, with the exact time in "Moss":
+ * {"Created": RFC 3339}. whole: with Containers, how many use it
  * (otherwise -1, which spares reading them), and Manifests, its own and those
  * of other platforms that its name stands for, which are not here.
  */

@@ -65,6 +65,7 @@ static cJSON *summary(const struct image *image, int64_t containers)
 {
 	const cJSON *config = member_get(image->config, "config");
 	cJSON *json = json_object();
+	cJSON *moss = json_object();
 	cJSON *labels = copy_or_null(member_get(config, "Labels"));
 
 	json_set_i64(json, "Containers", containers);
@@ -75,6 +76,8 @@ static cJSON *summary(const struct image *image, int64_t containers)
 	set_references(json, image);
 	json_set_i64(json, "SharedSize", -1);
 	json_set_i64(json, "Size", (int64_t)image->size);
+	json_set_string(moss, "Created", image->created);
+	json_set(json, "Moss", moss);
 	return json;
 }
 

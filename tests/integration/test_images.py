@@ -66,11 +66,15 @@ def test_filters_of_images(own, tmp_path):
     load(own, tmp_path, {
         "one:1": image("2024-01-01T00:00:00Z", a="1", b="2"),
         "two:1": image("2024-02-01T00:00:00Z", a="1"),
+        "later:1": image("2024-02-01T00:00:00.000000001Z", x="y"),
         "repo/three:1": image("2024-03-01T00:00:00Z", c="3")})
-    assert names(own) == ["repo/three:1", "two:1", "one:1"]
+    assert names(own) == ["repo/three:1", "later:1", "two:1", "one:1"]
     assert names(own, "-f", "before=two:1") == ["one:1"]
-    assert names(own, "-f", "since=two:1") == ["repo/three:1"]
-    assert names(own, "-f", "until=2024-02-15") == ["two:1", "one:1"]
+    assert names(own, "-f", "since=two:1") == ["repo/three:1", "later:1"]
+    assert names(own, "-f", "since=two:1", "-f", "since=one:1", "-f",
+                 "before=repo/three:1", "-f", "until=2025-01-01") == ["later:1"]
+    assert names(own, "-f", "until=2024-01-15") == ["one:1"]
+    own.ok("rmi", "later:1")
     assert names(own, "-f", "label=a") == ["two:1", "one:1"]
     # All of them, not any.
     assert names(own, "-f", "label=a", "-f", "label=b=2") == ["one:1"]
