@@ -255,7 +255,8 @@ static int take_token(struct http_auth *auth, const char *scope,
 			return r;
 	}
 	if (str_empty(token) || !is_printable(token))
-		return err_set(err, ERROR_INVALID, "no usable token in it");
+		return err_set(err, ERROR_INVALID,
+			       "the answer has no usable token");
 	if (auth->offline && !auth->given_token &&
 	    json_get_string(json, "", "refresh_token", &given, NULL) > 0 &&
 	    *given && is_printable(given))
@@ -289,10 +290,17 @@ static int check_realm(struct http *http, const char *realm,
 	return 0;
 }
 
-/* Under the lock: the others wait for the same token. */
-static int fetch_token(struct http_auth *auth, struct http *http,
-		       const char *request_url, const char *scope,
-		       struct error *err)
+/* Its own words, as if the registry had said them. */
+static int denied(struct http_response *response, struct error *err)
+{
+	cleanup_free char *reason = http_reason(response);
+
+	return http_fail(err, ERROR_PERMISSION, EACCES, "%s", reason);
+}
+
+static int ask_for_token(struct http_auth *auth, struct http *http,
+			 const char *request_url, const char *scope,
+			 struct error *err)
 {
 	cleanup_free char *form =
 		auth->identity_token ? token_form(auth, scope) : NULL;
@@ -326,9 +334,23 @@ static int fetch_token(struct http_auth *auth, struct http *http,
 	r = http_send(http, &request, &response, err);
 	if (r < 0)
 		return r;
+	if (response.status == 401 || response.status == 403)
+		return denied(&response, err);
 	if (response.status != 200)
 		return http_status_error(&response, "get a token", err);
 	return take_token(auth, scope, &response, err);
+}
+
+/* Under the lock: the others wait for the same token. */
+static int fetch_token(struct http_auth *auth, struct http *http,
+		       const char *request_url, const char *scope,
+		       struct error *err)
+{
+	int r = ask_for_token(auth, http, request_url, scope, err);
+
+	if (r >= 0 || r == -EACCES)
+		return r;
+	return err_wrap(err, "token for %s", *scope ? scope : "the registry");
 }
 
 /* ---- requests ---- */

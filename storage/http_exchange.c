@@ -201,8 +201,6 @@ static const struct failure {
 	int number;
 	const char *what; /* before the host */
 } failures[] = {
-	{CURLE_COULDNT_RESOLVE_HOST, ERROR_GENERIC, EHOSTUNREACH,
-	 "cannot find host"},
 	{CURLE_COULDNT_RESOLVE_PROXY, ERROR_GENERIC, EHOSTUNREACH,
 	 "cannot find the proxy for"},
 	{CURLE_OPERATION_TIMEDOUT, ERROR_TIMEOUT, ETIMEDOUT,
@@ -235,6 +233,9 @@ static int failed(const struct exchange *self, struct error *err)
 				 self->authority, FETCH_HEADERS_MAX);
 	if (self->result == CURLE_COULDNT_CONNECT)
 		return connect_failed(self, err);
+	if (self->result == CURLE_COULDNT_RESOLVE_HOST)
+		return http_fail(err, ERROR_GENERIC, EHOSTUNREACH,
+				 "cannot find host %s", self->authority);
 	curl_easy_getinfo(self->handle->easy, CURLINFO_HTTP_CONNECTCODE,
 			  &proxy_status);
 	if (proxy_status >= 300)

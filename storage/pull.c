@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/collect.h"
+#include "storage/http.h"
 #include "storage/index.h"
 #include "storage/job_registry.h"
 
@@ -157,5 +158,8 @@ int pull_run(struct job *job, struct error *err)
 		return 0;
 	if (is_bad_data(&error))
 		discard(job);
+	else if (http_failure_is_transient(r) && !*error.hint)
+		err_hint(&error, "try again: layers that are complete are "
+				 "kept");
 	return err_copy(err, &error);
 }

@@ -15,7 +15,7 @@
 #include "storage/registry_internal.h"
 
 /* So much of progress makes up for a failure. */
-#define PROGRESS_BYTES (256u << 10)
+#define PROGRESS_BYTES (1u << 20)
 
 struct blob_stream {
 	struct stream stream;

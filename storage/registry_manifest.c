@@ -72,12 +72,13 @@ static int check_media_type(struct registry_document *document,
 			    const char *reference, struct error *err)
 {
 	struct descriptor *descriptor = &document->descriptor;
+	cleanup_free char *name = xasprintf("manifest %s", reference);
 	cleanup_json cJSON *json = NULL;
 	const char *own = NULL;
+	int r = json_parse(document->text, descriptor->size, name, &json, err);
 
-	if (json_parse(document->text, descriptor->size, reference, &json,
-		       err) < 0)
-		return err_return(err);
+	if (r < 0)
+		return r;
 	/* OCI documents need not say, and servers of plain files do not. */
 	if (json_get_string(json, "", "mediaType", &own, NULL) <= 0) {
 		if (!is_document_type(descriptor->media_type))
@@ -89,9 +90,9 @@ static int check_media_type(struct registry_document *document,
 	if (is_document_type(descriptor->media_type) ||
 	    strlen(own) >= MEDIA_TYPE_MAX)
 		return err_set(err, ERROR_INVALID,
-			       "manifest %s: its media type is \"%.128s\", but "
-			       "the registry sent it as \"%s\"",
-			       reference, own, descriptor->media_type);
+			       "%s: its media type is \"%.128s\", but the "
+			       "registry sent it as \"%s\"",
+			       name, own, descriptor->media_type);
 	strcpy(descriptor->media_type, own);
 	return 0;
 }

@@ -276,16 +276,10 @@ static int resume(struct upload *upload, struct error *err)
 	if (!field || upload_range(field, &has) < 0 ||
 	    has > upload->request->size)
 		has = 0;
-	if (has == 0) {
-		/* Begun anew: what is half there is of no use to anybody. */
-		free(steal_ptr(&upload->location));
-		upload->offset = 0;
-		return 0;
-	}
 	upload->offset = has;
 	/* The rest in one part, when nobody asked for small ones. */
-	if (upload->part == 0)
-		upload->part = PART_FIRST;
+	if (has > 0 && upload->part == 0)
+		upload->part = upload->request->size;
 	return take_location(upload, &response, err);
 }
 
@@ -329,6 +323,9 @@ static int attempt(struct upload *upload, unsigned int failures,
 		*ret_delay = 0;
 		return 0;
 	}
+	/* The session is gone, with what was in it. */
+	if (response.status == 404)
+		free(steal_ptr(&upload->location));
 	r = endpoint_refused(upload->endpoint, &response, "upload to", err);
 	/* 404: the session is gone, or ended by what was sent twice. */
 	return http_status_is_transient(response.status) ||
