@@ -136,3 +136,58 @@ char *text_quote(const char *text)
 	str_append_char(&quoted, '"');
 	return str_steal(&quoted);
 }
+
+static void new_line(struct str *out, const char *indent, unsigned int depth)
+{
+	str_append_char(out, '\n');
+	for (unsigned int i = 0; i < depth; i++)
+		str_append(out, indent);
+}
+
+/* A string literal, up to its closing quote; text is at the opening one. */
+static const char *copy_string(struct str *out, const char *text)
+{
+	const char *end = text + 1;
+
+	while (*end && *end != '"')
+		end += *end == '\\' && end[1] ? 2 : 1;
+	str_append_bytes(out, text, (size_t)(end - text) + (*end == '"'));
+	return *end ? end : end - 1;
+}
+
+char *text_indent_json(const char *text, const char *indent)
+{
+	struct str out = {0};
+	unsigned int depth = 0;
+
+	for (; *text; text++) {
+		if (strchr(" \t\r\n", *text))
+			continue;
+		if (*text == '"') {
+			text = copy_string(&out, text);
+			continue;
+		}
+		if (*text == '}' || *text == ']') {
+			if (depth > 0)
+				depth--;
+			new_line(&out, indent, depth);
+		}
+		str_append_char(&out, *text);
+		if (*text == ',') {
+			new_line(&out, indent, depth);
+		} else if (*text == ':') {
+			str_append_char(&out, ' ');
+		} else if (*text == '{' || *text == '[') {
+			const char *next =
+				text + 1 + strspn(text + 1, " \t\r\n");
+
+			if (*next == '}' || *next == ']') {
+				str_append_char(&out, *next);
+				text = next;
+			} else {
+				new_line(&out, indent, ++depth);
+			}
+		}
+	}
+	return str_steal(&out);
+}

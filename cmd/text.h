@@ -21,3 +21,10 @@ char *text_cut(const char *text, size_t columns);
 
 /* As Go's %q: in double quotes, with escapes. Caller frees. */
 char *text_quote(const char *text);
+
+/*
+ * A JSON text with its members on lines of their own, indented. Nothing else
+ * changes, neither the order nor how a number is written; what is no JSON comes
+ * out as something. Caller frees.
+ */
+char *text_indent_json(const char *text, const char *indent);

@@ -94,6 +94,35 @@ static void test_quote(void **state)
 	}
 }
 
+static void test_indent_json(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *lines;
+	} rows[] = {
+		{"{}", "{}"},
+		{" [ ] ", "[]"},
+		{"7", "7"},
+		{"{\"a\":1}", "{\n  \"a\": 1\n}"},
+		{"{ \"a\" : [1, 2.50e3 ,{\"b\":{ }}] ,\"c\":null}",
+		 "{\n  \"a\": [\n    1,\n    2.50e3,\n    {\n      \"b\": "
+		 "{}\n    }\n  ],\n  \"c\": null\n}"},
+		/* What looks like JSON in a string is none. */
+		{"[\"{,:]\\\"[\",\"\\\\\"]",
+		 "[\n  \"{,:]\\\"[\",\n  \"\\\\\"\n]"},
+		/* No JSON, but an end. */
+		{"\"a", "\"a"},
+		{"\"a\\", "\"a\\"},
+		{"]", "\n]"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_free char *lines = text_indent_json(rows[i].text, "  ");
+
+		assert_string_equal(lines, rows[i].lines);
+	}
+}
+
 static void test_detach_keys(void **state)
 {
 	static const struct {
@@ -269,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_printable),
 		cmocka_unit_test(test_width_and_cut),
 		cmocka_unit_test(test_quote),
+		cmocka_unit_test(test_indent_json),
 		cmocka_unit_test(test_detach_keys),
 		cmocka_unit_test(test_detach_key_nul),
 		cmocka_unit_test(test_ports),
