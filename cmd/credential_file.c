@@ -40,7 +40,7 @@ static const char *text_member(const cJSON *json, const char *name)
 
 const char *credential_key(const char *registry)
 {
-	return str_equal(registry, REGISTRY_DOCKER) ? CREDENTIAL_DOCKER_KEY
+	return str_equal(registry, REGISTRY_DOCKER) ? REGISTRY_DOCKER_ACCOUNTS
 						    : registry;
 }
 

@@ -23,8 +23,6 @@
 #include "base/error.h"
 #include "storage/registries.h"
 
-#define CREDENTIAL_DOCKER_KEY "https://index.docker.io/v1/"
-
 /* The key of a registry's credentials in docker's file and for helpers. */
 const char *credential_key(const char *registry);
 /* "host:5000" of "https://host:5000/v2/"; "docker.io" for its hosts. Caller

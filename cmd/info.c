@@ -139,6 +139,46 @@ static void print_identity(const cJSON *identity)
 	line(2, "IDs", ids ? ids : "1 (single-ID mode: no sub-IDs)");
 }
 
+/* Under its heading, if there are any. */
+static void print_list(const char *heading, char *const *texts)
+{
+	if (!texts)
+		return;
+	printf(" %s:\n", heading);
+	for (size_t i = 0; texts[i]; i++) {
+		cleanup_free char *plain = text_printable(texts[i], true);
+
+		printf("  %s\n", plain);
+	}
+}
+
+static void push_texts(char ***texts, const cJSON *array)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, array)
+	{
+		strv_push(texts, cJSON_GetStringValue(item));
+	}
+}
+
+static void print_registries(const cJSON *registries)
+{
+	cleanup_strv char **insecure = NULL;
+	cleanup_strv char **mirrors = NULL;
+	const cJSON *index;
+
+	cJSON_ArrayForEach(index, member_of(registries, "IndexConfigs"))
+	{
+		if (!flag_of(index, "Secure"))
+			strv_push(&insecure, text_of(index, "Name"));
+	}
+	push_texts(&insecure, member_of(registries, "InsecureRegistryCIDRs"));
+	push_texts(&mirrors, member_of(registries, "Mirrors"));
+	print_list("Insecure Registries", insecure);
+	print_list("Registry Mirrors", mirrors);
+}
+
 /* "7.6GiB" */
 static char *memory_text(int64_t bytes)
 {
@@ -189,6 +229,7 @@ static void print_text(const cJSON *info)
 	line(1, "Total Memory", memory);
 	line_of(1, "Name", info, "Name");
 	line_of(1, "Root Dir", info, "DockerRootDir");
+	print_registries(member_of(info, "RegistryConfig"));
 }
 
 static void print_warnings(const cJSON *info)

@@ -42,6 +42,8 @@
 
 #define REGISTRY_DOCKER	     "docker.io"
 #define REGISTRY_DOCKER_HOST "registry-1.docker.io"
+/* What docker keeps the credentials of its own registry under. */
+#define REGISTRY_DOCKER_ACCOUNTS "https://index.docker.io/v1/"
 
 #define REGISTRY_DOWNLOADS 3 /* layers at a time, when nobody said */
 #define REGISTRY_UPLOADS   5
@@ -112,6 +114,9 @@ bool registry_auth_is_empty(const struct registry_auth *auth);
 /* From [transfer], or the default. */
 unsigned int registries_downloads(const struct conf *conf);
 unsigned int registries_uploads(const struct conf *conf);
+
+/* The member RegistryConfig of docker's SystemInfo. */
+cJSON *registries_info(const struct conf *conf);
 
 /* localhost, 127.0.0.0/8 or ::1, with or without a port. */
 bool registry_is_loopback(const char *host);

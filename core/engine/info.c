@@ -15,6 +15,7 @@
 #include "core/engine/container.h"
 #include "core/engine/hostconfig.h"
 #include "core/engine/limits.h"
+#include "core/engine/settings.h"
 #include "storage/image.h"
 
 #define FILE_TEXT_MAX 65536
@@ -275,6 +276,23 @@ static void set_identity(const struct engine *engine, cJSON *moss)
 	json_set(moss, "Identity", json);
 }
 
+/* A moss.conf that is wrong is no reason to say nothing else. */
+static void set_registries(const struct engine *engine, cJSON *json)
+{
+	CLEANUP(conf_release) struct conf conf = {0};
+	struct error err = {0};
+
+	json_set_string(json, "IndexServerAddress", REGISTRY_DOCKER_ACCOUNTS);
+	if (settings_read(engine, &conf, &err) < 0) {
+		cleanup_free char *text = xasprintf("WARNING: %s", err.message);
+
+		json_push_string(
+			cJSON_GetObjectItemCaseSensitive(json, "Warnings"),
+			text);
+	}
+	json_set(json, "RegistryConfig", registries_info(&conf));
+}
+
 int engine_info(struct engine *engine, cJSON **ret_json, struct error *err)
 {
 	cleanup_json cJSON *json = json_object();
@@ -295,6 +313,7 @@ int engine_info(struct engine *engine, cJSON **ret_json, struct error *err)
 	set_security(json);
 	set_limits(engine, json, moss);
 	set_identity(engine, moss);
+	set_registries(engine, json);
 	json_set_string(json, "LoggingDriver", "json-file");
 	json_set_string(json, "DockerRootDir", engine->store.path);
 	json_set_string(json, "ServerVersion", MOSS_VERSION);

@@ -313,6 +313,28 @@ static void test_transfer(void **state)
 	assert_int_equal(registries_uploads(&conf), 1);
 }
 
+static void test_info(void **state)
+{
+	CLEANUP(conf_release) struct conf conf = {0};
+	cleanup_json cJSON *json = NULL;
+	cleanup_free char *text = NULL;
+
+	read_conf(&conf, "[registry \"docker.io\"]\nmirror = m:5000/x\n"
+			 "mirror = http://n/\n"
+			 "[registry \"a.b\"]\ninsecure\n");
+	json = registries_info(&conf);
+	text = json_print(json);
+	assert_string_equal(
+		text,
+		"{\"InsecureRegistryCIDRs\":[\"::1/128\",\"127.0.0.0/8\"],"
+		"\"IndexConfigs\":{\"docker.io\":{\"Name\":\"docker.io\","
+		"\"Mirrors\":[\"https://m:5000/x/\",\"http://n/\"],"
+		"\"Secure\":true,\"Official\":true},"
+		"\"a.b\":{\"Name\":\"a.b\",\"Mirrors\":[],"
+		"\"Official\":false,\"Secure\":false}},"
+		"\"Mirrors\":[\"https://m:5000/x/\",\"http://n/\"]}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_json_refused),
 		cmocka_unit_test(test_transfer),
+		cmocka_unit_test(test_info),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
