@@ -101,7 +101,7 @@ static void test_levels(void **state)
 {
 	cleanup_str struct str text = {0};
 
-	memory_fill(&text, 1u << 20);
+	memory_fill(&text, 150000);
 	for (int level = 0; level <= 9; level += 3) {
 		for (int rich = 0; rich < 2; rich++) {
 			cleanup_str struct str packed = {0};
