@@ -68,6 +68,12 @@ int unpack_parent(struct unpack *unpack, const char *path, int *ret_fd,
 #define UNPACK_XATTR_OPAQUE "user.overlay.opaque"
 #define UNPACK_OPAQUE	    "y" /* nothing of the lower layers shows */
 
+/*
+ * Names are limited, but links on the way may add up: a directory whose path
+ * the kernel cannot tell is refused, that nobody else stumbles over it.
+ */
+int unpack_check_depth(int fd, const char *path, struct error *err);
+
 /* Marks of the overlay; on `name` in parent_fd. */
 bool unpack_is_whiteout(int parent_fd, const char *name, const struct stat *st);
 int unpack_whiteout(struct unpack *unpack, const char *path, struct error *err);

@@ -95,11 +95,15 @@ int unpack_opaque_at(struct unpack *unpack, int parent_fd, const char *name,
 int unpack_opaque(struct unpack *unpack, const char *path, struct error *err)
 {
 	cleanup_fd int fd = -1;
+	int r;
 
 	fd = path_mkdirs_in_root(unpack->root_fd, *path ? path : "/", 0755,
 				 err);
 	if (fd < 0)
 		return fd;
+	r = unpack_check_depth(fd, path, err);
+	if (r < 0)
+		return r;
 	return unpack_opaque_at(unpack, fd, ".", path, err);
 }
 

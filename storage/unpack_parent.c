@@ -1,6 +1,7 @@
 /* The directories that entries lie in, of storage/unpack.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,6 +109,20 @@ static int open_parent(struct unpack *unpack, const char *parent,
 					     err);
 }
 
+int unpack_check_depth(int fd, const char *path, struct error *err)
+{
+	char link[PATH_FD_MAX];
+	char real[PATH_MAX];
+	ssize_t length;
+
+	path_of_fd(link, fd);
+	length = readlink(link, real, sizeof(real));
+	if (length < 0 ? errno != ENAMETOOLONG : (size_t)length < sizeof(real))
+		return 0;
+	return err_set(err, ERROR_INVALID,
+		       "\"%.128s\" leads too many directories deep", path);
+}
+
 static struct unpack_parent *find_parent(struct unpack *unpack,
 					 const char *path, size_t length)
 {
@@ -127,9 +142,15 @@ static int add_parent(struct unpack *unpack, const char *path, size_t length,
 	struct unpack_parent *parent = &unpack->parents[unpack->next_parent];
 	cleanup_free char *copy = xstrndup(path, length);
 	int fd = open_parent(unpack, copy, err);
+	int r;
 
 	if (fd < 0)
 		return fd;
+	r = unpack_check_depth(fd, copy, err);
+	if (r < 0) {
+		close_fd(&fd);
+		return r;
+	}
 	free(parent->path);
 	close_fd(&parent->fd);
 	*parent = (struct unpack_parent){

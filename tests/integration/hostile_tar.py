@@ -206,6 +206,19 @@ def links(victim):
         layer(symlink(b"l", b"/proc/self/root"), entry(b"l/escape", b"x")), \
         Safe({"l": "l:/proc/self/root", "proc": "d", "proc/self": "d",
               "proc/self/root": "d", "proc/self/root/escape": "f:x"})
+    deep = b"d/" * 1000
+    chain = [pax({b"path": deep + b"f"}) + entry(b"x"),
+             pax({b"linkpath": deep}) + symlink(b"l0", b"x")]
+    for i in range(4):
+        chain += [pax({b"path": b"l%d/%sf" % (i, deep)}) + entry(b"x"),
+                  pax({b"linkpath": b"l%d/%s" % (i, deep)}) +
+                  symlink(b"l%d" % (i + 1), b"x")]
+    yield "deeper from link to link", layer(*chain), \
+        Refused("leads too many directories deep", "l1/d/d/")
+    yield "deeper by an opaque mark", \
+        layer(*chain[:3], pax({b"linkpath": b"l0/" + deep + deep[:200]}) +
+              symlink(b"m", b"x"), entry(b"m/.wh..wh..opq")), \
+        Refused("leads too many directories deep", "m")
     yield "a directory becomes a link", \
         layer(directory(b"d"), entry(b"d/a", b"x"), symlink(b"d", victim),
               entry(b"d/b", b"y")), \
