@@ -15,6 +15,7 @@
 #include "storage/reference.h"
 
 #define NOT_AN_IMAGE "<missing>"
+#define STEPS_MAX    16384
 
 static int64_t seconds_of(const cJSON *step)
 {
@@ -62,41 +63,43 @@ static cJSON *tags_of(const struct image *image)
 	return tags;
 }
 
-/* Oldest first, as the config has them. */
-static cJSON *rows_of(struct engine *engine, const struct image *image)
+static void push_front(cJSON *array, cJSON *row)
+{
+	if (!cJSON_InsertItemInArray(array, 0, row))
+		str_oom();
+}
+
+/* The newest first, unlike in the config. */
+static int rows_of(struct engine *engine, const struct image *image,
+		   cJSON **ret_rows, struct error *err)
 {
 	const cJSON *history = member_get(image->config, "history");
 	size_t count = strv_length(image->diff_ids);
-	cJSON *rows = json_array();
 	const cJSON *step;
 	size_t layer = 0;
+	cJSON *rows;
 
 	if (!cJSON_IsArray(history))
 		history = NULL;
+	if (cJSON_GetArraySize(history) > STEPS_MAX)
+		return err_set(err, ERROR_INVALID,
+			       "the image's history has more than %d steps",
+			       STEPS_MAX);
+	rows = json_array();
 	cJSON_ArrayForEach(step, history)
 	{
 		const char *diff_id = NULL;
 
 		if (!member_bool(step, "empty_layer") && layer < count)
 			diff_id = image->diff_ids[layer++];
-		json_push(rows, row_of(step, layer_size(engine, diff_id)));
+		push_front(rows, row_of(step, layer_size(engine, diff_id)));
 	}
 	for (; layer < count; layer++)
-		json_push(rows,
-			  row_of(NULL,
-				 layer_size(engine, image->diff_ids[layer])));
-	return rows;
-}
-
-static cJSON *reversed(cJSON *rows)
-{
-	cJSON *array = json_array();
-
-	while (rows->child)
-		json_push(array, cJSON_DetachItemFromArray(
-					 rows, cJSON_GetArraySize(rows) - 1));
-	cJSON_Delete(rows);
-	return array;
+		push_front(rows,
+			   row_of(NULL,
+				  layer_size(engine, image->diff_ids[layer])));
+	*ret_rows = rows;
+	return 0;
 }
 
 int engine_image_history(struct engine *engine, const char *name,
@@ -104,7 +107,7 @@ int engine_image_history(struct engine *engine, const char *name,
 {
 	CLEANUP(image_release) struct image image = {0};
 	cleanup_fd int lock_fd = -1;
-	cJSON *rows;
+	cJSON *rows = NULL;
 	int r;
 
 	lock_fd = store_lock(&engine->store, LOCK_SHARED, err);
@@ -113,7 +116,9 @@ int engine_image_history(struct engine *engine, const char *name,
 	r = image_find(&engine->store, name, &image, err);
 	if (r < 0)
 		return r;
-	rows = reversed(rows_of(engine, &image));
+	r = rows_of(engine, &image, &rows, err);
+	if (r < 0)
+		return err_wrap(err, "image %s", name);
 	if (rows->child) {
 		json_set_string(rows->child, "Id", image.id);
 		json_set(rows->child, "Tags", tags_of(&image));

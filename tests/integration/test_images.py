@@ -235,6 +235,16 @@ def test_history_that_does_not_fit(own, tmp_path, history):
     assert len(sizes) >= 2
 
 
+def test_endless_history(own, tmp_path):
+    image = oci.Image([BASE], history=False)
+    config = dict(json.loads(image.config.data), history=[{}] * 200000)
+    image.config = oci.json_blob(config, oci.CONFIG)
+    load(own, tmp_path, {"odd:1": image})
+    assert own("history", "odd:1", timeout=20, check=1).err == \
+        "moss: image odd:1: the image's history has more than 16384 steps\n"
+    own.ok("image", "inspect", "odd:1", timeout=20)
+
+
 # ---- inspect ----
 
 def test_inspect_of_an_image(own, tmp_path):
