@@ -278,6 +278,23 @@ def test_shifted_ids(moss, images, tmp_path):
                        "/f") == "33:50"
 
 
+@pytest.mark.parametrize("mode", ["auto", "keep-id", "nomap"])
+def test_shifted_ids_while_it_runs(moss, images, tmp_path, mode):
+    """What the kernel holds back for the root's server is there, too."""
+    if not os.access("/dev/fuse", os.R_OK):
+        skip("/dev/fuse")
+    moss.ok("run", "-d", "--name", "work", "--userns", mode, "busybox", "sh",
+            "-c", "echo one > /tmp/a; echo two >> /tmp/a; exec sleep 1000")
+    wait_for(lambda: "two" in moss("exec", "work", "cat", "/tmp/a").out)
+    moss.ok("commit", "work", "shift:live")
+    assert moss.ok("run", "--rm", "shift:live", "cat", "/tmp/a") == "one\ntwo"
+    data = moss("export", "work", text=False, check=0).out
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert tar.extractfile("tmp/a").read() == b"one\ntwo\n"
+    moss.ok("cp", "work:/tmp/a", tmp_path)
+    assert (tmp_path / "a").read_text() == "one\ntwo\n"
+
+
 def test_names_of_any_bytes(moss, images, tmp_path):
     moss.ok("run", "--name", "work", "busybox", "sh", "-c",
             r"cd /srv; > $(printf 'lat\351'); > $(printf 'utf\303\251'); "
