@@ -246,6 +246,34 @@ static int push_manifest(struct push *push, const struct push_image *image,
 	return 0;
 }
 
+/* What the name leads to in the registry from now on, as after a pull. */
+static int note_pushed(struct push *push, const struct push_image *image,
+		       struct error *err)
+{
+	cleanup_free char *full = reference_full(&image->reference);
+	const char *digest = image->descriptor.digest;
+	cleanup_free char *referrers = NULL;
+	cleanup_json cJSON *index = NULL;
+	cleanup_fd int lock_fd = -1;
+	const cJSON *entry;
+	int r;
+
+	lock_fd = store_lock(&push->job->store, LOCK_EXCLUSIVE, err);
+	if (lock_fd < 0)
+		return lock_fd;
+	r = index_read(&push->job->store, &index, err);
+	if (r < 0)
+		return r;
+	entry = index_find_reference(index, full);
+	/* The name may have gone to another image meanwhile. */
+	if (!entry || !str_equal(index_entry_digest(entry), digest) ||
+	    str_equal(index_entry_origin(entry), digest))
+		return 0;
+	referrers = xstrdup(index_entry_referrers(entry));
+	index_set_origin(index, full, digest, referrers);
+	return index_write(&push->job->store, index, err);
+}
+
 /* Docker's words where it has some. */
 static int refused(const struct push_image *image, int number,
 		   struct error *err)
@@ -266,7 +294,9 @@ static int push_one(struct push *push, const struct push_image *image,
 
 	if (r == 0)
 		r = push_manifest(push, image, err);
-	return r < 0 ? refused(image, r, err) : 0;
+	if (r < 0)
+		return refused(image, r, err);
+	return note_pushed(push, image, err);
 }
 
 static cJSON *result_json(const struct push_image *image)

@@ -63,6 +63,23 @@ def test_words(made, registry, image):
         made.inspect(name)["RepoDigests"]
 
 
+def test_digest_after_a_push(fresh, registry, image, busybox_layer):
+    """One platform of an index goes under another name: its digest there is
+    the manifest's, while the first name keeps the index's."""
+    index = registry.client.put("push/index:1", oci.Index(
+        [image, oci.Image([busybox_layer], architecture="arm64")]))
+    source, target = registry.name("push/index"), registry.name("push/one")
+    fresh.ok("pull", "-q", f"{source}:1")
+    fresh.ok("tag", f"{source}:1", f"{target}:1")
+    fresh.ok("push", "-q", f"{target}:1")
+    assert registry.client.manifest("push/one:1")[1] == image.digest
+    assert sorted(fresh.inspect(image.id)["RepoDigests"]) == [
+        f"{source}@{index.digest}", f"{target}@{image.digest}"]
+    out = fresh.ok("pull", f"{target}:1")
+    assert "Image is up to date" in out
+    fresh.ok("pull", "-q", f"{target}@{image.digest}")
+
+
 def test_default_tag_and_quiet(made, registry, image):
     name = registry.name("push/latest")
     made.ok("tag", "made:1", name)
