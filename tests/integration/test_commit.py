@@ -354,3 +354,48 @@ def test_other_tools_read_it(moss, images, tmp_path):
     root = tmp_path / "bundle/rootfs"
     assert (root / "new").read_text() == "\n"
     assert not (root / "etc/group").exists() and (root / "etc/passwd").exists()
+
+
+def test_push_and_pull(moss, images, registry):
+    """The layers below are the ones that were pulled, bit by bit."""
+    base = registry.name("base:1")
+    moss.ok("tag", "busybox", base)
+    moss.ok("push", "-q", base)
+    moss.ok("rmi", base)
+    moss.ok("pull", "-q", base)
+    moss.ok("run", "--name", "work", base, "sh", "-c",
+            "echo new > /new; rm /etc/group")
+    name = registry.name("derived:1")
+    image = moss.ok("commit", "work", name)
+    moss.ok("push", "-q", name)
+    moss.remove_all()
+    moss.ok("rmi", name)
+    moss.ok("pull", "-q", name)
+    assert config_of(moss, name)["Id"] == image
+    assert moss.ok("run", "--rm", name, "sh", "-c",
+                   "cat /new; test ! -e /etc/group && echo gone") == "new\ngone"
+    below = json.loads(subprocess.check_output(
+        ["skopeo", "inspect", "--tls-verify=false", f"docker://{base}"]))
+    both = json.loads(subprocess.check_output(
+        ["skopeo", "inspect", "--tls-verify=false", f"docker://{name}"]))
+    assert both["Layers"][:-1] == below["Layers"] and len(both["Layers"]) == 2
+
+
+def test_extended_attributes(moss, images, debian, driver, tmp_path):
+    """File capabilities and user.* that a program has set."""
+    capability = "0100000200040000000000000000000000000000"
+    moss.ok("run", "--name", "work", "--storage-driver", driver, debian,
+            "python3", "-c", "import os; open('/x', 'w'); os.mkdir('/d'); "
+            "os.setxattr('/d', 'user.note', b'a=b'); "
+            f"os.setxattr('/x', 'security.capability', bytes.fromhex('{capability}'))")
+    moss.ok("commit", "work", "attributes")
+    with top_layer(moss, "attributes", tmp_path / "a.tar") as tar:
+        found = {m.name: {k: v for k, v in m.pax_headers.items() if "xattr" in k}
+                 for m in tar}
+    assert found["d"] == {"SCHILY.xattr.user.note": "a=b"}
+    assert found["x"] == {"SCHILY.xattr.security.capability":
+                          bytes.fromhex(capability).decode()}
+    assert moss.ok("run", "--rm", "attributes", "python3", "-c",
+                   "import os; print(os.getxattr('/d', 'user.note').decode(), "
+                   "os.getxattr('/x', 'security.capability').hex())") == \
+        f"a=b {capability}"

@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import stat
+import struct
 import subprocess
 import tarfile
 import time
@@ -13,6 +14,8 @@ import pytest
 from conftest import skip, wait_for
 
 DRIVERS = ["overlay", "fuse-overlayfs"]
+# cap_net_bind_service=ep, as capabilities(7) writes it (VFS_CAP_REVISION_2).
+BIND_SERVICE = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0).decode()
 
 
 @pytest.fixture(params=DRIVERS)
@@ -151,6 +154,8 @@ def special_root(path):
         add("etc/sticky", tarfile.DIRTYPE, mode=0o1777, uid=1000, gid=1000)
         add("etc/marked", data=b"y", SCHILY__xattr__user__one="1",
             SCHILY__xattr__user__two="a b")
+        add("etc/capable", data=b"x", mode=0o755,
+            SCHILY__xattr__security__capability=BIND_SERVICE)
         add("etc/first", data=b"linked")
         add("etc/second", tarfile.LNKTYPE, link="etc/first")
         add("etc/fraction", data=b"z", mtime=base + 0.123456789,
