@@ -9,7 +9,9 @@
 #include "storage/job_registry.h"
 #include "storage/manifest.h"
 
-#define ENTRIES_MAX 256 /* manifests of an index that are read one by one */
+/* Manifests of an index that are read one by one. */
+#define ENTRIES_MAX	  256
+#define ENTRIES_BYTES_MAX (2u << 20) /* all together; half a result's limit */
 
 static const char *wanted(const struct reference *reference)
 {
@@ -68,9 +70,10 @@ static void set_document(cJSON *entry, const char *name,
 	json_set_string(entry, "raw", document->text);
 }
 
-/* A manifest that an index lists. */
+/* A manifest that an index lists; *left: bytes that may still come. */
 static int add_listed(struct registry *registry, const cJSON *item,
-		      const char *name, cJSON *entries, struct error *err)
+		      const char *name, uint64_t *left, cJSON *entries,
+		      struct error *err)
 {
 	CLEANUP(registry_document_release)
 	struct registry_document document = {0};
@@ -86,6 +89,11 @@ static int add_listed(struct registry *registry, const cJSON *item,
 					  &document, err);
 	if (r < 0)
 		return not_there(name, r, err);
+	if (document.descriptor.size > *left)
+		return err_set(err, ERROR_INVALID,
+			       "the manifests of %s are larger than %u bytes",
+			       name, ENTRIES_BYTES_MAX);
+	*left -= document.descriptor.size;
 	listed = xasprintf("%s@%s", name, descriptor.digest);
 	entry = json_object();
 	set_document(entry, listed, &document);
@@ -101,6 +109,7 @@ static int add_index(struct registry *registry, const cJSON *index,
 {
 	const cJSON *manifests = NULL;
 	const cJSON *item;
+	uint64_t left = ENTRIES_BYTES_MAX;
 	cJSON *entries = json_array();
 	int r;
 
@@ -114,7 +123,7 @@ static int add_index(struct registry *registry, const cJSON *index,
 			       ENTRIES_MAX);
 	cJSON_ArrayForEach(item, manifests)
 	{
-		r = add_listed(registry, item, name, entries, err);
+		r = add_listed(registry, item, name, &left, entries, err);
 		if (r < 0)
 			return r;
 	}
