@@ -1,4 +1,5 @@
 """moss search and moss manifest inspect."""
+import base64
 import json
 
 import pytest
@@ -104,3 +105,58 @@ def test_manifest_inspect(fresh, registry, busybox_layer):
                    check=1)
     assert "no such manifest" in result.err
     assert fresh.images() == []
+
+
+def test_manifest_inspect_as_docker_writes_it(fresh, registry, busybox_layer):
+    """Members in docker's order, by tabs; of an index by three blanks."""
+    plain = oci.Image([busybox_layer], docker=True)
+    arm = oci.Image([busybox_layer], architecture="arm", variant="v7")
+    index = oci.Index([plain, arm])
+    registry.client.put("search/shape:1", plain)
+    registry.client.put("search/shape:2", index)
+    name = registry.name("search/shape:1")
+    lines = fresh.ok("manifest", "inspect", name).splitlines()
+    assert lines[:2] == ["{", '\t"schemaVersion": 2,']
+    lines = fresh.ok("manifest", "inspect",
+                     registry.name("search/shape:2")).splitlines()
+    assert lines[:2] == ["{", '   "schemaVersion": 2,']
+    one = json.loads(fresh.ok("manifest", "inspect", "-v", name))
+    assert list(one) == ["Ref", "Descriptor", "Raw", "SchemaV2Manifest"]
+    assert one["Ref"] == name
+    assert one["Descriptor"]["platform"] == {"architecture": "amd64",
+                                             "os": "linux"}
+    assert base64.b64decode(one["Raw"]) == plain.manifest.data
+    assert one["SchemaV2Manifest"] == json.loads(plain.manifest.data)
+    all_ = json.loads(fresh.ok("manifest", "inspect", "-v",
+                               registry.name("search/shape:2")))
+    assert [each["Descriptor"]["platform"].get("variant") for each in all_] == \
+        [None, "v7"]
+    assert all_[1]["OCIManifest"] == json.loads(arm.manifest.data)
+    assert all_[1]["Ref"].endswith(f"search/shape:2@{arm.digest}")
+
+
+def test_manifest_inspect_of_too_much(fresh, registry, busybox_layer):
+    images = [oci.Image([busybox_layer],
+                        annotations={"number": f"{i}", "text": "x" * 1500000})
+              for i in range(2)]
+    registry.client.put("search/large:1", oci.Index(images))
+    name = registry.name("search/large:1")
+    fresh.ok("manifest", "inspect", name)
+    result = fresh("manifest", "inspect", "-v", name, check=1)
+    assert name in result.err and "larger than" in result.err
+
+
+def test_manifest_inspect_of_an_insecure_registry(fresh, tls_registry,
+                                                  busybox_layer):
+    """A certificate that nobody vouches for, when the user says so."""
+    tls_registry.client.put("search/private:1", oci.Image([busybox_layer]))
+    name = tls_registry.name("search/private:1")
+    result = fresh("manifest", "inspect", name, check=1)
+    assert "certificate" in result.err
+    result = fresh("manifest", "inspect", "--insecure", name, check=1)
+    assert "certificate" not in result.err and "unauthorized" in result.err
+    (fresh.home / ".docker").mkdir()
+    auth = base64.b64encode(b"alice:s3cret:word").decode()
+    (fresh.home / ".docker/config.json").write_text(json.dumps(
+        {"auths": {tls_registry.host: {"auth": auth}}}))
+    fresh.ok("manifest", "inspect", "--insecure", name)
