@@ -53,7 +53,8 @@ static const struct command *find_command(const char *name)
 
 static void confine(void)
 {
-	const struct rlimit none = {0, 0};
+	/* The value with which the kernel pipes no core to a program either. */
+	const struct rlimit none = {1, 1};
 
 	umask(0);
 	signal(SIGPIPE, SIG_IGN);
