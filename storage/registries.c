@@ -121,13 +121,18 @@ bool registry_host_is_valid(const char *host)
 /* How long a part of host the section's name matches; 0: it does not. */
 static size_t match_length(const char *pattern, const char *host)
 {
+	cleanup_free char *name = NULL;
+
 	if (str_equal(pattern, host))
 		return strlen(host) + 1;
 	if (str_equal(pattern, "*"))
 		return 1;
-	if (str_starts(pattern, "*.") && str_ends(host, pattern + 1))
-		return strlen(pattern);
-	return 0;
+	if (!str_starts(pattern, "*."))
+		return 0;
+	name = host_name(host);
+	return str_ends(host, pattern + 1) || str_ends(name, pattern + 1)
+		       ? strlen(pattern)
+		       : 0;
 }
 
 /* The setting of the section that matches the host best and has the key. */

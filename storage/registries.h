@@ -3,8 +3,8 @@
  * what is known about each host. From moss.conf (base/conf.h):
  *
  *     [registry "docker.io"]          the name in image references; "*" and
- *                                     "*.example.com" stand for many, the
- *                                     longest match wins key by key
+ *                                     "*.example.com" stand for many, at any
+ *                                     port; the longest match wins key by key
  *         mirror = [http(s)://]HOST[:PORT][/PREFIX]    asked first, in order
  *         insecure = true             http, or https without checking names
  *         blocked = true              nothing is asked there

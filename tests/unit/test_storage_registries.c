@@ -131,6 +131,9 @@ static void test_refused(void **state)
 		{"[registry \"m\"]\nblocked\n[registry \"a.b\"]\nmirror = m",
 		 "a.b",
 		 "registry m is blocked: [registry \"m\"] in moss.conf:2"},
+		{"[registry \"*.b\"]\nblocked = true", "a.b:443",
+		 "registry a.b:443 is blocked: [registry \"*.b\"] in "
+		 "moss.conf:2"},
 		{"[registry \"a.b\"]\nmirror = https://user@host", "a.b",
 		 "moss.conf:2: mirror = https://user@host: not a registry's "
 		 "address"},
