@@ -239,7 +239,7 @@ static int failed(const struct exchange *self, struct error *err)
 	curl_easy_getinfo(self->handle->easy, CURLINFO_HTTP_CONNECTCODE,
 			  &proxy_status);
 	if (proxy_status >= 300)
-		return http_fail(err, ERROR_GENERIC, EPROTO,
+		return http_fail(err, ERROR_GENERIC, EHOSTUNREACH,
 				 "the proxy refused to connect to %s: it "
 				 "answered %ld",
 				 self->authority, proxy_status);

@@ -82,6 +82,7 @@ int limits_hint(const char *key, struct error *err);
 #define FETCH_STALL_S	    60L	 /* without a byte */
 #define FETCH_COMMIT_S	    600L /* for a server that stores what it got */
 #define FETCH_DOCUMENT_S    120L /* for all of a small answer */
+#define FETCH_EXTRA_S	    5L	 /* for one that is not needed */
 #define FETCH_BYTES_MAX	    (1ull << 40)
 #define FETCH_HEADERS_MAX   (64u << 10) /* bytes of an answer's header */
 #define FETCH_URL_MAX	    8192u

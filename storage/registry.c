@@ -12,6 +12,7 @@
 
 #define HTTP_BAD_REQUEST 400
 #define MIRROR_ATTEMPTS	 2u /* there is somebody else to ask */
+#define SILENT_ATTEMPTS	 2u /* of a minute and more each */
 
 /* ---- endpoints ---- */
 
@@ -183,7 +184,8 @@ static int find_scheme(struct endpoint *endpoint, struct error *err)
 	struct error secure = {0};
 	int r = probe(endpoint, "https", &secure);
 
-	if (r != -ECONNREFUSED && r != -EPROTO && r != -ECONNRESET)
+	if (r != -ECONNREFUSED && r != -EHOSTUNREACH && r != -EPROTO &&
+	    r != -ECONNRESET)
 		return r < 0 ? err_copy(err, &secure) : 0;
 	r = probe(endpoint, "http", err);
 	if (r != HTTP_BAD_REQUEST)
@@ -233,9 +235,17 @@ static int call_once(struct endpoint *endpoint, const struct call *call,
 			      ret_response, err);
 }
 
-/* Nobody listening where something did not yet answer will not pass soon. */
-static bool may_pass(int r, const struct http_response *response)
+/*
+ * May another attempt after the given one (from 0) help? Nobody listening where
+ * nobody answered yet will not pass soon, and silence has taken long enough.
+ */
+static bool may_pass(int r, const struct http_response *response,
+		     unsigned int attempt, unsigned int attempts)
 {
+	if (r == -ETIMEDOUT && attempts > SILENT_ATTEMPTS)
+		attempts = SILENT_ATTEMPTS;
+	if (attempt + 1 >= attempts)
+		return false;
 	if (r < 0)
 		return http_failure_is_transient(r) && r != -ECONNREFUSED;
 	return http_status_is_transient(response->status);
@@ -262,7 +272,7 @@ int endpoint_call(struct endpoint *endpoint, const struct call *call,
 		uint64_t delay;
 
 		r = call_once(endpoint, call, &response, err);
-		if (!may_pass(r, &response) || attempt + 1 >= attempts) {
+		if (!may_pass(r, &response, attempt, attempts)) {
 			if (r < 0)
 				return explain(endpoint, r, err);
 			*ret_response = response;
@@ -293,7 +303,7 @@ int endpoint_read(struct endpoint *endpoint, const struct call *call,
 			r = http_text(&response, FETCH_TEXT_MAX, &text,
 				      ret_length, err);
 		if (r < 0) {
-			if (!may_pass(r, NULL) || attempt + 1 >= attempts)
+			if (!may_pass(r, NULL, attempt, attempts))
 				return r;
 			r = http_sleep(endpoint->http,
 				       http_delay(attempt, NULL), err);

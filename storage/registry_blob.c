@@ -39,6 +39,13 @@ static int bad_size(const struct blob_stream *self, uint64_t size,
 		       (unsigned long long)self->descriptor.size);
 }
 
+/* A minute without a byte counts twice. */
+static void count_silence(struct blob_stream *self, ssize_t r)
+{
+	if (r == -ETIMEDOUT)
+		self->attempts++;
+}
+
 /* Where the body begins, and whether it is as long as it should be. */
 static int check_body(struct blob_stream *self,
 		      const struct http_response *response, struct error *err)
@@ -86,6 +93,7 @@ static int open_body(struct blob_stream *self, uint64_t *ret_delay,
 	int r = endpoint_call(endpoint, &call, &response, err);
 
 	*ret_delay = http_delay(self->attempts, r < 0 ? NULL : &response);
+	count_silence(self, r);
 	if (r < 0)
 		return http_failure_is_transient(r) ? 1 : r;
 	if (response.status != 200 && response.status != 206) {
@@ -167,6 +175,7 @@ static int broken_off(struct blob_stream *self, ssize_t r, struct error *err)
 	struct endpoint *endpoint = &self->registry->endpoints[self->endpoint];
 
 	stream_free(steal_ptr(&self->body));
+	count_silence(self, r);
 	if (r == 0)
 		http_fail(err, ERROR_GENERIC, ECONNRESET,
 			  "%s sent only %llu of %llu bytes", endpoint->host,

@@ -378,7 +378,7 @@ static int get_index(struct endpoint *endpoint, const char *path,
 		.method = "GET",
 		.path = path,
 		.headers = headers,
-		.seconds = FETCH_DOCUMENT_S,
+		.seconds = FETCH_EXTRA_S,
 		.once = true,
 	};
 	CLEANUP(registry_document_release)

@@ -43,6 +43,7 @@ static int take_location(struct upload *upload,
 {
 	const char *field = http_header(response, "location");
 	char *location = NULL;
+	bool same_origin;
 	int r;
 
 	if (!field)
@@ -51,7 +52,10 @@ static int take_location(struct upload *upload,
 			       : err_set(err, ERROR_INVALID,
 					 "%s tells no place to upload to",
 					 upload->endpoint->host);
-	r = url_resolve(response->url, field, &location, err);
+	/* Another server may be named, but none without encryption. */
+	r = url_redirect(response->url, field,
+			 http_is_insecure(upload->endpoint->http), &location,
+			 &same_origin, err);
 	if (r < 0)
 		return err_wrap(err, "upload to %s", upload->endpoint->host);
 	free(upload->location);
@@ -323,9 +327,6 @@ static int attempt(struct upload *upload, unsigned int failures,
 		*ret_delay = 0;
 		return 0;
 	}
-	/* The session is gone, with what was in it. */
-	if (response.status == 404)
-		free(steal_ptr(&upload->location));
 	r = endpoint_refused(upload->endpoint, &response, "upload to", err);
 	/* 404: the session is gone, or ended by what was sent twice. */
 	return http_status_is_transient(response.status) ||
