@@ -67,7 +67,7 @@ def files(moss):
 class Arena:
     """A store with one image that everything else must leave alone."""
 
-    def __init__(self, moss, busybox_tar, path):
+    def __init__(self, moss, busybox_tar, path, registry):
         self.moss = moss
         self.path = path
         moss.ok("import", busybox_tar, "kept")
@@ -82,7 +82,23 @@ class Arena:
         hostile_images.Archive(
             [layer(entry(b"small", b"x")), layer(entry(b"small", b"y"))],
             ["victim:latest"]).write(self.small)
+        self.remote = registry.name("crash/victim:latest")
+        moss.ok("load", "-q", "-i", self.archive)
+        moss.ok("tag", "victim", self.remote)
+        moss.ok("push", "-q", self.remote)
+        moss.ok("load", "-q", "-i", self.small)
+        self.remote_small = registry.name("crash/small:latest")
+        moss.ok("tag", "victim", self.remote_small)
+        moss.ok("push", "-q", self.remote_small)
+        moss.ok("rmi", "victim", self.remote, self.remote_small)
+        moss.ok("image", "prune", "-f")
         self.baseline = files(moss)
+
+    def words(self, args):
+        return [word.format(archive=self.archive, tar=self.tar,
+                            small=self.small, remote=self.remote,
+                            remote_small=self.remote_small)
+                for word in args]
 
     def start(self, args):
         return self.moss.popen(*args, stdout=subprocess.DEVNULL,
@@ -105,7 +121,7 @@ class Arena:
     def reset(self):
         """Back to what it was, by moss's own means; nothing may be left."""
         self.moss("rm", "-f", "changed", "runs")
-        for name in ("victim", "other"):
+        for name in ("victim", "other", self.remote, self.remote_small):
             self.moss("rmi", "-f", name)
         self.moss.ok("image", "prune", "-f")
         # Whoever removes a container moves it to tmp/ first.
@@ -122,13 +138,11 @@ class Operation:
         self.before = prepare
 
     def args(self, arena):
-        return [word.format(archive=arena.archive, tar=arena.tar)
-                for word in self.words]
+        return arena.words(self.words)
 
     def prepare(self, arena):
         for words in self.before:
-            arena.moss.ok(*(word.format(archive=arena.archive, tar=arena.tar)
-                            for word in words))
+            arena.moss.ok(*arena.words(words))
 
 
 LOAD = ["load", "-q", "-i", "{archive}"]
@@ -136,6 +150,9 @@ OPERATIONS = {
     "load": Operation(*LOAD),
     "load again": Operation(*LOAD, prepare=[LOAD]),
     "import": Operation("import", "{tar}", "victim"),
+    "pull": Operation("pull", "-q", "{remote}"),
+    "push": Operation("push", "-q", "{remote}", prepare=[
+        LOAD, ["tag", "victim", "{remote}"]]),
     "rmi": Operation("rmi", "victim", prepare=[LOAD]),
     "tag": Operation("tag", "kept", "other"),
     "prune": Operation("image", "prune", "-af", prepare=[
@@ -150,11 +167,11 @@ OPERATIONS = {
 
 
 @pytest.fixture(scope="module")
-def arena(session_moss, busybox_tar, tmp_path_factory):
+def arena(session_moss, busybox_tar, registry, tmp_path_factory):
     path = tmp_path_factory.mktemp("crash")
     moss = session_moss.with_env(MOSS_ROOT=str(path / "store"))
     moss.root = path / "store"
-    yield Arena(moss, busybox_tar, path)
+    yield Arena(moss, busybox_tar, path, registry)
     moss.remove_all()
 
 
@@ -189,15 +206,16 @@ CHANGES = {"renames": "renameat,renameat2", "removals": "unlinkat",
 
 
 @pytest.mark.parametrize("calls", CHANGES)
-@pytest.mark.parametrize("name", ["load", "rmi", "check"])
+@pytest.mark.parametrize("name", ["load", "pull", "rmi", "check"])
 def test_killed_at_every_change(arena, name, calls):
     """Not left to chance: strace kills whoever makes the Nth such call."""
-    load = [word.format(small=arena.small) for word in SMALL]
+    load = arena.words(SMALL)
     args = {"load": load, "rmi": ["rmi", "victim"],
+            "pull": arena.words(["pull", "-q", "{remote_small}"]),
             "check": ["system", "check", "--repair"]}[name]
     killed = 0
     for n in range(1, 60):
-        if name != "load":
+        if name in ("rmi", "check"):
             arena.moss.ok(*load)
         if name == "check":
             for path in (arena.moss.root / "layers").glob("*/diff/small"):
@@ -255,7 +273,9 @@ def test_damage_is_mended_though_killed(arena):
 
 def test_many_at_once(arena):
     """The same image comes, runs and goes in several processes."""
-    commands = [OPERATIONS["load"].args(arena), ["rmi", "-f", "victim"],
+    commands = [OPERATIONS["load"].args(arena),
+                OPERATIONS["pull"].args(arena), ["rmi", "-f", arena.remote],
+                ["rmi", "-f", "victim"],
                 ["image", "prune", "-af"], ["run", "--rm", "kept", "true"],
                 ["create", "--name", "changed", "kept", "true"],
                 ["rm", "-f", "changed"], ["system", "check", "--repair", "-q"],
