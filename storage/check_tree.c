@@ -204,7 +204,7 @@ static void compare_link(struct checker *checker, struct model_link *link,
 			       "has %llu bytes instead of %llu",
 			       (unsigned long long)st.st_size,
 			       (unsigned long long)node->size);
-	else if (node->type == MODEL_FILE && node->differs)
+	else if (node->type == MODEL_FILE && node->differs && !node->moved)
 		checker_report(checker, link, NULL, "has other content");
 	checker_attributes(checker, link, directory_fd, &st);
 	if (node->type == MODEL_DIRECTORY)

@@ -9,7 +9,10 @@
  *   whiteouts and opaque marks in either of their forms (storage/unpack.h),
  *   the devices of layer.json; and that there is nothing else.
  *
- * Times are not: an honest tree that was copied may have lost them.
+ * Times are not: an honest tree that was copied may have lost them. Nor is the
+ * content of a file with several names one of which a later entry of the same
+ * archive takes: when its bytes pass, the name leads to that entry's file.
+ * Tools write no such archives.
  *
  * Runs in the pinned user namespace as 0:0, as the unpacker did. Only reads,
  * but for a scratch file, which tells whether an attribute that is missing

@@ -154,6 +154,7 @@ static void drop(struct model_link *link)
 		directory->first = link->next;
 	if (link->next)
 		link->next->previous = link->previous;
+	link->node->moved = true;
 	node_release(link->node);
 	free(link);
 }

@@ -44,6 +44,7 @@ struct model_node {
 	unsigned int links;
 	bool implied; /* a parent that had no entry: 0755, owned by 0:0 */
 	bool opaque;
+	bool moved; /* a later entry took one of its names */
 	mode_t mode;
 	uint32_t uid, gid; /* as in the archive */
 	uint64_t size;
