@@ -1,6 +1,7 @@
 /* moss export and moss cp: files out of containers and images. */
 #include "cmd/command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,6 +48,8 @@ static int export_main(struct context *context, const struct options *options)
 	r = engine_container_export(&context->engine, options->operands[0],
 				    &request, &err);
 	progress_close(&progress);
+	if (r < 0 && !request.output && err.number == EPIPE)
+		output_broken_pipe();
 	return r < 0 ? command_fail(context, &err) : 0;
 }
 
@@ -130,6 +133,8 @@ static int cp_main(struct context *context, const struct options *options)
 	request.progress_fd = progress.fd;
 	r = engine_copy_out(&context->engine, name, &request, &bytes, &err);
 	progress_close(&progress);
+	if (r < 0 && stream && err.number == EPIPE)
+		output_broken_pipe();
 	if (r < 0)
 		return command_fail(context, &err);
 	if (!stream)

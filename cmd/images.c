@@ -147,8 +147,11 @@ static int save_main(struct context *context, const struct options *options)
 		err_hint(&err, "Use the -o flag or redirect.");
 		return command_fail(context, &err);
 	}
-	if (image_save(&context->engine.store, &request, &err) < 0)
+	if (image_save(&context->engine.store, &request, &err) < 0) {
+		if (!request.output && err.number == EPIPE)
+			output_broken_pipe();
 		return command_fail(context, &err);
+	}
 	return 0;
 }
 

@@ -21,6 +21,8 @@
 #define CHILDREN_TEXT_MAX (1u << 20)
 #define STAT_TEXT_MAX	  4096
 #define ROUND_PAUSE_NS	  1000000
+#define STOP_STEP_NS	  100000
+#define STOP_STEPS	  50
 #define ROUNDS_CLEAN	  2
 #define PATH_TEXT_MAX	  64
 
@@ -200,6 +202,18 @@ static bool is_over(const struct hunt *hunt)
 	return now_ms() > hunt->deadline;
 }
 
+/*
+ * A parent that does not stand still yet is told that its child was stopped: a
+ * shell would show the job as stopped. So before the children comes the parent.
+ */
+static void await_stop(pid_t pid)
+{
+	const struct timespec step = {.tv_nsec = STOP_STEP_NS};
+
+	for (int i = 0; i < STOP_STEPS && state_of_threads(pid) == 'R'; i++)
+		nanosleep(&step, NULL);
+}
+
 /* A child of parent, as it was listed. */
 static int meet(struct hunt *hunt, pid_t parent, pid_t pid, struct error *err)
 {
@@ -247,6 +261,7 @@ static int meet(struct hunt *hunt, pid_t parent, pid_t pid, struct error *err)
 	hunt->running = pid;
 	/* One that was stopped before and was continued is ours now. */
 	process->is_ours = true;
+	await_stop(pid);
 	return 0;
 }
 

@@ -18,9 +18,10 @@
  * everything let go again: a process that hangs in the kernel cannot be
  * stopped. The caller waits for as long.
  *
- * Who was stopped before stays so. Children are let go before their parents,
- * so that a shell sees no stopped job. A PID that was given to somebody else
- * meanwhile is not touched: parents and start times are compared.
+ * Who was stopped before stays so. Parents are stopped before their children
+ * and let go after them, so that a shell sees no stopped job. A PID that was
+ * given to somebody else meanwhile is not touched: parents and start times are
+ * compared.
  */
 #pragma once
 

@@ -8,6 +8,7 @@ import tarfile
 import threading
 import time
 
+import pexpect
 import pytest
 
 from conftest import skip, wait_for
@@ -188,6 +189,24 @@ def test_pause_and_go_on(moss, images, driver):
         wait_for(lambda: moss.ok("exec", "work", "cat", path) != before)
     assert moss.ok("run", "--rm", "paused", "cat", "/a").isdigit()
     assert moss.inspect("work")["State"]["Status"] == "running"
+
+
+def test_shell_sees_nothing_of_it(moss, images, debian):
+    """No job shows as stopped, in front of a terminal either."""
+    shell = pexpect.spawn(moss.program, ["run", "-it", "--name", "work", debian,
+                                         "bash"],
+                          env=moss.env, encoding="utf-8", timeout=20)
+    shell.expect("# ")
+    shell.sendline("sleep 1; echo front$((40+2)); sleep 1000 & sleep 0.1; "
+                   "read line; jobs; echo end$((40+2))")
+    time.sleep(0.5)
+    moss.ok("commit", "work", "shell")
+    shell.expect("front42")
+    moss.ok("commit", "work", "shell")
+    shell.sendline("")
+    shell.expect("end42")
+    assert "Running" in shell.before and "Stopped" not in shell.before
+    shell.close(force=True)
 
 
 def states(moss, name):

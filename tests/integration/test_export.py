@@ -89,6 +89,18 @@ def test_export_to_file(moss, work, tmp_path):
     assert moss("export", "nosuch", check=1).err == "moss: No such container: nosuch\n"
 
 
+@pytest.mark.parametrize("args", [["export", "work"], ["cp", "work:/bin", "-"],
+                                  ["save", "busybox"]])
+def test_reader_that_has_seen_enough(moss, args):
+    """As any program in front of `| head`: no word, the signal's death."""
+    moss.ok("create", "--name", "work", "busybox", "true")
+    process = moss.popen(*args, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.wait() == -signal.SIGPIPE
+    assert process.stderr.read() == b""
+
+
 def test_export_refuses_a_terminal(moss, work):
     ours, theirs = pty.openpty()
     process = subprocess.run([moss.program, "export", work], env=moss.env,
