@@ -68,8 +68,8 @@ int container_name_check(const char *name, struct error *err);
 char *container_name_random(unsigned int attempt);
 
 /* images.c: ERROR_NOT_FOUND when the image is not for the platform. */
-int image_check_platform(const struct image *image, const char *text,
-			 struct error *err);
+int image_check_platform(const struct image *image, const char *name,
+			 const char *platform, struct error *err);
 
 /*
  * image_users.c: which images the containers use. All records are read when it

@@ -67,7 +67,8 @@ static int check_platform(struct creation *creation, struct error *err)
 	struct platform have, host;
 
 	if (*wanted)
-		return image_check_platform(&creation->image, wanted, err);
+		return image_check_platform(&creation->image,
+					    creation->image.id, wanted, err);
 	platform_host(&host);
 	platform_set(&have, member_string(config, "os"),
 		     member_string(config, "architecture"),

@@ -290,11 +290,11 @@ static int inspect(const struct engine *engine, const struct image *image,
 	return 0;
 }
 
-static int check_platform(const struct image *image, const char *name,
-			  const char *platform, struct error *err)
+int image_check_platform(const struct image *image, const char *name,
+			 const char *platform, struct error *err)
 {
-	struct platform wanted, have;
-	char text[PLATFORM_TEXT_MAX];
+	char have_text[PLATFORM_TEXT_MAX], wanted_text[PLATFORM_TEXT_MAX];
+	struct platform have, wanted;
 	int r;
 
 	r = platform_parse(platform, &wanted, err);
@@ -303,11 +303,14 @@ static int check_platform(const struct image *image, const char *name,
 	image_platform(image, &have);
 	if (platform_match(&wanted, &have) > 0)
 		return 0;
-	platform_text(text, &have);
-	return err_set(err, ERROR_NOT_FOUND,
-		       "image with reference %s was found but its platform "
-		       "(%s) does not match the specified platform (%s)",
-		       name, text, platform);
+	platform_text(have_text, &have);
+	platform_text(wanted_text, &wanted);
+	err_set(err, ERROR_NOT_FOUND,
+		"image with reference %s was found but its platform (%s) does "
+		"not match the specified platform (%s)",
+		name, have_text, wanted_text);
+	return err_hint(err, "`moss pull --platform %s` gets the other one.",
+			wanted_text);
 }
 
 int engine_image_check_platform(struct engine *engine, const char *name,
@@ -319,7 +322,7 @@ int engine_image_check_platform(struct engine *engine, const char *name,
 	r = image_find(&engine->store, name, &image, err);
 	if (r < 0)
 		return r;
-	r = check_platform(&image, name, platform, err);
+	r = image_check_platform(&image, name, platform, err);
 	image_release(&image);
 	return r;
 }
@@ -338,31 +341,6 @@ int engine_image_inspect(struct engine *engine, const char *name,
 	return r < 0 ? r : inspect(engine, &image, ret_json, err);
 }
 
-int image_check_platform(const struct image *image, const char *text,
-			 struct error *err)
-{
-	char have_text[PLATFORM_TEXT_MAX], wanted_text[PLATFORM_TEXT_MAX];
-	struct platform have, wanted;
-	int r;
-
-	r = platform_parse(text, &wanted, err);
-	if (r < 0)
-		return r;
-	platform_set(&have, member_string(image->config, "os"),
-		     member_string(image->config, "architecture"),
-		     member_string(image->config, "variant"));
-	if (platform_match(&wanted, &have) > 0)
-		return 0;
-	platform_text(have_text, &have);
-	platform_text(wanted_text, &wanted);
-	err_set(err, ERROR_NOT_FOUND,
-		"image with reference %s was found but its platform (%s) does "
-		"not match the specified platform (%s)",
-		image->id, have_text, wanted_text);
-	return err_hint(err, "`moss pull --platform %s` gets the other one.",
-			wanted_text);
-}
-
 int engine_image_serves(struct engine *engine, const char *name,
 			const char *platform)
 {
@@ -373,7 +351,7 @@ int engine_image_serves(struct engine *engine, const char *name,
 	lock_fd = store_lock(&engine->store, LOCK_SHARED, NULL);
 	if (lock_fd < 0 || image_find(&engine->store, name, &image, NULL) < 0)
 		return 0;
-	r = platform ? image_check_platform(&image, platform, NULL) : 0;
+	r = platform ? image_check_platform(&image, name, platform, NULL) : 0;
 	image_release(&image);
 	return r == 0;
 }
