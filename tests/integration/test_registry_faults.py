@@ -172,12 +172,14 @@ def test_no_such_host(fresh):
 # A liar: refused
 
 def test_wrong_layer(fresh, put, name, proxy):
-    for layer in put.image.layers:
-        for case, change in [("flipped", faulty.flip),
-                             ("short", lambda body: body[:-1]),
-                             ("long", lambda body: body + b"x"),
-                             ("empty", lambda body: b""),
-                             ("other", lambda body: b"x" * len(body))]:
+    small = put.image.layers[1]
+    for case, change in [
+            ("flipped", faulty.flip),
+            # The time in gzip's header: the same content, another digest.
+            ("same content", lambda body: body[:4] + b"\1" + body[5:]),
+            ("short", lambda body: body[:-1]), ("long", lambda body: body + b"x"),
+            ("other", lambda body: b"x" * len(body))]:
+        for layer in [small] if case == "short" else put.image.layers:
             proxy.reset()
             proxy.fault("GET", layer.digest, faulty.change_body(change))
             complained(fresh, name, layer.digest[7:19], case=case)
