@@ -15,7 +15,9 @@
 #include "core/engine/settings.h"
 #include "cmd/member.h"
 
-static int containers(struct context *context, bool all, struct error *err)
+/* state: of those wanted; NULL: any. */
+static int containers(struct context *context, bool all, const char *state,
+		      struct error *err)
 {
 	cleanup_json cJSON *list = NULL;
 	const cJSON *container, *name;
@@ -26,6 +28,8 @@ static int containers(struct context *context, bool all, struct error *err)
 		return r;
 	cJSON_ArrayForEach(container, list)
 	{
+		if (state && !str_equal(text_of(container, "State"), state))
+			continue;
 		cJSON_ArrayForEach(name, member_of(container, "Names"))
 		{
 			const char *text = cJSON_GetStringValue(name);
@@ -87,9 +91,11 @@ static int complete_main(struct context *context, const struct options *options)
 	int r = 0;
 
 	if (any || str_equal(kind, "container"))
-		r |= containers(context, true, NULL);
+		r |= containers(context, true, NULL, NULL);
 	if (str_equal(kind, "container-running"))
-		r |= containers(context, false, NULL);
+		r |= containers(context, false, NULL, NULL);
+	if (str_equal(kind, "container-paused"))
+		r |= containers(context, false, "paused", NULL);
 	if (any || str_equal(kind, "image"))
 		r |= images(context, NULL);
 	if (any || str_equal(kind, "volume"))

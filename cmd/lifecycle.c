@@ -1,6 +1,7 @@
 /*
- * Commands that do one thing to each of several containers: stop, kill, rm,
- * wait, and rename. Each operand is tried; the exit code is 1 if any failed.
+ * Commands that do one thing to each of several containers: stop, restart,
+ * kill, pause, unpause, rm, wait, and rename. Each operand is tried; the exit
+ * code is 1 if any failed.
  */
 #include "cmd/command.h"
 
@@ -127,6 +128,8 @@ static int signal_option(const struct options *options, int *ret_signal,
 }
 
 struct stop {
+	int (*run)(struct engine *engine, const char *id, int signal,
+		   int timeout_s, struct error *err);
 	int signal;
 	int timeout_s;
 };
@@ -137,19 +140,19 @@ static int stop_one(struct context *context, const char *id, const char *name,
 	const struct stop *stop = how;
 	int r;
 
-	r = engine_container_stop(&context->engine, id, stop->signal,
-				  stop->timeout_s, err);
+	r = stop->run(&context->engine, id, stop->signal, stop->timeout_s, err);
 	if (r >= 0)
 		printf("%s\n", name);
 	return r;
 }
 
-static int stop_main(struct context *context, const struct options *options)
+static int stop_all(struct context *context, const struct options *options,
+		    struct stop stop)
 {
-	struct stop stop = {.timeout_s = -1};
 	struct visit visit = {.action = stop_one, .how = &stop};
 	struct error err = {0};
 
+	stop.timeout_s = STOP_TIMEOUT_OWN;
 	if (signal_option(options, &stop.signal, &err) < 0)
 		return command_fail(context, &err);
 	if (option_given(options, "time"))
@@ -160,6 +163,50 @@ static int stop_main(struct context *context, const struct options *options)
 	    (option_given(options, "timeout") || option_given(options, "time")))
 		stop.timeout_s = INT32_MAX;
 	return for_each_at_once(context, options, &visit);
+}
+
+static int stop_main(struct context *context, const struct options *options)
+{
+	return stop_all(context, options,
+			(struct stop){.run = engine_container_stop});
+}
+
+static int restart_main(struct context *context, const struct options *options)
+{
+	return stop_all(context, options,
+			(struct stop){.run = engine_container_restart});
+}
+
+/* A function of the engine's that needs to know no more. */
+struct plain {
+	int (*run)(struct engine *engine, const char *id, struct error *err);
+};
+
+static int plain_one(struct context *context, const char *id, const char *name,
+		     const void *how, struct error *err)
+{
+	const struct plain *plain = how;
+	int r = plain->run(&context->engine, id, err);
+
+	if (r >= 0)
+		printf("%s\n", name);
+	return r;
+}
+
+static int pause_main(struct context *context, const struct options *options)
+{
+	static const struct plain plain = {engine_container_pause};
+	struct visit visit = {.action = plain_one, .how = &plain};
+
+	return for_each(context, options, &visit);
+}
+
+static int unpause_main(struct context *context, const struct options *options)
+{
+	static const struct plain plain = {engine_container_unpause};
+	struct visit visit = {.action = plain_one, .how = &plain};
+
+	return for_each(context, options, &visit);
 }
 
 static int kill_one(struct context *context, const char *id, const char *name,
@@ -265,6 +312,43 @@ const struct command command_stop = {
 	.run = stop_main,
 	.group = "Commands",
 	.completes = "container-running",
+};
+
+const struct command command_restart = {
+	.name = "restart",
+	.usage = "[OPTIONS] CONTAINER [CONTAINER...]",
+	.summary = "Restart one or more containers",
+	.aliases = "moss container restart, moss restart",
+	.options = stop_tables,
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = restart_main,
+	.group = "Commands",
+	.completes = "container",
+};
+
+const struct command command_pause = {
+	.name = "pause",
+	.usage = "CONTAINER [CONTAINER...]",
+	.summary = "Pause all processes within one or more containers",
+	.aliases = "moss container pause, moss pause",
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = pause_main,
+	.group = "Commands",
+	.completes = "container-running",
+};
+
+const struct command command_unpause = {
+	.name = "unpause",
+	.usage = "CONTAINER [CONTAINER...]",
+	.summary = "Unpause all processes within one or more containers",
+	.aliases = "moss container unpause, moss unpause",
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = unpause_main,
+	.group = "Commands",
+	.completes = "container-paused",
 };
 
 const struct command command_kill = {

@@ -95,8 +95,17 @@ int engine_container_wait(struct engine *engine, const char *id,
 #define STOP_TIMEOUT_NEVER (-2)
 int engine_container_stop(struct engine *engine, const char *id, int signal,
 			  int timeout_s, struct error *err);
+/* Stops it, if it runs, with the same arguments, and starts it. Meanwhile a
+   container with AutoRemove is not removed. */
+int engine_container_restart(struct engine *engine, const char *id, int signal,
+			     int timeout_s, struct error *err);
 int engine_container_kill(struct engine *engine, const char *id, int signal,
 			  struct error *err);
+/* Its processes stand still, until it is unpaused, stopped or killed. */
+int engine_container_pause(struct engine *engine, const char *id,
+			   struct error *err);
+int engine_container_unpause(struct engine *engine, const char *id,
+			     struct error *err);
 int engine_container_resize(struct engine *engine, const char *id,
 			    unsigned int rows, unsigned int columns,
 			    struct error *err);

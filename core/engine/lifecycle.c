@@ -21,12 +21,14 @@ int engine_container_attach(struct engine *engine, const char *id,
 	r = container_open(engine, id, &container, err);
 	if (r < 0)
 		return r;
-	if (!container_is_running(&container)) {
-		err_set(err, ERROR_CONFLICT,
-			"You cannot attach to a stopped container, start it "
-			"first");
-		return err_return(err);
-	}
+	if (!container_is_running(&container))
+		return err_set(err, ERROR_CONFLICT,
+			       "You cannot attach to a stopped container, "
+			       "start it first");
+	if (container.state.status == CONTAINER_PAUSED)
+		return err_set(err, ERROR_CONFLICT,
+			       "You cannot attach to a paused container, "
+			       "unpause it first");
 	wait_fd = monitor_wait_open(&container.record, err);
 	if (wait_fd < 0)
 		return wait_fd;
@@ -82,8 +84,8 @@ int engine_container_wait(struct engine *engine, const char *id,
 	return ended_code(engine, &container, ret_exit_code, err);
 }
 
-int engine_container_stop(struct engine *engine, const char *id, int signal,
-			  int timeout_s, struct error *err)
+static int stop(struct engine *engine, const char *id, int signal,
+		int timeout_s, bool keep, struct error *err)
 {
 	CLEANUP(container_close) struct container container = CONTAINER_INIT;
 	struct error problem = {0};
@@ -99,7 +101,7 @@ int engine_container_stop(struct engine *engine, const char *id, int signal,
 		timeout = MONITOR_STOP_OWN;
 	else if (timeout_s == STOP_TIMEOUT_NEVER)
 		timeout = -1;
-	r = monitor_stop(&container.record, signal, timeout, &problem);
+	r = monitor_stop(&container.record, signal, timeout, keep, &problem);
 	/* Gone, or just ending: that is what was wanted. */
 	if (r == -ECONNRESET || problem.kind == ERROR_CONFLICT) {
 		int code;
@@ -107,6 +109,27 @@ int engine_container_stop(struct engine *engine, const char *id, int signal,
 		return ended_code(engine, &container, &code, err);
 	}
 	return r < 0 ? err_copy(err, &problem) : 0;
+}
+
+int engine_container_stop(struct engine *engine, const char *id, int signal,
+			  int timeout_s, struct error *err)
+{
+	return stop(engine, id, signal, timeout_s, false, err);
+}
+
+int engine_container_restart(struct engine *engine, const char *id, int signal,
+			     int timeout_s, struct error *err)
+{
+	char full[ID_TEXT_MAX];
+	int r;
+
+	/* A name may change hands in between. */
+	r = engine_container_resolve(engine, id, full, err);
+	if (r >= 0)
+		r = stop(engine, full, signal, timeout_s, true, err);
+	if (r >= 0)
+		r = engine_container_start(engine, full, NULL, NULL, NULL, err);
+	return r < 0 ? err_wrap(err, "Cannot restart container %s", id) : 0;
 }
 
 /* Until the monitor has recorded the end, or died; 0 or -ETIMEDOUT. */
@@ -159,6 +182,32 @@ int engine_container_kill(struct engine *engine, const char *id, int signal,
 	return r < 0 ? err_wrap(err, "Cannot kill container: %s",
 				container.name)
 		     : 0;
+}
+
+int engine_container_pause(struct engine *engine, const char *id,
+			   struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	int r = container_open(engine, id, &container, err);
+
+	if (r >= 0)
+		r = container_check_running(&container, err);
+	return r < 0 ? r : monitor_pause(&container.record, err);
+}
+
+int engine_container_unpause(struct engine *engine, const char *id,
+			     struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	int r = container_open(engine, id, &container, err);
+
+	if (r < 0)
+		return r;
+	if (!container_is_running(&container))
+		return err_set(err, ERROR_CONFLICT,
+			       "Container %s is not paused",
+			       container.record.id);
+	return monitor_unpause(&container.record, err);
 }
 
 int engine_container_resize(struct engine *engine, const char *id,

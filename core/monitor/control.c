@@ -371,12 +371,14 @@ int monitor_kill(const struct record *record, int signal, struct error *err)
 }
 
 int monitor_stop(const struct record *record, int signal, int timeout_s,
-		 struct error *err)
+		 bool keep, struct error *err)
 {
 	cJSON *json = operation("stop");
 
 	json_set_i64(json, "signal", signal);
 	json_set_i64(json, "timeout", timeout_s);
+	if (keep)
+		json_set_bool(json, "keep", true);
 	return command(record, json, 0, err);
 }
 
@@ -405,6 +407,16 @@ int monitor_freeze(const struct record *record, int *ret_freeze_fd,
 		return r;
 	*ret_freeze_fd = steal_fd(&fd);
 	return 0;
+}
+
+int monitor_pause(const struct record *record, struct error *err)
+{
+	return command(record, operation("pause"), ANSWER_TIMEOUT_S, err);
+}
+
+int monitor_unpause(const struct record *record, struct error *err)
+{
+	return command(record, operation("unpause"), ANSWER_TIMEOUT_S, err);
 }
 
 int monitor_exec(const struct record *record, const cJSON *process,

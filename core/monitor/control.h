@@ -9,9 +9,10 @@
  *   {"op":"wait"}                → {"exit_code":n} when the container has ended
  *                                  (after its removal with --rm)
  *   {"op":"kill","signal":n}     → {}
- *   {"op":"stop","signal":n,"timeout":s}  → {} once it has ended; the monitor
- *                                  sends SIGKILL after s seconds (-1: never;
- *                                  signal 0, timeout -2: the container's own)
+ *   {"op":"stop","signal":n,"timeout":s,"keep":b}  → {} once it has ended; the
+ *                                  monitor sends SIGKILL after s seconds (-1:
+ *                                  never; signal 0, timeout -2: the container's
+ *                                  own). keep: a --rm container stays this time
  *   {"op":"resize","rows":n,"columns":n}  → {}
  *   {"op":"exec","process":{OCI process},"privileged":b} + 3 fds
  *        (stdin, stdout, stderr; none with a terminal)
@@ -19,6 +20,9 @@
  *   {"op":"freeze"}              → {} once all its processes stand still; they
  *                                  do until the connection is closed, by its
  *                                  client or the client's death
+ *   {"op":"pause"}, {"op":"unpause"}
+ *                                → {}; what is paused stands still until it is
+ *                                  unpaused, stopped or killed
  *
  * The attach stream is docker's: with a terminal raw both ways; without one the
  * server's side is framed (8 bytes: stream 1|2, 0, 0, 0, length big endian;
@@ -62,7 +66,7 @@ int monitor_kill(const struct record *record, int signal, struct error *err);
 /* Blocks until it has ended. */
 #define MONITOR_STOP_OWN (-2)
 int monitor_stop(const struct record *record, int signal, int timeout_s,
-		 struct error *err);
+		 bool keep, struct error *err);
 int monitor_resize(const struct record *record, unsigned int rows,
 		   unsigned int columns, struct error *err);
 /*
@@ -71,6 +75,9 @@ int monitor_resize(const struct record *record, unsigned int rows,
  */
 int monitor_freeze(const struct record *record, int *ret_freeze_fd,
 		   struct error *err);
+/* As above, but for as long as the user wants; state.json tells. */
+int monitor_pause(const struct record *record, struct error *err);
+int monitor_unpause(const struct record *record, struct error *err);
 /*
  * process: an OCI process object. fds: the program's stdin, stdout, stderr
  * (ignored with a terminal). *ret_console_fd: pty master or -1. *ret_wait_fd:

@@ -31,7 +31,7 @@ static void end_fuse(struct monitor *monitor)
 		return;
 	fd = proc_pidfd_open(pid, 0);
 	event = (struct pollfd){.fd = fd, .events = POLLIN};
-	if (!monitor->launch.is_volatile && fd >= 0) {
+	if ((!monitor->launch.is_volatile || monitor->keep) && fd >= 0) {
 		while (poll(&event, 1, FUSE_WAIT_MS) < 0 && errno == EINTR)
 			;
 	}
@@ -113,7 +113,7 @@ static void linger(struct monitor *monitor)
  */
 void finish(struct monitor *monitor)
 {
-	bool stays = !monitor->launch.auto_remove;
+	bool stays = !monitor->launch.auto_remove || monitor->keep;
 
 	if (monitor->shares_pids)
 		children_kill_strays(monitor);

@@ -119,7 +119,9 @@ struct monitor {
 	struct exec *execs;
 	size_t exec_count;
 	struct freeze *freeze; /* NULL: it runs */
-	size_t freeze_count;   /* connections that want it still */
+	size_t freeze_count;   /* who want it still */
+	bool keep;	       /* a --rm container stays when it ends */
+	unsigned int stops;    /* how often it was told to stop */
 	struct loop_source *kill_timer;
 	int64_t kill_at; /* ms, CLOCK_MONOTONIC; 0: no stop has a deadline */
 };
@@ -211,6 +213,11 @@ void exec_release(struct monitor *monitor);
 int pause_take(struct monitor *monitor, struct error *err);
 void pause_drop(struct monitor *monitor);
 bool is_paused(const struct monitor *monitor);
+/* The user, who is one more, and whose wish state.json tells. */
+int pause_by_user(struct monitor *monitor, struct error *err);
+int pause_end(struct monitor *monitor, struct error *err);
+/* Ends the user's pause, if there is one: a signal is to have its effect. */
+void pause_lift(struct monitor *monitor);
 
 /* ---- finish.c ---- */
 

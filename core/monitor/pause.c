@@ -36,3 +36,55 @@ void pause_drop(struct monitor *monitor)
 	freeze_thaw(monitor->freeze);
 	monitor->freeze = NULL;
 }
+
+static bool is_paused_by_user(const struct monitor *monitor)
+{
+	return monitor->state.status == CONTAINER_PAUSED;
+}
+
+static int set_status(struct monitor *monitor, enum container_status status,
+		      struct error *err)
+{
+	monitor->state.status = status;
+	return record_state_write(&monitor->record, &monitor->state, err);
+}
+
+int pause_by_user(struct monitor *monitor, struct error *err)
+{
+	int r;
+
+	if (is_paused_by_user(monitor))
+		return err_set(err, ERROR_CONFLICT,
+			       "Container %s is already paused",
+			       monitor->record.id);
+	r = pause_take(monitor, err);
+	if (r < 0)
+		return r;
+	r = set_status(monitor, CONTAINER_PAUSED, err);
+	if (r < 0) {
+		monitor->state.status = CONTAINER_RUNNING;
+		pause_drop(monitor);
+		return err_wrap(err, "cannot pause container %.12s",
+				monitor->record.id);
+	}
+	return 0;
+}
+
+void pause_lift(struct monitor *monitor)
+{
+	if (!is_paused_by_user(monitor))
+		return;
+	pause_drop(monitor);
+	/* What the disk does not take, the end or the next pause will write. */
+	(void)set_status(monitor, CONTAINER_RUNNING, NULL);
+}
+
+int pause_end(struct monitor *monitor, struct error *err)
+{
+	if (!is_paused_by_user(monitor))
+		return err_set(err, ERROR_CONFLICT,
+			       "Container %s is not paused",
+			       monitor->record.id);
+	pause_lift(monitor);
+	return 0;
+}

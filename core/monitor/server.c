@@ -141,24 +141,31 @@ static int handle_wait(struct connection *connection, const cJSON *request,
 static int handle_kill(struct connection *connection, const cJSON *request,
 		       int *fds, size_t fd_count, struct error *err)
 {
+	struct monitor *monitor = connection->monitor;
 	int number = 0;
 	int r = get_number(request, "signal", 1, SIGNAL_MAX, &number, err);
 
 	if (r < 0)
 		return r;
-	r = proc_pidfd_signal(connection->monitor->process.pid_fd, number);
+	/* Unpausing sends it; now it would let init alone go on. */
+	if (number == SIGCONT && is_paused(monitor))
+		return OUTCOME_DONE;
+	r = proc_pidfd_signal(monitor->process.pid_fd, number);
 	if (r == -ESRCH)
-		return not_running(connection->monitor, err);
+		return not_running(monitor, err);
 	if (r < 0)
 		return err_number(err, r, "cannot send %s to container %.12s",
-				  signal_name(number),
-				  connection->monitor->record.id);
+				  signal_name(number), monitor->record.id);
+	/* Other signals wait until it is unpaused, as docker's do. */
+	if (number == SIGKILL || number == monitor->launch.stop_signal)
+		pause_lift(monitor);
 	return OUTCOME_DONE;
 }
 
 static int handle_stop(struct connection *connection, const cJSON *request,
 		       int *fds, size_t fd_count, struct error *err)
 {
+	bool keep = false;
 	int number = 0;
 	int timeout = MONITOR_STOP_OWN;
 	int r = get_number(request, "signal", 0, SIGNAL_MAX, &number, err);
@@ -167,10 +174,17 @@ static int handle_stop(struct connection *connection, const cJSON *request,
 		r = get_number(request, "timeout", MONITOR_STOP_OWN,
 			       STOP_TIMEOUT_MAX, &timeout, err);
 	if (r >= 0)
+		r = json_get_bool(request, "request", "keep", &keep, err);
+	if (r >= 0)
 		r = monitor_stop_container(connection->monitor, number, timeout,
 					   err);
 	if (r < 0)
 		return r;
+	/* One that wants it gone is not overruled by one that wants it kept. */
+	if (connection->monitor->stops++ == 0)
+		connection->monitor->keep = keep;
+	else if (!keep)
+		connection->monitor->keep = false;
 	connection->kind = CONNECTION_STOP;
 	return OUTCOME_LATER;
 }
@@ -233,16 +247,29 @@ static int handle_freeze(struct connection *connection, const cJSON *request,
 	return OUTCOME_LATER;
 }
 
+static int handle_pause(struct connection *connection, const cJSON *request,
+			int *fds, size_t fd_count, struct error *err)
+{
+	return pause_by_user(connection->monitor, err);
+}
+
+static int handle_unpause(struct connection *connection, const cJSON *request,
+			  int *fds, size_t fd_count, struct error *err)
+{
+	return pause_end(connection->monitor, err);
+}
+
 static const struct {
 	const char *name;
 	int (*handle)(struct connection *connection, const cJSON *request,
 		      int *fds, size_t fd_count, struct error *err);
 	bool at_end; /* good even when the container has ended */
 } operations[] = {
-	{"attach", handle_attach, false}, {"wait", handle_wait, true},
-	{"kill", handle_kill, false},	  {"stop", handle_stop, true},
-	{"resize", handle_resize, false}, {"exec", handle_exec, false},
-	{"freeze", handle_freeze, false},
+	{"attach", handle_attach, false},   {"wait", handle_wait, true},
+	{"kill", handle_kill, false},	    {"stop", handle_stop, true},
+	{"resize", handle_resize, false},   {"exec", handle_exec, false},
+	{"freeze", handle_freeze, false},   {"pause", handle_pause, false},
+	{"unpause", handle_unpause, false},
 };
 
 static int dispatch(struct connection *connection, const cJSON *request,
@@ -448,6 +475,7 @@ int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 	if (r < 0 && r != -ESRCH)
 		return err_number(err, r, "cannot send %s to container %.12s",
 				  signal_name(signal), monitor->record.id);
+	pause_lift(monitor);
 	if (timeout_s < 0)
 		return 0;
 	/* Of several stops the most impatient one counts. */

@@ -54,6 +54,56 @@ def test_stop_sends_the_stop_signal(moss):
     assert moss.ok("logs", "term") == "ready\ngot it"
 
 
+def test_restart(moss, sleeper):
+    first = moss.inspect("sleeper")["State"]
+    begin = time.monotonic()
+    assert moss.ok("restart", "-t", "0", "sleeper") == "sleeper"
+    assert time.monotonic() - begin < 5
+    second = moss.inspect("sleeper")["State"]
+    assert second["Running"] and second["Pid"] != first["Pid"]
+    assert second["StartedAt"] > first["StartedAt"]
+    moss.ok("stop", "-t", "0", "sleeper")
+    assert moss.ok("container", "restart", "sleeper") == "sleeper"
+    assert moss.inspect("sleeper")["State"]["Running"]
+
+
+def test_restart_sends_the_signal(moss):
+    moss.ok("run", "-d", "--name", "trap", "busybox", "sh", "-c",
+            "trap 'echo usr2; exit' USR2; trap 'echo term; exit' TERM; "
+            "echo ready; while :; do sleep 0.05; done")
+    moss.wait_for(lambda: "ready" in moss.ok("logs", "trap"))
+    moss.ok("restart", "-s", "USR2", "trap")
+    moss.wait_for(lambda: moss.ok("logs", "trap") == "ready\nusr2\nready")
+    moss.ok("restart", "trap")
+    moss.wait_for(
+        lambda: moss.ok("logs", "trap") == "ready\nusr2\nready\nterm\nready")
+
+
+def test_restart_keeps_files_and_a_rm_container(moss):
+    moss.ok("run", "-d", "--rm", "--name", "brief", "busybox", "sh", "-c",
+            "echo run >>/runs; exec sleep 1000")
+    moss.wait_for(lambda: moss("exec", "brief", "cat", "/runs").out == "run\n")
+    moss.ok("restart", "-t", "0", "brief")
+    moss.wait_for(
+        lambda: moss("exec", "brief", "cat", "/runs").out == "run\nrun\n")
+    # This end is its end.
+    moss.ok("stop", "-t", "0", "brief")
+    assert moss.ps("-a") == []
+
+
+def test_restart_of_several(moss):
+    names = [f"many{i}" for i in range(3)]
+    for name in names:
+        moss.ok("run", "-d", "--name", name, "busybox", "sh", "-c",
+                "trap : TERM; while :; do sleep 1; done")
+    begin = time.monotonic()
+    result = moss("restart", "-t", "2", *names, "nosuch")
+    assert time.monotonic() - begin < 6
+    assert result.code == 1 and sorted(result.out.split()) == names
+    assert "No such container: nosuch" in result.err
+    assert all(row["State"] == "running" for row in moss.ps())
+
+
 def test_rm_running_needs_force(moss, sleeper):
     result = moss("rm", "sleeper")
     assert result.code == 1 and "container is running" in result.err

@@ -149,9 +149,18 @@ static void test_requests(void **state)
 	assert_int_equal(monitor_kill(&record, 9, &err), -EBUSY);
 	assert_int_equal(err.kind, ERROR_CONFLICT);
 	assert_string_equal(err.message, "0 {\"op\":\"kill\",\"signal\":9}");
-	assert_true(monitor_stop(&record, 0, MONITOR_STOP_OWN, &err) < 0);
+	assert_true(monitor_stop(&record, 0, MONITOR_STOP_OWN, false, &err) <
+		    0);
 	assert_string_equal(err.message,
 			    "0 {\"op\":\"stop\",\"signal\":0,\"timeout\":-2}");
+	assert_true(monitor_stop(&record, 15, 3, true, &err) < 0);
+	assert_string_equal(err.message,
+			    "0 {\"op\":\"stop\",\"signal\":15,\"timeout\":3,"
+			    "\"keep\":true}");
+	assert_true(monitor_pause(&record, &err) < 0);
+	assert_string_equal(err.message, "0 {\"op\":\"pause\"}");
+	assert_true(monitor_unpause(&record, &err) < 0);
+	assert_string_equal(err.message, "0 {\"op\":\"unpause\"}");
 	assert_true(monitor_resize(&record, 24, 80, &err) < 0);
 	assert_string_equal(err.message,
 			    "0 {\"op\":\"resize\",\"rows\":24,\"columns\":80}");
@@ -180,7 +189,7 @@ static void test_done(void **state)
 
 	start_server(answer_done);
 	assert_int_equal(monitor_kill(&record, 15, &err), 0);
-	assert_int_equal(monitor_stop(&record, 15, -1, &err), 0);
+	assert_int_equal(monitor_stop(&record, 15, -1, false, &err), 0);
 	assert_int_equal(monitor_resize(&record, 1, 2, &err), 0);
 }
 
