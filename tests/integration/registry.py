@@ -2,6 +2,7 @@
 
     Registry(directory)                          plain HTTP, delete enabled
     Registry(directory, tls=CA, users={...})     TLS and htpasswd
+    Registry(directory, tls=CA, clients=CA)      TLS, with client certificates
     Registry(directory, token=TokenServer(...))  bearer tokens, signed RS256
 
 A CA and its certificates are made by openssl(1), passwords by htpasswd(1).
@@ -53,7 +54,8 @@ class CA:
         names = self.directory / f"{host}.ext"
         certificate = self.directory / f"{host}.crt"
         kind = "IP" if host[0].isdigit() else "DNS"
-        names.write_text(f"subjectAltName={kind}:{host}\n")
+        names.write_text(f"subjectAltName={kind}:{host}\n"
+                         "extendedKeyUsage=serverAuth,clientAuth\n")
         openssl("req", "-newkey", "ec", "-pkeyopt",
                 "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
                 f"/CN={host}", "-keyout", key, "-out", request)
@@ -82,7 +84,7 @@ class Registry:
     """One docker-registry process; its files are below the directory."""
 
     def __init__(self, directory, tls=None, users=None, token=None,
-                 host="localhost"):
+                 clients=None, host="localhost"):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = unused_port()
@@ -95,6 +97,8 @@ class Registry:
             certificate, key = tls.certificate(host)
             http_part["tls"] = {"certificate": str(certificate),
                                 "key": str(key)}
+        if clients:
+            http_part["tls"]["clientcas"] = [str(clients.file)]
         config = {
             "version": 0.1,
             "log": {"level": "warn", "accesslog": {"disabled": True}},
@@ -122,8 +126,10 @@ class Registry:
         if users:
             user, password = next(iter(users.items()))
             headers["Authorization"] = basic(user, password)
-        self.client = Client(self.port, host, tls.context() if tls else None,
-                             headers)
+        context = tls.context() if tls else None
+        if clients:
+            context.load_cert_chain(*clients.certificate("tests"))
+        self.client = Client(self.port, host, context, headers)
         self._wait()
 
     def _passwords(self):

@@ -78,7 +78,8 @@ def podman(tmp_path_factory):
     yield podman
     podman("rmi", "-af")
     pause = run / "libpod/tmp/pause.pid"
-    os.kill(int(pause.read_text()), signal.SIGKILL)
+    if pause.exists():
+        os.kill(int(pause.read_text()), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 
 import faulty
 import oci
+import registry as registries
 from conftest import wait_for
 
 
@@ -747,6 +748,39 @@ def test_certificate_of_another_host(fresh, tls_registry, ca):
     conf(fresh, f'[registry "{host}"]\nca = {ca.file}\n')
     result = fresh("pull", f"{host}/tls/box:1", check=1)
     assert "certificate" in result.err
+
+
+def test_insecure_does_not_ask_for_certificates(fresh, registry, put, ca):
+    """TLS by nobody known is TLS still, and not plain HTTP."""
+    put(marker("unchecked"))
+    with faulty.FaultyProxy(registry.port, context=ca.server_context()) as tls:
+        conf(fresh, f'[registry "{tls.host}"]\ninsecure = true\n')
+        name = tls.name(f"{put.repository}:1")
+        fresh.ok("pull", name)
+        assert tls.seen("GET", put.image.layers[1].digest)
+    assert run_marker(fresh, name) == "unchecked"
+
+
+def test_client_certificates(fresh, busybox_layer, ca, tmp_path):
+    """By moss.conf, and by certs.d as docker has it."""
+    with registries.Registry(tmp_path / "mutual", tls=ca, clients=ca) as mutual:
+        mutual.client.put("box:1", oci.Image([busybox_layer]))
+        name = mutual.name("box:1")
+        trust = f'[registry "{mutual.host}"]\nca = {ca.file}\n'
+        conf(fresh, trust)
+        result = fresh("pull", name, check=1)
+        assert "certificate" in result.err
+        certificate, key = ca.certificate("someone")
+        conf(fresh, f"{trust}cert = {certificate}\nkey = {key}\n")
+        fresh.ok("pull", "-q", name)
+        fresh.ok("rmi", name)
+        conf(fresh, "")
+        directory = fresh.home / ".config/moss/certs.d" / mutual.host
+        directory.mkdir(parents=True)
+        for source, target in [(ca.file, "ca.crt"), (certificate, "client.cert"),
+                               (key, "client.key")]:
+            (directory / target).write_bytes(source.read_bytes())
+        fresh.ok("pull", "-q", name)
 
 
 def test_history_and_listing_of_a_pulled_image(fresh, put):
