@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "storage/flusher.h"
 #include "storage/hash.h"
 #include "storage/import.h"
 #include "storage/parallel.h"
@@ -14,6 +15,7 @@
 
 struct task {
 	struct job *job;
+	struct flusher *flusher;
 	struct stage *stage;
 	struct layer_source *source;
 	bool have_blob;
@@ -96,6 +98,13 @@ static int tap_packed(void *data, const void *bytes, size_t length,
 	return 0;
 }
 
+static int tap_unpacked(void *data, const void *bytes, size_t length,
+			struct error *err)
+{
+	flusher_add(data, length);
+	return 0;
+}
+
 /* *ret_stream gives the packed bytes and takes their digest on the way. */
 static int open_packed(struct task *task, struct stream **ret_stream,
 		       struct error *err)
@@ -156,7 +165,7 @@ static int open_unpacked(struct task *task, struct stream *packed,
 		return r;
 	if (task->repacked)
 		stream = stream_tapped(stream, sink_tap_gzip, &task->sink);
-	*ret_stream = stream;
+	*ret_stream = stream_tapped(stream, tap_unpacked, task->flusher);
 	return 0;
 }
 
@@ -331,8 +340,8 @@ static struct layer_source *find_same(struct layer_source *sources,
 
 /* Fills the batch with what is to be done. */
 static int plan(struct job *job, struct stage *stage,
-		struct layer_source *sources, size_t count, struct batch *batch,
-		struct error *err)
+		struct layer_source *sources, size_t count,
+		struct flusher *flusher, struct batch *batch, struct error *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct task *task = &batch->tasks[batch->count];
@@ -342,6 +351,7 @@ static int plan(struct job *job, struct stage *stage,
 			continue;
 		*task = (struct task){
 			.job = job,
+			.flusher = flusher,
 			.stage = stage,
 			.source = &sources[i],
 			.sink = {.fd = -1},
@@ -370,14 +380,17 @@ int layers_stage(struct job *job, struct stage *stage,
 		.cancelled = &job->cancelled,
 	};
 	uint64_t size = 0;
-	int r = plan(job, stage, sources, count, &batch, err);
+	struct flusher flusher;
+	int r = plan(job, stage, sources, count, &flusher, &batch, err);
 
 	if (r < 0)
 		return r;
 	for (size_t i = parallel; i < batch.count; i++)
 		say(&batch.tasks[i], "Waiting");
 	work.count = batch.count;
+	flusher_start(&flusher, stage->work.fd);
 	r = parallel_run(&work, err);
+	flusher_stop(&flusher);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < count; i++) {

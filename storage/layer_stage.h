@@ -14,6 +14,8 @@
  * Where status is given (load, all images of an archive or none) it stays in
  * the stage.
  *
+ * What is unpacked goes to the disk meanwhile (storage/flusher.h).
+ *
  * The first failure ends all threads; see storage/parallel.h for how a stream
  * that waits for a server learns of it.
  */

@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "storage/blob.h"
+#include "storage/flusher.h"
 #include "storage/hash.h"
 #include "storage/layer_stage.h"
 #include "storage/parallel.h"
@@ -461,6 +462,24 @@ static void test_parallel(void **state)
 	assert_int_equal(count.begun, 3);
 }
 
+/* Flushes many times, and ends when it is told to. */
+static void test_flusher(void **state)
+{
+	struct flusher flusher;
+	int dir_fd = open("/var/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	flusher_start(&flusher, dir_fd);
+	for (int i = 0; i < 100; i++)
+		flusher_add(&flusher, 32u << 20);
+	flusher_stop(&flusher);
+	assert_true(flusher.fd < 0);
+	close_fd(&dir_fd);
+	/* No directory: nothing to flush, nothing to wait for. */
+	flusher_start(&flusher, -1);
+	flusher_add(&flusher, 1u << 30);
+	flusher_stop(&flusher);
+}
+
 #define TEST(function) \
 	cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
@@ -476,6 +495,7 @@ static int all_tests(void)
 		TEST(test_failure_stops_all),
 		TEST(test_statuses),
 		cmocka_unit_test(test_parallel),
+		cmocka_unit_test(test_flusher),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
