@@ -70,8 +70,10 @@ static void free_children(struct model_node *top)
 /* One name less; the last takes the node along. */
 static void node_release(struct model_node *node)
 {
-	if (node->links > 0 && --node->links > 0)
+	if (node->links > 0 && --node->links > 0) {
+		node->moved = true;
 		return;
+	}
 	if (node->type == MODEL_DIRECTORY)
 		free_children(node);
 	for (size_t i = 0; i < node->xattr_count; i++) {
@@ -154,7 +156,6 @@ static void drop(struct model_link *link)
 		directory->first = link->next;
 	if (link->next)
 		link->next->previous = link->previous;
-	link->node->moved = true;
 	node_release(link->node);
 	free(link);
 }
