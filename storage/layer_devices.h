@@ -2,7 +2,8 @@
  * The device nodes of an image, for which empty files stand in where they could
  * not be made (storage/layer.h). Whoever writes a merged root out again gives
  * them back: an empty file is the node that the topmost layer which has the
- * path tells of. A file that a container put in the place of one is a file.
+ * path tells of. A file that a container put in the place of one is a file, and
+ * so is a node whose mode or owner it changed: its copy looks the same.
  */
 #pragma once
 

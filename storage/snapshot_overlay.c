@@ -168,6 +168,9 @@ static int overlay_mount(const struct snapshot *snapshot, int *ret_fuse_fd,
 	if (merged_fd < 0)
 		return merged_fd;
 	str_append(&mounting.options, ",userxattr");
+	/* With an index, upper/ of a running container would be busy. */
+	if (snapshot->view)
+		str_append(&mounting.options, ",index=off");
 	if (mounting.options.length >= OPTIONS_MAX)
 		return err_set(err, ERROR_INVALID,
 			       "the container has too many layers for overlay");
