@@ -234,10 +234,11 @@ static void print_text(const cJSON *info)
 
 static void print_warnings(const cJSON *info)
 {
+	const cJSON *warnings = member_of(info, "Warnings");
 	const cJSON *item;
 
 	fflush(stdout);
-	cJSON_ArrayForEach(item, member_of(info, "Warnings"))
+	cJSON_ArrayForEach(item, warnings)
 	{
 		const char *text = cJSON_GetStringValue(item);
 
@@ -246,6 +247,8 @@ static void print_warnings(const cJSON *info)
 		if (text)
 			report_warning("%s", text);
 	}
+	if (cJSON_GetArraySize(warnings) > 0)
+		report_warning("moss doctor tells what can be done about it");
 }
 
 static int info_main(struct context *context, const struct options *options)

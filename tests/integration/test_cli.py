@@ -373,7 +373,7 @@ def test_completion_of_bash(moss, www):
     assert bash_complete(moss, "moss rm --fo") == ["--force"]
     assert "busybox:latest" in bash_complete(moss, "moss history bus")
     assert "busybox:latest" in bash_complete(moss, "moss image inspect bus")
-    assert bash_complete(moss, "moss system d") == ["df"]
+    assert bash_complete(moss, "moss system d") == ["df", "doctor"]
     assert bash_complete(moss, "moss image prune --al") == ["--all"]
 
 
