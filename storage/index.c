@@ -1,5 +1,6 @@
 #include "storage/index.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,8 +46,11 @@ static void set_annotation(cJSON *entry, const char *key, const char *value)
 		cJSON_DeleteItemFromObjectCaseSensitive(entry, "annotations");
 }
 
-static int unreadable(struct error *err)
+/* A file that is there and whole, but not to be had now, needs no repair. */
+static int unreadable(int number, struct error *err)
 {
+	if (number == -EMFILE || number == -ENFILE || number == -EACCES)
+		return number;
 	return err_hint(err, "moss system check --repair finds the images "
 			     "again");
 }
@@ -58,13 +62,13 @@ int index_read(const struct store *store, cJSON **ret_index, struct error *err)
 
 	if (r < 0) {
 		err_wrap(err, "%s/image", store->path);
-		return unreadable(err);
+		return unreadable(r, err);
 	}
 	if (!cJSON_IsArray(member(index, "manifests"))) {
-		err_set(err, ERROR_CORRUPT,
-			"%s/image/index.json: no array \"manifests\"",
-			store->path);
-		return unreadable(err);
+		r = err_set(err, ERROR_CORRUPT,
+			    "%s/image/index.json: no array \"manifests\"",
+			    store->path);
+		return unreadable(r, err);
 	}
 	*ret_index = steal_ptr(&index);
 	return 0;

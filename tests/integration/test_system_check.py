@@ -3,6 +3,7 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
 import time
 
 import pytest
@@ -250,6 +251,19 @@ def test_index(store, text):
     assert mended.code == 0 and "1 images without a name" in mended.out
     assert store.images() == [blobs(store.image)["config"]]
     store.clean()
+
+
+def test_few_descriptors_need_no_repair(store):
+    """An index that cannot be opened now is as whole as before."""
+    failed = 0
+    for limit in range(5, 25):
+        result = subprocess.run(
+            ["sh", "-c", f"ulimit -n {limit}; exec {store.moss.program} "
+             "inspect hostile"], env=store.moss.env, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        failed += "Too many open files" in result.stderr
+        assert "repair" not in result.stderr, (limit, result.stderr)
+    assert failed
 
 
 def test_entry_without_a_digest(store):
