@@ -99,17 +99,31 @@ static void compare_target(struct checker *checker, struct model_link *link,
 		checker_report(checker, link, NULL, "leads elsewhere");
 }
 
+/* A directory without an entry may have got its group from the one above. */
 static void compare_owner(struct checker *checker, struct model_link *link,
 			  const struct stat *st)
 {
 	uint32_t uid = as_mapped(&checker->uids, link->node->uid);
 	uint32_t gid = as_mapped(&checker->gids, link->node->gid);
 
-	if (st->st_uid != uid || st->st_gid != gid)
+	if (st->st_uid != uid || (st->st_gid != gid && !link->node->implied))
 		checker_report(checker, link, NULL,
 			       "belongs to %u:%u instead of %u:%u",
 			       (unsigned int)st->st_uid,
 			       (unsigned int)st->st_gid, uid, gid);
+}
+
+static void compare_mode(struct checker *checker, struct model_link *link,
+			 const struct stat *st)
+{
+	const struct model_node *node = link->node;
+	mode_t ignored = node->implied ? S_ISGID : 0;
+
+	if ((st->st_mode & 07777 & ~ignored) != node->mode)
+		checker_report(checker, link, NULL,
+			       "has mode %04o instead of %04o",
+			       (unsigned int)(st->st_mode & 07777),
+			       (unsigned int)node->mode);
 }
 
 /* Of a capability what counts: the kernel writes the rest as it likes. */
@@ -231,11 +245,8 @@ void checker_attributes(struct checker *checker, struct model_link *link,
 
 	if (node->type == MODEL_SYMLINK)
 		compare_target(checker, link, directory_fd);
-	else if ((st->st_mode & 07777) != node->mode)
-		checker_report(checker, link, NULL,
-			       "has mode %04o instead of %04o",
-			       (unsigned int)(st->st_mode & 07777),
-			       (unsigned int)node->mode);
+	else
+		compare_mode(checker, link, st);
 	compare_owner(checker, link, st);
 	if (node->type != MODEL_FILE && node->type != MODEL_DIRECTORY)
 		return;
