@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/mount.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,13 +18,16 @@
 
 #define PLACE_OPTIONS "mode=0700,size=1m"
 
-/* The headers may be older than the kernel, or be glibc's. */
+/* <linux/mount.h> has these, but is not to be had beside <sys/mount.h>. */
 #ifndef OPEN_TREE_CLONE
 #define OPEN_TREE_CLONE 1
 #endif
 #ifndef MOVE_MOUNT_F_EMPTY_PATH
 #define MOVE_MOUNT_F_EMPTY_PATH 0x04
 #define MOVE_MOUNT_T_EMPTY_PATH 0x40
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
 #endif
 
 /* A mount namespace of our own, and a tmpfs in it to work on. */
