@@ -276,6 +276,21 @@ static int lock_directory(const char *path, struct error *err)
 	return steal_fd(&fd);
 }
 
+/* As docker writes it, so that taking turns changes nothing but the content. */
+static void indent_with_tabs(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from;) {
+		*to++ = *from;
+		if (*from++ != '\n')
+			continue;
+		for (; strncmp(from, "    ", 4) == 0; from += 4)
+			*to++ = '\t';
+	}
+	*to = '\0';
+}
+
 int credential_file_change(const char *path, credential_change change,
 			   void *data, struct error *err)
 {
@@ -285,6 +300,7 @@ int credential_file_change(const char *path, credential_change change,
 	cleanup_free char *text = NULL;
 	cleanup_fd int directory_fd = -1;
 	struct error error = {0};
+	size_t size;
 	int r;
 
 	r = resolve(path, &directory, &name, err);
@@ -302,9 +318,11 @@ int credential_file_change(const char *path, credential_change change,
 	if (r <= 0)
 		return r;
 	text = json_print_pretty(json);
+	size = strlen(text);
+	indent_with_tabs(text);
 	r = file_write_atomic_at(directory_fd, name, text, strlen(text),
 				 FILE_MODE, 0, &error);
-	explicit_bzero(text, strlen(text));
+	explicit_bzero(text, size);
 	if (r < 0) {
 		err_copy(err, &error);
 		return err_wrap(err, "cannot save credentials in %s",

@@ -151,6 +151,8 @@ def test_credentials_of_docker_itself(trusting, tls_registry, private):
         "HttpHeaders": {"X-Meta": "yes"}, "psFormat": "table {{.ID}}"}))
     trusting.ok("pull", private)
     trusting.ok("logout", tls_registry.host)
+    assert '\n\t"auths": {\n\t\t"other' in \
+        (directory / "config.json").read_text()
     text = config(trusting)
     assert text["auths"] == {"other.example.com": {"auth": "eDp5"}}
     assert text["psFormat"] == "table {{.ID}}"
