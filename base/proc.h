@@ -29,6 +29,15 @@ void proc_name_init(int argc, char **argv);
 void proc_name_set(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 
+/*
+ * PIDs of all descendants of parent, ascending; not of the `except` among its
+ * children, and of theirs. Who comes or goes meanwhile may be among them or
+ * not.
+ */
+#define PROC_TREE_MAX 32768
+int proc_tree(pid_t parent, const pid_t *except, size_t except_count,
+	      pid_t **ret_pids, size_t *ret_count, struct error *err);
+
 /* One descriptor of the caller's to be number `to` in the child. */
 struct spawn_fd {
 	int from;

@@ -145,10 +145,10 @@ _Noreturn void output_broken_pipe(void);
 bool output_color(void); /* stdout is a terminal, NO_COLOR is not set */
 
 /* Table with three or more blanks between columns, a column ten wide or more,
-   as docker's. Cells are made
-   printable. */
+   as docker's. Cells are made printable. */
 struct table {
-	char ***rows; /* each a strv */
+	size_t column_min; /* 0: ten */
+	char ***rows;	   /* each a strv */
 	size_t count;
 };
 void table_add(struct table *table, char **row); /* takes row */

@@ -37,6 +37,7 @@ extern const struct command command_save;
 extern const struct command command_start;
 extern const struct command command_stop;
 extern const struct command command_tag;
+extern const struct command command_top;
 extern const struct command command_unpause;
 extern const struct command command_wait;
 extern const struct command command_manifest_inspect;

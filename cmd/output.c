@@ -74,7 +74,7 @@ void output_broken_pipe(void)
 	_exit(128 + SIGPIPE);
 }
 
-#define CELL_MIN 10 /* columns, the blanks behind it included */
+#define COLUMN_MIN 10 /* columns, the blanks behind it included */
 
 void table_add(struct table *table, char **row)
 {
@@ -92,6 +92,7 @@ void table_add(struct table *table, char **row)
 
 void table_print(const struct table *table)
 {
+	const size_t min = table->column_min ? table->column_min : COLUMN_MIN;
 	cleanup_free size_t *widths = NULL;
 	size_t columns = 0;
 
@@ -115,8 +116,8 @@ void table_print(const struct table *table)
 		char **row = table->rows[r];
 
 		for (size_t c = 0; row[c]; c++) {
-			size_t width = widths[c] + 3 > CELL_MIN ? widths[c] + 3
-								: CELL_MIN;
+			size_t width =
+				widths[c] + 3 > min ? widths[c] + 3 : min;
 			size_t pad = width - text_width(row[c]);
 
 			fputs(row[c], stdout);

@@ -116,6 +116,14 @@ int engine_container_rename(struct engine *engine, const char *id,
 int engine_container_remove(struct engine *engine, const char *id, bool force,
 			    bool volumes, struct error *err);
 
+/*
+ * ContainerTopResponse: {"Titles": [text…], "Processes": [[text…]…]}.
+ * ps_options: apart by blanks; NULL or "": "-ef".
+ */
+int engine_container_top(struct engine *engine, const char *id,
+			 const char *ps_options, cJSON **ret_json,
+			 struct error *err);
+
 /* ContainerInspect. */
 int engine_container_inspect(struct engine *engine, const char *id,
 			     cJSON **ret_json, struct error *err);

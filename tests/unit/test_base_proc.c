@@ -630,6 +630,74 @@ static void test_name(void **state)
 	assert_string_equal(out, expected);
 }
 
+static bool contains(const pid_t *pids, size_t count, pid_t pid)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (pids[i] == pid)
+			return true;
+	}
+	return false;
+}
+
+/* A child that says its own child's PID, and both wait to be killed. */
+static pid_t start_family(pid_t *ret_grandchild)
+{
+	int ends[2];
+	pid_t child;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	child = fork();
+	if (child == 0) {
+		pid_t pid = fork();
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (pid != 0 && write(ends[1], &pid, sizeof(pid)) < 0)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	assert_true(child > 0);
+	assert_int_equal(read(ends[0], ret_grandchild, sizeof(pid_t)),
+			 sizeof(pid_t));
+	close(ends[0]);
+	close(ends[1]);
+	return child;
+}
+
+static void test_tree(void **state)
+{
+	struct error err = {0};
+	cleanup_free pid_t *all = NULL;
+	cleanup_free pid_t *some = NULL;
+	size_t count = 0;
+	pid_t grandchildren[2];
+	pid_t children[2];
+
+	for (int i = 0; i < 2; i++)
+		children[i] = start_family(&grandchildren[i]);
+	assert_int_equal(proc_tree(getpid(), NULL, 0, &all, &count, &err), 0);
+	assert_int_equal(count, 4);
+	for (int i = 0; i < 2; i++) {
+		assert_true(contains(all, count, children[i]));
+		assert_true(contains(all, count, grandchildren[i]));
+	}
+	for (size_t i = 1; i < count; i++)
+		assert_true(all[i - 1] < all[i]);
+
+	/* One child and all below it left out. */
+	assert_int_equal(
+		proc_tree(getpid(), &children[0], 1, &some, &count, &err), 0);
+	assert_int_equal(count, 2);
+	assert_true(contains(some, count, children[1]));
+	assert_true(contains(some, count, grandchildren[1]));
+
+	for (int i = 0; i < 2; i++) {
+		kill(grandchildren[i], SIGKILL);
+		kill(children[i], SIGKILL);
+		assert_int_equal(proc_wait(children[i]), 128 + SIGKILL);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -649,6 +717,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_capture_kills),
 		cmocka_unit_test(test_helper_path),
 		cmocka_unit_test(test_signal_names),
+		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_name),
 	};
 
