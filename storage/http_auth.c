@@ -92,10 +92,17 @@ int http_auth_new(const struct http_credentials *credentials,
 	return 0;
 }
 
+static void wipe(char *secret)
+{
+	if (secret)
+		explicit_bzero(secret, strlen(secret));
+	free(secret);
+}
+
 static void token_release(struct token *token)
 {
 	free(token->scope);
-	free(token->header);
+	wipe(token->header);
 	*token = (struct token){0};
 }
 
