@@ -292,3 +292,33 @@ const char *env_get(char *const *env, const char *name)
 
 	return found ? *found + strlen(name) + 1 : NULL;
 }
+
+size_t utf8_length(const void *bytes, size_t left)
+{
+	const unsigned char *text = bytes;
+	unsigned char first = left > 0 ? text[0] : 0;
+	unsigned char low = 0x80;
+	unsigned char high = 0xbf;
+	size_t length;
+
+	if (first < 0xc2 || first > 0xf4)
+		return 0;
+	length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+	if (left < length)
+		return 0;
+	if (first == 0xe0)
+		low = 0xa0;
+	else if (first == 0xed)
+		high = 0x9f;
+	else if (first == 0xf0)
+		low = 0x90;
+	else if (first == 0xf4)
+		high = 0x8f;
+	if (text[1] < low || text[1] > high)
+		return 0;
+	for (size_t i = 2; i < length; i++) {
+		if (text[i] < 0x80 || text[i] > 0xbf)
+			return 0;
+	}
+	return length;
+}

@@ -87,6 +87,12 @@ void format_time(char ret_text[TIME_TEXT_MAX], const struct timespec *time);
 void format_now(char ret_text[TIME_TEXT_MAX]);
 int parse_time(const char *text, struct timespec *ret_time);
 
+/*
+ * Length of the UTF-8 sequence of two bytes or more at bytes (RFC 3629:
+ * shortest form, no surrogates, up to U+10FFFF), 0 when there is none.
+ */
+size_t utf8_length(const void *bytes, size_t left);
+
 /* Lower-case hex; ret_text holds 2 * length + 1. */
 void hex_encode(char *ret_text, const void *bytes, size_t length);
 

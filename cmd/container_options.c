@@ -33,6 +33,12 @@ const struct option container_options[] = {
 	{0, "env-file", OPTION_LIST, NULL, NULL, "Read in a file of environment variables", false},
 	{0, "expose", OPTION_LIST, NULL, NULL, "Expose a port or a range of ports", false},
 	{0, "group-add", OPTION_LIST, NULL, NULL, "Add additional groups to join", false},
+	{0, "health-cmd", OPTION_STRING, NULL, NULL, "Command to run to check health", false},
+	{0, "health-interval", OPTION_DURATION, NULL, NULL, "Time between running the check (ms|s|m|h) (default 0s)", false},
+	{0, "health-retries", OPTION_INT, NULL, NULL, "Consecutive failures needed to report unhealthy", false},
+	{0, "health-start-interval", OPTION_DURATION, NULL, NULL, "Time between running the check during the start period (ms|s|m|h) (default 0s)", false},
+	{0, "health-start-period", OPTION_DURATION, NULL, NULL, "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)", false},
+	{0, "health-timeout", OPTION_DURATION, NULL, NULL, "Maximum time to allow one check to run (ms|s|m|h) (default 0s)", false},
 	{'h', "hostname", OPTION_STRING, NULL, NULL, "Container host name", false},
 	{0, "init", OPTION_FLAG, NULL, NULL, "Run an init inside the container that forwards signals and reaps processes", false},
 	{'i', "interactive", OPTION_FLAG, NULL, NULL, "Keep STDIN open even if not attached", false},
@@ -581,14 +587,59 @@ static void add_command(const struct options *options, cJSON *body)
 		json_push_string(array, option_string(options, "entrypoint"));
 		json_set(body, "Entrypoint", array);
 	}
-	if (option_flag(options, "no-healthcheck")) {
-		cJSON *test = json_array();
-		cJSON *check = json_object();
+}
 
-		json_push_string(test, "NONE");
-		json_set(check, "Test", test);
-		json_set(body, "Healthcheck", check);
+static void set_test(cJSON *check, const char *kind, const char *command)
+{
+	cJSON *test = json_array();
+
+	json_push_string(test, kind);
+	if (command)
+		json_push_string(test, command);
+	json_set(check, "Test", test);
+}
+
+static int add_health(const struct options *options, cJSON *body,
+		      struct error *err)
+{
+	static const struct {
+		const char *option;
+		const char *member;
+	} numbers[] = {
+		{"health-interval", "Interval"},
+		{"health-timeout", "Timeout"},
+		{"health-start-period", "StartPeriod"},
+		{"health-start-interval", "StartInterval"},
+		{"health-retries", "Retries"},
+	};
+	cleanup_json cJSON *check = json_object();
+	const char *command = option_string(options, "health-cmd");
+
+	if (!str_empty(command))
+		set_test(check, "CMD-SHELL", command);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		int64_t number;
+
+		if (!option_given(options, numbers[i].option))
+			continue;
+		number = option_number(options, numbers[i].option);
+		if (number < 0)
+			return err_set(err, ERROR_INVALID,
+				       "--%s cannot be negative",
+				       numbers[i].option);
+		if (number > 0)
+			json_set_i64(check, numbers[i].member, number);
 	}
+	if (option_flag(options, "no-healthcheck")) {
+		if (check->child)
+			return err_set(err, ERROR_INVALID,
+				       "--no-healthcheck conflicts with "
+				       "--health-* options");
+		set_test(check, "NONE", NULL);
+	}
+	if (check->child)
+		json_set(body, "Healthcheck", steal_ptr(&check));
+	return 0;
 }
 
 static void add_endpoint(const struct options *options, cJSON *body)
@@ -632,6 +683,7 @@ int container_body(const struct options *options, bool detached,
 	r = r < 0 ? r : add_ports(options, body, host, err);
 	r = r < 0 ? r : add_security(options, host, moss, err);
 	r = r < 0 ? r : add_restart(options, host, err);
+	r = r < 0 ? r : add_health(options, body, err);
 	r = r < 0 ? r : add_cpus(options, host, err);
 	r = r < 0 ? r : add_ulimits(options, host, err);
 	r = r < 0 ? r : add_devices(options, host, err);

@@ -12,8 +12,9 @@
 
 #define DEFAULT_PATH \
 	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define USER_MAX 256
-#define ID_LIMIT 2147483647 /* docker's */
+#define USER_MAX	    256
+#define ID_LIMIT	    2147483647 /* docker's */
+#define HEALTH_DURATION_MIN 1000000    /* ns; docker's */
 
 /* clang-format off */
 static const struct member body_members[] = {
@@ -120,19 +121,46 @@ int config_check_user(const char *user, struct error *err)
 			     ":GID; numbers up to 2147483647");
 }
 
-/* Health checks are stored with an image's config; none is run yet. */
-static int check_health(const cJSON *body, struct error *err)
-{
-	const cJSON *check = member_get(body, "Healthcheck");
-	const cJSON *test = member_get(check, "Test");
+/* clang-format off */
+static const struct member health_members[] = {
+	{"Test", MEMBER_STRINGS, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
+	{"Interval", MEMBER_INTEGER, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
+	{"Timeout", MEMBER_INTEGER, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
+	{"StartPeriod", MEMBER_INTEGER, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
+	{"StartInterval", MEMBER_INTEGER, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
+	{"Retries", MEMBER_INTEGER, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
+};
+/* clang-format on */
 
-	if (!check || !check->child ||
-	    str_equal(item_string(cJSON_GetArrayItem(test, 0)), "NONE"))
+static int check_health(const cJSON *config, bool strict, struct error *err)
+{
+	static const char *const durations[] = {"Interval", "Timeout",
+						"StartPeriod", "StartInterval"};
+	const cJSON *check = member_get(config, "Healthcheck");
+	int r;
+
+	if (!check)
 		return 0;
-	err_set(err, ERROR_UNSUPPORTED,
-		"Healthcheck: health checks are not supported yet");
-	return err_hint(err, "only {\"Test\":[\"NONE\"]} (--no-healthcheck) "
-			     "may be given");
+	r = members_check(check, "Healthcheck", health_members,
+			  ARRAY_SIZE(health_members), strict, err);
+	if (r >= 0)
+		r = check_size(check, "Healthcheck.", "Test", CONFIG_ENV_MAX,
+			       err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(durations); i++) {
+		int64_t ns = member_i64(check, durations[i]);
+
+		if (ns != 0 && ns < HEALTH_DURATION_MIN)
+			return err_set(err, ERROR_INVALID,
+				       "%s in Healthcheck cannot be less than "
+				       "1ms",
+				       durations[i]);
+	}
+	if (member_i64(check, "Retries") < 0)
+		return err_set(err, ERROR_INVALID,
+			       "Retries in Healthcheck cannot be negative");
+	return 0;
 }
 
 static int check_hostname(const char *what, const char *name, struct error *err)
@@ -167,7 +195,7 @@ int config_check_body(const cJSON *body, struct error *err)
 	r = check_env(body, err);
 	if (r < 0)
 		return r;
-	r = check_health(body, err);
+	r = check_health(body, true, err);
 	if (r < 0)
 		return r;
 	if (*directory && *directory != '/')
@@ -197,7 +225,11 @@ static int check_image(const cJSON *image, struct error *err)
 			  CONFIG_MEMBERS, false, err);
 	if (r < 0)
 		return r;
-	return check_sizes(image, "the image's ", err);
+	r = check_sizes(image, "the image's ", err);
+	if (r < 0)
+		return r;
+	r = check_health(image, false, err);
+	return r < 0 ? err_wrap(err, "the image's config") : 0;
 }
 
 static bool env_has(const cJSON *env, const char *variable)
@@ -272,6 +304,20 @@ static void take_from_image(cJSON *config, const cJSON *image, const char *name)
 	json_set(config, name, copy);
 }
 
+/* Member by member: an interval alone leaves the image's test. */
+static void merge_health(cJSON *config, const cJSON *image)
+{
+	cJSON *check = cJSON_GetObjectItemCaseSensitive(config, "Healthcheck");
+	const cJSON *theirs = member_get(image, "Healthcheck");
+
+	if (!check || !check->child) {
+		take_from_image(config, image, "Healthcheck");
+		return;
+	}
+	for (size_t i = 0; theirs && i < ARRAY_SIZE(health_members); i++)
+		take_from_image(check, theirs, health_members[i].name);
+}
+
 static void merge_command(cJSON *config, const cJSON *image)
 {
 	/* null and [] differ: [] clears the image's entrypoint. */
@@ -338,7 +384,7 @@ int config_merge(const cJSON *body, const cJSON *image_config,
 	take_from_image(config, image_config, "User");
 	take_from_image(config, image_config, "WorkingDir");
 	take_from_image(config, image_config, "StopSignal");
-	take_from_image(config, image_config, "Healthcheck");
+	merge_health(config, image_config);
 	take_from_image(config, image_config, "Shell");
 	merge_env(config, image_config);
 	merge_map(config, image_config, "ExposedPorts");

@@ -1,9 +1,9 @@
 /*
  * The portable half of a container: docker's Config, made from the body of
  * ContainerCreate and the image's config by docker's rules. The user's value
- * wins; environment, labels, exposed ports and volumes are united; an
- * entrypoint given by the user drops the image's command; [""] clears the
- * image's entrypoint.
+ * wins; environment, labels, exposed ports and volumes are united, and so are
+ * the members of a health check; an entrypoint given by the user drops the
+ * image's command; [""] clears the image's entrypoint.
  *
  * An image's config is foreign input like a body: types and sizes are checked
  * here, members that do not concern running it are ignored.
@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 
-#define CONFIG_ENV_MAX	    8192 /* variables, labels */
+#define CONFIG_ENV_MAX	    8192 /* variables, labels, words of a test */
 #define CONFIG_VOLUMES_MAX  512
 #define CONFIG_HOSTNAME_MAX 64 /* HOST_NAME_MAX */
 

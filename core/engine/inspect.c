@@ -74,7 +74,8 @@ int engine_container_inspect(struct engine *engine, const char *id,
 	json = json_object();
 	for (size_t i = 0; i < ARRAY_SIZE(head); i++)
 		copy_member(json, container.json, head[i]);
-	json_set(json, "State", status_json(&container.state));
+	json_set(json, "State",
+		 status_json(&container.state, container.record.directory_fd));
 	copy_member(json, container.json, "Image");
 	set_path(json, "ResolvConfPath", directory, "resolv.conf");
 	set_path(json, "HostnamePath", directory, "hostname");
@@ -197,6 +198,12 @@ static cJSON *summary(const struct summaries *summaries,
 	copy_member(json, config, "Labels");
 	json_set_string(json, "State", container_status_name(state->status));
 	json_set_string(json, "Status", status);
+	if (!str_empty(state->health)) {
+		cJSON *health = json_object();
+
+		json_set_string(health, "Status", state->health);
+		json_set(json, "Health", health);
+	}
 	set_host_config(json, host);
 	json_set(networks, "Networks", status_networks(container->json, state));
 	json_set(json, "NetworkSettings", networks);

@@ -28,6 +28,12 @@ static char *since(const char *text, const struct timespec *now)
 	return format_ago(seconds);
 }
 
+/* docker's words: the other two are clear on their own. */
+static const char *health_words(const char *health)
+{
+	return str_equal(health, HEALTH_STARTING) ? "health: starting" : health;
+}
+
 char *status_text(const struct container_state *state,
 		  const struct timespec *now)
 {
@@ -36,6 +42,9 @@ char *status_text(const struct container_state *state,
 
 	switch (state->status) {
 	case CONTAINER_RUNNING:
+		if (!str_empty(state->health))
+			return xasprintf("Up %s (%s)", started,
+					 health_words(state->health));
 		return xasprintf("Up %s", started);
 	case CONTAINER_PAUSED:
 		return xasprintf("Up %s (Paused)", started);
@@ -58,7 +67,7 @@ char *status_text(const struct container_state *state,
 	return xasprintf("Exited (%d) %s ago", state->exit_code, finished);
 }
 
-cJSON *status_json(const struct container_state *state)
+cJSON *status_json(const struct container_state *state, int directory_fd)
 {
 	bool running = state->status == CONTAINER_RUNNING ||
 		       state->status == CONTAINER_PAUSED ||
@@ -81,6 +90,9 @@ cJSON *status_json(const struct container_state *state)
 	json_set_string(json, "FinishedAt",
 			is_time(state->finished_at) ? state->finished_at
 						    : CONTAINER_TIME_NONE);
+	if (!str_empty(state->health))
+		json_set(json, "Health",
+			 health_json(state->health, directory_fd));
 	return json;
 }
 

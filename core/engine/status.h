@@ -6,11 +6,12 @@
 
 #include "core/monitor/record.h"
 
-/* "Up 3 minutes", "Exited (0) 2 hours ago", "Created"; caller frees. */
+/* "Up 3 minutes (healthy)", "Exited (0) 2 hours ago", "Created"; caller frees.
+ */
 char *status_text(const struct container_state *state,
 		  const struct timespec *now);
-/* ContainerInspect's State. */
-cJSON *status_json(const struct container_state *state);
+/* ContainerInspect's State; directory_fd: the record's, where its health is. */
+cJSON *status_json(const struct container_state *state, int directory_fd);
 
 /* {"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}],"443/tcp":null} of the
    ports as bound and the exposed rest. */

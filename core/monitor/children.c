@@ -65,7 +65,7 @@ void children_reap(struct monitor *monitor)
 			uplink_ended(monitor);
 		} else if (pid == monitor->process.fuse_pid) {
 			fuse_ended(monitor, status);
-		} else {
+		} else if (!probe_ended(monitor, pid, status)) {
 			exec_ended(monitor, pid, status);
 		}
 	}
@@ -87,12 +87,15 @@ static bool kill_children(struct monitor *monitor)
 	pids = strv_split(text, ' ');
 	for (size_t i = 0; pids && pids[i]; i++) {
 		pid_t pid = (pid_t)strtol(pids[i], NULL, 10);
+		int status;
 
 		if (pid <= 0 || pid == monitor->uplink.pid ||
 		    pid == monitor->process.fuse_pid)
 			continue;
 		kill(pid, SIGKILL);
-		exec_ended(monitor, pid, proc_wait(pid));
+		status = proc_wait(pid);
+		if (!probe_ended(monitor, pid, status))
+			exec_ended(monitor, pid, status);
 		found = true;
 	}
 	return found;

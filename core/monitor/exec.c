@@ -69,9 +69,9 @@ static int load_filter(const struct monitor *monitor,
 	return seccomp_filter_load(&request, -1, ret_filter, err);
 }
 
-static int run(struct monitor *monitor, const struct spec_process *process,
-	       bool privileged, const int *fds,
-	       struct runtime_process *ret_process, struct error *err)
+int exec_run(struct monitor *monitor, struct spec_process *process,
+	     bool privileged, const int fds[3],
+	     struct runtime_process *ret_process, struct error *err)
 {
 	struct seccomp_filter unconfined = {0};
 	struct runtime_exec_request request = {
@@ -83,6 +83,7 @@ static int run(struct monitor *monitor, const struct spec_process *process,
 	};
 	int r = 0;
 
+	take_over(monitor, privileged, process);
 	if (!process->terminal)
 		memcpy(request.stdio, fds, sizeof(request.stdio));
 	if (privileged)
@@ -142,12 +143,11 @@ int exec_start(struct monitor *monitor, struct connection *connection,
 		r = spec_process_parse(json, &process, err);
 	if (r < 0)
 		return r;
-	take_over(monitor, privileged, &process);
 	if (!process.terminal && fd_count != 3)
 		r = err_set(err, ERROR_INVALID,
 			    "exec: expected 3 descriptors, not %zu", fd_count);
 	if (r >= 0)
-		r = run(monitor, &process, privileged, fds, &started, err);
+		r = exec_run(monitor, &process, privileged, fds, &started, err);
 	spec_process_release(&process);
 	if (r < 0)
 		return r;

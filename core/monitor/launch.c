@@ -375,14 +375,13 @@ static int start(struct monitor *monitor, struct runtime_spec *spec,
 		r = connect_streams(monitor, stdio, err);
 	if (r >= 0)
 		r = server_start(monitor, err);
-	if (r >= 0)
-		r = set_running(monitor, err);
-	if (r >= 0)
-		r = runtime_start(&monitor->process, err);
 	if (r < 0)
 		return r;
 	keep_of_spec(monitor, spec);
-	return 0;
+	r = probe_start(monitor, &spec->process, err);
+	if (r >= 0)
+		r = set_running(monitor, err);
+	return r < 0 ? r : runtime_start(&monitor->process, err);
 }
 
 int launch(struct monitor *monitor, const char *attach, struct error *err)

@@ -35,39 +35,6 @@ static const bool plain[256] = {
 	[0x5d ... 0x7f] = true,
 };
 
-/*
- * Length of the UTF-8 sequence at text (RFC 3629: shortest form, no surrogates,
- * up to U+10FFFF), 0 when there is none.
- */
-static size_t utf8_length(const unsigned char *text, size_t left)
-{
-	unsigned char first = text[0];
-	unsigned char low = 0x80;
-	unsigned char high = 0xbf;
-	size_t length;
-
-	if (first < 0xc2 || first > 0xf4)
-		return 0;
-	length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-	if (left < length)
-		return 0;
-	if (first == 0xe0)
-		low = 0xa0;
-	else if (first == 0xed)
-		high = 0x9f;
-	else if (first == 0xf0)
-		low = 0x90;
-	else if (first == 0xf4)
-		high = 0x8f;
-	if (text[1] < low || text[1] > high)
-		return 0;
-	for (size_t i = 2; i < length; i++) {
-		if (text[i] < 0x80 || text[i] > 0xbf)
-			return 0;
-	}
-	return length;
-}
-
 static char *put(char *out, const char *text, size_t length)
 {
 	memcpy(out, text, length);

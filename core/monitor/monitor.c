@@ -109,6 +109,7 @@ static void monitor_release(struct monitor *monitor)
 	clients_release(monitor);
 	server_release(monitor);
 	exec_release(monitor);
+	probe_release(monitor);
 	input_release(monitor);
 	output_release(monitor);
 	log_writer_close(monitor->log);

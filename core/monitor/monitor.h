@@ -11,12 +11,15 @@
  *   server.c    the control socket: requests and their answers
  *   exec.c      further programs in the container
  *   pause.c     its processes held still
+ *   probe.c     its health: a program in it, time and again (health.h)
+ *   probe_kill.c  the end of one that took too long
  *   finish.c    the end: state, removal, last answers
  *
  * One thread, one loop (base/loop.h), and nothing in it waits for a client or
  * for the container. What waits is only the start and the end, starting a
- * program by exec, and holding the container still, each a matter of
- * milliseconds (FREEZE_TIMEOUT_MS at most).
+ * program by exec or as a probe, looking for the processes of a probe that is
+ * late, and holding the container still, each a matter of milliseconds
+ * (FREEZE_TIMEOUT_MS at most).
  *
  * Back pressure: what a client does not take at once is kept for it, and while
  * anything is kept, the container's output is not read. So a client costs at
@@ -122,6 +125,8 @@ struct monitor {
 	size_t freeze_count;   /* who want it still */
 	bool keep;	       /* a --rm container stays when it ends */
 	unsigned int stops;    /* how often it was told to stop */
+	bool is_stopping;      /* it was told to, or we were */
+	struct probe *probe;   /* NULL: nobody asks for its health */
 	struct loop_source *kill_timer;
 	int64_t kill_at; /* ms, CLOCK_MONOTONIC; 0: no stop has a deadline */
 };
@@ -201,6 +206,13 @@ void connection_answer_exit(struct connection *connection, int exit_code);
 int exec_start(struct monitor *monitor, struct connection *connection,
 	       const cJSON *request, const int *fds, size_t fd_count,
 	       struct error *err);
+/*
+ * Starts process as the container's: limits and capabilities are its own,
+ * whatever process has, which is changed accordingly. fds: its stdio.
+ */
+int exec_run(struct monitor *monitor, struct spec_process *process,
+	     bool privileged, const int fds[3],
+	     struct runtime_process *ret_process, struct error *err);
 /* True when pid was one of ours. */
 bool exec_ended(struct monitor *monitor, pid_t pid, int exit_code);
 /* Its client has gone. */
@@ -218,6 +230,34 @@ int pause_by_user(struct monitor *monitor, struct error *err);
 int pause_end(struct monitor *monitor, struct error *err);
 /* Ends the user's pause, if there is one: a signal is to have its effect. */
 void pause_lift(struct monitor *monitor);
+
+/* ---- probe.c ---- */
+
+/*
+ * Begins to look after the container's health, if it has a check; takes over
+ * process, which tells as whom, where and with what environment. The state
+ * tells of it and is the caller's to write.
+ */
+int probe_start(struct monitor *monitor, struct spec_process *process,
+		struct error *err);
+/* True when pid was a probe. */
+bool probe_ended(struct monitor *monitor, pid_t pid, int exit_code);
+/*
+ * It is paused by its user: it counts as unhealthy, as in docker, and a probe
+ * that runs is ended and forgotten. The state is the caller's to write.
+ */
+void probe_hold(struct monitor *monitor);
+/* It goes on after a pause of whatever kind. */
+void probe_resume(struct monitor *monitor);
+void probe_release(struct monitor *monitor);
+
+/* ---- probe_kill.c ---- */
+
+/*
+ * Kills a probe with its descendants, those included that were orphaned and
+ * have stayed in its session.
+ */
+void probe_kill(pid_t probe);
 
 /* ---- finish.c ---- */
 

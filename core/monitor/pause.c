@@ -35,6 +35,7 @@ void pause_drop(struct monitor *monitor)
 		return;
 	freeze_thaw(monitor->freeze);
 	monitor->freeze = NULL;
+	probe_resume(monitor);
 }
 
 static bool is_paused_by_user(const struct monitor *monitor)
@@ -60,6 +61,7 @@ int pause_by_user(struct monitor *monitor, struct error *err)
 	r = pause_take(monitor, err);
 	if (r < 0)
 		return r;
+	probe_hold(monitor);
 	r = set_status(monitor, CONTAINER_PAUSED, err);
 	if (r < 0) {
 		monitor->state.status = CONTAINER_RUNNING;

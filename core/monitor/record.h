@@ -11,6 +11,7 @@
  *   lock             held exclusively by the monitor: its proof of life
  *   operation.lock   held by whoever creates, starts, removes or repairs it
  *   control          the monitor's SOCK_SEQPACKET socket (control.h)
+ *   health.json      the last probes of its health (health.h)
  *   container.log    json-file log (log.h); .1, .2 … when rotated
  *   hosts hostname resolv.conf   bind-mounted into the container
  *   upper/ work/ merged/         storage/snapshot.h
@@ -30,8 +31,9 @@
  * name's link goes into it, to be freed with it.
  *
  * What the monitor reads of container.json: Name; Config.{Tty, OpenStdin,
- * StdinOnce, StopSignal, StopTimeout}; HostConfig.{AutoRemove, LogConfig}; and
- * the member "Moss", ready to use, so that it decides nothing itself:
+ * StdinOnce, StopSignal, StopTimeout, Healthcheck, Shell};
+ * HostConfig.{AutoRemove, LogConfig}; and the member "Moss", ready to use, so
+ * that it decides nothing itself:
  *
  *   StorageDriver     "overlay" | "fuse-overlayfs"
  *   DiffIds           ["sha256:HEX", …], lowest layer first
@@ -62,6 +64,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "core/monitor/health.h"
 #include "core/monitor/log.h"
 #include "net/port.h"
 #include "storage/snapshot.h"
@@ -96,13 +99,14 @@ struct container_state {
 	char *started_at; /* RFC 3339; "0001-01-01T00:00:00Z" before */
 	char *finished_at;
 	uint64_t restart_count;
+	char *health;		/* health.h's words; "": no check */
 	struct port_list ports; /* as really bound */
 };
 /* created, nothing yet; release what it held before. */
 void container_state_init(struct container_state *state);
 void container_state_release(struct container_state *state);
 void container_state_set_text(char **text, const char *value);
-/* Nothing of it runs any more: no processes, no ports. */
+/* Nothing of it runs any more: no processes, no ports, no health checks. */
 void container_state_clear(struct container_state *state);
 /* As above: exited, now. */
 void container_state_end(struct container_state *state, int exit_code);
@@ -220,6 +224,7 @@ struct record_launch {
 	int stop_timeout; /* seconds, 10 by default, -1: never */
 	bool auto_remove;
 	struct log_options log;
+	struct health_check health;
 
 	/* the member "Moss" */
 	enum snapshot_driver storage_driver;

@@ -321,6 +321,9 @@ static int parse_launch(const cJSON *container, struct record_launch *launch,
 	if (r >= 0)
 		r = parse_stop(parts[PART_CONFIG], launch, err);
 	if (r >= 0)
+		r = health_check_parse(parts[PART_CONFIG], &launch->health,
+				       err);
+	if (r >= 0)
 		r = log_options_parse(
 			cJSON_GetObjectItemCaseSensitive(
 				parts[PART_HOST_CONFIG], "LogConfig"),
@@ -355,6 +358,7 @@ void record_launch_release(struct record_launch *launch)
 			strv_free(*(char ***)(void *)at);
 	}
 	free(launch->name);
+	health_check_release(&launch->health);
 	port_list_release(&launch->ports);
 	*launch = (struct record_launch){0};
 }

@@ -54,6 +54,7 @@ static const struct {
 	FIELD("StartedAt", FIELD_TEXT, started_at),
 	FIELD("FinishedAt", FIELD_TEXT, finished_at),
 	FIELD("RestartCount", FIELD_U64, restart_count),
+	FIELD("Health", FIELD_TEXT, health),
 };
 
 void container_state_init(struct container_state *state)
@@ -63,6 +64,7 @@ void container_state_init(struct container_state *state)
 		.error = xstrdup(""),
 		.started_at = xstrdup(CONTAINER_TIME_NONE),
 		.finished_at = xstrdup(CONTAINER_TIME_NONE),
+		.health = xstrdup(""),
 	};
 }
 
@@ -71,6 +73,7 @@ void container_state_release(struct container_state *state)
 	free(state->error);
 	free(state->started_at);
 	free(state->finished_at);
+	free(state->health);
 	port_list_release(&state->ports);
 	*state = (struct container_state){0};
 }
@@ -87,6 +90,8 @@ void container_state_clear(struct container_state *state)
 	state->net_pid = state->fuse_pid = 0;
 	state->pid_start = state->monitor_start = 0;
 	state->net_start = state->fuse_start = 0;
+	if (!str_empty(state->health))
+		container_state_set_text(&state->health, HEALTH_UNHEALTHY);
 	port_list_release(&state->ports);
 	state->ports = (struct port_list){0};
 }

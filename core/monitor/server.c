@@ -476,6 +476,7 @@ int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 		return err_number(err, r, "cannot send %s to container %.12s",
 				  signal_name(signal), monitor->record.id);
 	pause_lift(monitor);
+	monitor->is_stopping = true;
 	if (timeout_s < 0)
 		return 0;
 	/* Of several stops the most impatient one counts. */

@@ -97,6 +97,15 @@ static void test_members(void **state)
 		{"--stop-timeout 3 web", "StopTimeout", "3"},
 		{"--no-healthcheck web", "Healthcheck",
 		 "{\"Test\":[\"NONE\"]}"},
+		{"--health-cmd ready --health-interval 1m "
+		 "--health-timeout 5s --health-retries 2 "
+		 "--health-start-period 1ms --health-start-interval 3s web",
+		 "Healthcheck",
+		 "{\"Test\":[\"CMD-SHELL\",\"ready\"],"
+		 "\"Interval\":60000000000,\"Timeout\":5000000000,"
+		 "\"StartPeriod\":1000000,\"StartInterval\":3000000000,"
+		 "\"Retries\":2}"},
+		{"--health-retries 0 web", "Healthcheck", NULL},
 		{"--name x web", "Name", NULL},
 		{"--cap-add A --cap-add B web", "HostConfig|CapAdd",
 		 "[\"A\",\"B\"]"},
@@ -258,6 +267,12 @@ static void test_errors(void **state)
 		{"--restart always:3 web", "goes with on-failure only"},
 		{"--restart on-failure:-1 web", "invalid restart policy"},
 		{"--restart always --rm web", "Conflicting options"},
+		{"--no-healthcheck --health-retries 1 web",
+		 "--no-healthcheck conflicts with --health-* options"},
+		{"--health-interval=-1s web",
+		 "--health-interval cannot be negative"},
+		{"--health-retries -1 web",
+		 "--health-retries cannot be negative"},
 		{"--cpus lots web", "--cpus"},
 		{"--cpus -1 web", "--cpus"},
 		{"--cpus nan web", "--cpus"},

@@ -83,6 +83,13 @@ static const struct merge_case merges[] = {
 	{"{\"Cmd\":[\"b\"],\"Healthcheck\":{\"Test\":[\"NONE\"]}}",
 	 "{\"Healthcheck\":{\"Test\":[\"CMD\",\"x\"]}}", "Healthcheck",
 	 "{\"Test\":[\"NONE\"]}"},
+	{"{\"Cmd\":[\"b\"],\"Healthcheck\":{\"Interval\":2000000,"
+	 "\"Retries\":7}}",
+	 "{\"Healthcheck\":{\"Test\":[\"CMD\",\"x\"],\"Retries\":2,"
+	 "\"Timeout\":3000000}}",
+	 "Healthcheck",
+	 "{\"Interval\":2000000,\"Retries\":7,\"Test\":[\"CMD\",\"x\"],"
+	 "\"Timeout\":3000000}"},
 	/* what an image has and a body may not */
 	{"{\"Cmd\":[\"b\"]}",
 	 "{\"OnBuild\":[\"RUN x\"],\"ArgsEscaped\":true,\"Odd\":5}", "Cmd",
@@ -161,8 +168,14 @@ static const struct {
 	{"{\"User\":\"2147483648\"}", "invalid user"},
 	{"{\"User\":\"../x\"}", "invalid user"},
 	{"{\"OnBuild\":[\"RUN x\"]}", "OnBuild is not supported yet"},
-	{"{\"Healthcheck\":{\"Test\":[\"CMD\",\"x\"]}}",
-	 "health checks are not supported yet"},
+	{"{\"Healthcheck\":{\"Test\":\"x\"}}", "an array of strings"},
+	{"{\"Healthcheck\":{\"Interval\":999999}}",
+	 "Interval in Healthcheck cannot be less than 1ms"},
+	{"{\"Healthcheck\":{\"StartPeriod\":-1}}",
+	 "StartPeriod in Healthcheck cannot be less than 1ms"},
+	{"{\"Healthcheck\":{\"Retries\":-1}}",
+	 "Retries in Healthcheck cannot be negative"},
+	{"{\"Healthcheck\":{\"Odd\":1}}", "unknown member Healthcheck.Odd"},
 	{"{\"NoSuchThing\":1}", "unknown member NoSuchThing"},
 };
 

@@ -18,6 +18,9 @@ static char never[] = CONTAINER_TIME_NONE;
 static char noon[] = "2026-01-02T12:00:00.500000000Z";
 static char later[] = "2026-01-02T13:30:00.000000000Z";
 
+static char starting[] = HEALTH_STARTING;
+static char healthy[] = HEALTH_HEALTHY;
+
 /* 2026-01-02T15:30:00.2Z */
 static const struct timespec now = {1767367800, 200000000};
 
@@ -26,16 +29,23 @@ static const struct {
 	char *started, *finished;
 	int exit_code;
 	const char *expected;
+	char *health;
 } texts[] = {
-	{CONTAINER_CREATED, never, never, 0, "Created"},
-	{CONTAINER_CREATED, NULL, NULL, 127, "Created"},
-	{CONTAINER_RUNNING, later, never, 0, "Up 2 hours"},
-	{CONTAINER_PAUSED, later, never, 0, "Up 2 hours (Paused)"},
-	{CONTAINER_EXITED, noon, later, 0, "Exited (0) 2 hours ago"},
-	{CONTAINER_EXITED, noon, noon, 137, "Exited (137) 3 hours ago"},
-	{CONTAINER_RESTARTING, noon, later, 1, "Restarting (1) 2 hours ago"},
-	{CONTAINER_REMOVING, noon, later, 1, "Removal In Progress"},
-	{CONTAINER_DEAD, noon, later, 1, "Dead"},
+	{CONTAINER_CREATED, never, never, 0, "Created", NULL},
+	{CONTAINER_CREATED, NULL, NULL, 127, "Created", NULL},
+	{CONTAINER_RUNNING, later, never, 0, "Up 2 hours", NULL},
+	{CONTAINER_PAUSED, later, never, 0, "Up 2 hours (Paused)", NULL},
+	{CONTAINER_EXITED, noon, later, 0, "Exited (0) 2 hours ago", NULL},
+	{CONTAINER_EXITED, noon, noon, 137, "Exited (137) 3 hours ago", NULL},
+	{CONTAINER_RESTARTING, noon, later, 1, "Restarting (1) 2 hours ago",
+	 NULL},
+	{CONTAINER_REMOVING, noon, later, 1, "Removal In Progress", NULL},
+	{CONTAINER_DEAD, noon, later, 1, "Dead", NULL},
+	{CONTAINER_RUNNING, later, never, 0, "Up 2 hours (health: starting)",
+	 starting},
+	{CONTAINER_RUNNING, later, never, 0, "Up 2 hours (healthy)", healthy},
+	{CONTAINER_PAUSED, later, never, 0, "Up 2 hours (Paused)", healthy},
+	{CONTAINER_EXITED, noon, noon, 1, "Exited (1) 3 hours ago", healthy},
 };
 
 static void test_text(void **state)
@@ -46,6 +56,7 @@ static void test_text(void **state)
 			.started_at = texts[i].started,
 			.finished_at = texts[i].finished,
 			.exit_code = texts[i].exit_code,
+			.health = texts[i].health,
 		};
 		cleanup_free char *text = status_text(&container, &now);
 
@@ -72,7 +83,7 @@ static void test_json(void **state)
 		.started_at = noon,
 		.finished_at = never,
 	};
-	cleanup_json cJSON *json = status_json(&container);
+	cleanup_json cJSON *json = status_json(&container, -1);
 	cleanup_free char *text = json_print(json);
 
 	assert_string_equal(

@@ -1,0 +1,141 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "core/monitor/monitor.h"
+
+#define ROUNDS_MAX	  16
+#define PROCESSES_MAX	  4096
+#define CHILDREN_TEXT_MAX (1u << 20)
+#define STAT_TEXT_MAX	  4096
+#define PATH_TEXT_MAX	  64
+
+/* A process below the monitor. */
+struct found {
+	pid_t pid;
+	uint64_t start;
+	bool is_of_probe;
+};
+
+struct hunt {
+	pid_t probe;
+	struct found *list; /* parents before their children */
+	size_t count;
+};
+
+/* Session and start time, by proc(5): fields 6 and 22. */
+static bool read_stat(pid_t pid, pid_t *ret_session, uint64_t *ret_start)
+{
+	cleanup_free char *text = NULL;
+	char path[PATH_TEXT_MAX];
+	unsigned long long start;
+	const char *rest;
+	int session;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (file_read_at(AT_FDCWD, path, STAT_TEXT_MAX, &text, NULL, NULL) < 0)
+		return false;
+	/* The name in between may be anything. */
+	rest = strrchr(text, ')');
+	if (!rest ||
+	    sscanf(rest + 1,
+		   " %*c %*d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
+		   "%*d %*d %*d %*d %*d %llu",
+		   &session, &start) != 2)
+		return false;
+	*ret_session = session;
+	*ret_start = start;
+	return true;
+}
+
+static void meet(struct hunt *hunt, bool parent_is_of_probe, pid_t pid)
+{
+	struct found *found = &hunt->list[hunt->count];
+	cleanup_fd int pid_fd = proc_pidfd_open(pid, 0);
+	pid_t session;
+
+	if (pid_fd < 0 || hunt->count >= PROCESSES_MAX ||
+	    !read_stat(pid, &session, &found->start))
+		return;
+	found->pid = pid;
+	found->is_of_probe = parent_is_of_probe || pid == hunt->probe ||
+			     session == hunt->probe;
+	hunt->count++;
+	/* Its children are looked for next; it is to have no more of them. */
+	if (found->is_of_probe)
+		(void)proc_pidfd_signal(pid_fd, SIGSTOP);
+}
+
+/* Children of all threads of a process. */
+static void look_below(struct hunt *hunt, pid_t parent, bool is_of_probe)
+{
+	cleanup_dir DIR *dir = NULL;
+	const struct dirent *entry;
+	char path[PATH_TEXT_MAX];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)parent);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		cleanup_free char *file = NULL;
+		cleanup_free char *text = NULL;
+		cleanup_strv char **pids = NULL;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		file = xasprintf("%s/%s/children", path, entry->d_name);
+		if (file_read_at(AT_FDCWD, file, CHILDREN_TEXT_MAX, &text, NULL,
+				 NULL) < 0)
+			continue;
+		pids = strv_split(text, ' ');
+		for (size_t i = 0; pids && pids[i]; i++) {
+			pid_t pid = (pid_t)strtol(pids[i], NULL, 10);
+
+			if (pid > 0)
+				meet(hunt, is_of_probe, pid);
+		}
+	}
+}
+
+/* True when there was one to be killed. */
+static bool run_round(struct hunt *hunt)
+{
+	bool killed = false;
+
+	hunt->count = 0;
+	look_below(hunt, getpid(), false);
+	for (size_t i = 0; i < hunt->count; i++)
+		look_below(hunt, hunt->list[i].pid, hunt->list[i].is_of_probe);
+	for (size_t i = 0; i < hunt->count; i++) {
+		const struct found *found = &hunt->list[i];
+		cleanup_fd int pid_fd = -1;
+
+		if (!found->is_of_probe)
+			continue;
+		pid_fd = proc_open(found->pid, found->start);
+		if (pid_fd >= 0 && proc_pidfd_signal(pid_fd, SIGKILL) == 0)
+			killed = true;
+	}
+	return killed;
+}
+
+void probe_kill(pid_t probe)
+{
+	struct hunt hunt = {.probe = probe};
+
+	/* One more entry, for the one that is looked at. */
+	hunt.list = xcalloc(PROCESSES_MAX + 1, sizeof(*hunt.list));
+	/* Until nobody is left; who dies slowly is met again later. */
+	for (int i = 0; i < ROUNDS_MAX && run_round(&hunt); i++)
+		;
+	free(hunt.list);
+}
