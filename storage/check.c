@@ -174,7 +174,9 @@ static int check_leftovers(struct check *check, struct error *err)
 	r = store_work_unlease(&check->stage.work, err);
 	if (r < 0)
 		return r;
-	lock_fd = store_lock(store, LOCK_EXCLUSIVE, err);
+	/* To count is to read: others may go on. */
+	lock_fd = store_lock(store,
+			     check->repair ? LOCK_EXCLUSIVE : LOCK_SHARED, err);
 	if (lock_fd < 0)
 		return lock_fd;
 	cJSON_Delete(steal_ptr(&check->index));
