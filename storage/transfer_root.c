@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/transfer_run.h"
@@ -75,6 +76,28 @@ int root_export(struct store *store, const struct export_request *request,
 
 	set_root(json, &request->root);
 	set_text(json, "output", request->output);
+	return transfer_run(store, &transfer, &result, err);
+}
+
+int root_changes(struct store *store, const struct root_request *root,
+		 int output_fd, struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cleanup_json cJSON *result = NULL;
+	cleanup_free char *upper = xasprintf("%s/upper", root->directory);
+	struct root_request below = *root;
+	struct transfer transfer = {
+		.command = "diff",
+		.request = json,
+		.input_fd = -1,
+		.output_fd = output_fd,
+		.progress_fd = -1,
+	};
+
+	/* They are compared with the layers alone. */
+	below.directory = NULL;
+	set_root(json, &below);
+	json_set_string(json, "upper", upper);
 	return transfer_run(store, &transfer, &result, err);
 }
 

@@ -1,6 +1,6 @@
 /*
  * Commands of moss-image (storage/transfer.h) on the roots of containers and
- * images: commit, export, copying out.
+ * images: commit, diff, export, copying out.
  */
 #pragma once
 
@@ -50,6 +50,13 @@ struct export_request {
 /* The merged root as a tar archive. */
 int root_export(struct store *store, const struct export_request *request,
 		struct error *err);
+
+/*
+ * What a container has changed, as records to output_fd: 'A', 'C' or 'D', the
+ * path, a NUL.
+ */
+int root_changes(struct store *store, const struct root_request *root,
+		 int output_fd, struct error *err);
 
 struct copy_out_request {
 	struct root_request root;

@@ -174,6 +174,13 @@ int engine_container_export(struct engine *engine, const char *id,
 			    const struct export_options *options,
 			    struct error *err);
 
+/*
+ * What it has changed in its image's root: array of FilesystemChange, {"Path",
+ * "Kind": 0 changed, 1 added, 2 deleted}, a directory before what is in it.
+ */
+int engine_container_changes(struct engine *engine, const char *id,
+			     cJSON **ret_array, struct error *err);
+
 struct copy_out_options {
 	const char *path;
 	const char *destination; /* on the host; NULL: a tar to output_fd */

@@ -1,13 +1,19 @@
 /* Files out of containers and images: core/engine/engine.h. */
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
 #include "core/engine/mounts.h"
 #include "storage/transfer_root.h"
+
+#define CHANGES_MAX (256u << 20) /* bytes of paths */
 
 /* What the pieces of a root_request lie in. */
 struct root {
@@ -142,6 +148,61 @@ int engine_container_export(struct engine *engine, const char *id,
 		return r;
 	request.root = root.request;
 	return root_export(&engine->store, &request, err);
+}
+
+/* Records as root_changes() writes them. */
+static int parse_changes(const char *text, size_t length, cJSON *array,
+			 struct error *err)
+{
+	static const char kinds[] = "CAD"; /* docker's numbers */
+	size_t at = 0;
+
+	while (at < length) {
+		size_t size = strnlen(text + at, length - at);
+		const char *kind = strchr(kinds, text[at]);
+		cJSON *change;
+
+		if (size < 2 || size == length - at || !kind)
+			return err_set(err, ERROR_GENERIC,
+				       "moss-image returned a damaged change");
+		change = json_object();
+		json_set_string(change, "Path", text + at + 1);
+		json_set_i64(change, "Kind", kind - kinds);
+		json_push(array, change);
+		at += size + 1;
+	}
+	return 0;
+}
+
+int engine_container_changes(struct engine *engine, const char *id,
+			     cJSON **ret_array, struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	CLEANUP(root_release) struct root root = {0};
+	cleanup_json cJSON *array = json_array();
+	cleanup_free char *text = NULL;
+	cleanup_fd int fd = memfd_create("changes", MFD_CLOEXEC);
+	size_t length = 0;
+	int r;
+
+	if (fd < 0)
+		return err_errno(err, "cannot make a file in memory");
+	r = container_open(engine, id, &container, err);
+	if (r >= 0)
+		r = container_root(engine, &container, &root, err);
+	if (r >= 0)
+		r = root_changes(&engine->store, &root.request, fd, err);
+	if (r < 0)
+		return r;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return err_errno(err, "cannot read the changes");
+	r = file_read_fd(fd, "changes", CHANGES_MAX, &text, &length, err);
+	if (r >= 0)
+		r = parse_changes(text, length, array, err);
+	if (r < 0)
+		return r;
+	*ret_array = steal_ptr(&array);
+	return 0;
 }
 
 /* A container of that name, or an image. */
