@@ -156,14 +156,16 @@ static int tap_progress(void *data, const void *bytes, size_t length,
 }
 
 /*
- * Where the blob is taken from the stream: gzip and zstd as they come, plain
- * tar likewise (its digest is the diff ID), the rest after unpacking.
+ * gzip and zstd are kept as they come. What is not packed, or packed in a way
+ * that OCI has no name for, is kept as gzip: a push would send all of it. That
+ * is done in a thread of its own, below the one that unpacks.
  */
 static int build_stream(struct import *import, struct stream **ret_stream,
 			enum compression *ret_compression, struct error *err)
 {
 	struct stream *stream = NULL;
 	enum compression compression;
+	bool kept;
 	int r = open_source(import, &stream, err);
 
 	if (r < 0)
@@ -172,18 +174,20 @@ static int build_stream(struct import *import, struct stream **ret_stream,
 	r = stream_detect(stream, &stream, &compression, err);
 	if (r < 0)
 		return r;
-	if (compression == COMPRESSION_GZIP || compression == COMPRESSION_ZSTD)
+	kept = compression == COMPRESSION_GZIP ||
+	       compression == COMPRESSION_ZSTD;
+	if (kept)
 		stream = stream_tapped(stream, sink_tap, &import->sink);
 	r = stream_unpacked(stream, compression, &import->stage.store->limits,
 			    &stream, err);
+	if (r == 0 && !kept) {
+		stream = stream_tapped(stream, sink_tap_gzip, &import->sink);
+		r = stream_ahead(stream, &stream, err);
+	}
 	if (r < 0)
 		return r;
-	if (compression == COMPRESSION_NONE)
-		stream = stream_tapped(stream, sink_tap_plain, &import->sink);
-	if (compression == COMPRESSION_BZIP2 || compression == COMPRESSION_XZ)
-		stream = stream_tapped(stream, sink_tap_gzip, &import->sink);
 	*ret_stream = stream;
-	*ret_compression = compression;
+	*ret_compression = kept ? compression : COMPRESSION_GZIP;
 	return 0;
 }
 
@@ -194,7 +198,6 @@ static int read_layer(struct import *import, struct descriptor *ret_blob,
 	cleanup_stream struct stream *stream = NULL;
 	struct stage_layer_request request = {0};
 	enum compression compression;
-	const char *known = NULL;
 	int r = build_stream(import, &stream, &compression, err);
 
 	if (r < 0)
@@ -203,9 +206,7 @@ static int read_layer(struct import *import, struct descriptor *ret_blob,
 	r = stage_unpack(&import->stage, &request, &layer, err);
 	if (r < 0)
 		return err_wrap(err, "cannot import %s", source_name(import));
-	if (compression == COMPRESSION_NONE)
-		known = layer.layer.diff_id;
-	r = sink_finish(&import->sink, known, err);
+	r = sink_finish(&import->sink, NULL, err);
 	if (r == 0)
 		r = sink_keep(&import->sink, err);
 	if (r < 0)
