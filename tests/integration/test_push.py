@@ -249,15 +249,18 @@ def test_what_a_container_changed(fresh, registry, image, tmp_path):
 
 
 def test_several_at_once(made, registry, image):
-    names = [registry.name(f"push/at-once:{tag}") for tag in "abcd"]
+    """Each to a repository of its own: this registry reads the links of one
+    while it writes them."""
+    names = [f"push/at-once-{letter}:1" for letter in "abcd"]
     for name in names:
-        made.ok("tag", "made:1", name)
-    pushes = [made.popen("push", "-q", name, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, text=True)
-              for name in names]
+        made.ok("tag", "made:1", registry.name(name))
+    pushes = [made.popen("push", "-q", registry.name(name),
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         text=True) for name in names]
     for name, push in zip(names, pushes):
-        assert push.communicate(timeout=60)[0] == name + "\n"
-    assert registry.client.tags("push/at-once") == list("abcd")
+        assert push.communicate(timeout=60)[0] == registry.name(name) + "\n"
+    for name in names:
+        check_content(registry.client, name, image)
 
 
 def test_terminal(made, registry):
