@@ -55,6 +55,7 @@ extern const struct command command_image_inspect;
 extern const struct command command_image_prune;
 extern const struct command command_system_df;
 extern const struct command command_system_prune;
+extern const struct command command_system_reset;
 extern const struct command command_complete;
 extern const struct command command_options;
 extern const struct command command_unpin;

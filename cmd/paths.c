@@ -101,7 +101,26 @@ static int private_directory(const char *parent, const char *name, uid_t uid,
 	return steal_fd(&fd);
 }
 
-int path_run_open(uid_t uid, struct error *err)
+struct run_place {
+	char *parent;
+	char *name;
+	bool make_parent;
+};
+
+static void run_place_release(struct run_place *place)
+{
+	free(place->parent);
+	free(place->name);
+}
+
+static void run_place_set(struct run_place *place, const char *parent,
+			  const char *name)
+{
+	place->parent = xstrdup(parent);
+	place->name = xstrdup(name);
+}
+
+static int run_place_find(uid_t uid, struct run_place *place, struct error *err)
 {
 	cleanup_free char *user = xasprintf("/run/user/%u", uid);
 	cleanup_free char *last = xasprintf("moss-%u", uid);
@@ -113,18 +132,41 @@ int path_run_open(uid_t uid, struct error *err)
 	if (r < 0)
 		return r;
 	if (path) {
-		r = path_mkdirs(path, 0700, err);
-		if (r < 0)
-			return r;
-		return private_directory(path, "moss", uid, err);
+		place->make_parent = true;
+		run_place_set(place, path, "moss");
+		return 0;
 	}
 	r = env_path("XDG_RUNTIME_DIR", &path, err);
 	if (r < 0)
 		return r;
 	/* A login through su(1) keeps the former user's value. */
 	if (path && stat(path, &status) == 0 && status.st_uid == uid)
-		return private_directory(path, "moss", uid, err);
-	if (stat(user, &status) == 0 && status.st_uid == uid)
-		return private_directory(user, "moss", uid, err);
-	return private_directory("/tmp", last, uid, err);
+		run_place_set(place, path, "moss");
+	else if (stat(user, &status) == 0 && status.st_uid == uid)
+		run_place_set(place, user, "moss");
+	else
+		run_place_set(place, "/tmp", last);
+	return 0;
+}
+
+int path_run(uid_t uid, char **ret_path, struct error *err)
+{
+	CLEANUP(run_place_release) struct run_place place = {0};
+	int r = run_place_find(uid, &place, err);
+
+	if (r == 0)
+		*ret_path = path_join(place.parent, place.name);
+	return r;
+}
+
+int path_run_open(uid_t uid, struct error *err)
+{
+	CLEANUP(run_place_release) struct run_place place = {0};
+	int r = run_place_find(uid, &place, err);
+
+	if (r == 0 && place.make_parent)
+		r = path_mkdirs(place.parent, 0700, err);
+	if (r < 0)
+		return r;
+	return private_directory(place.parent, place.name, uid, err);
 }

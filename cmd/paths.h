@@ -14,5 +14,7 @@
 /* $HOME, or what the account has; NULL: neither. Borrowed. */
 const char *path_home(void);
 int path_data(char **ret_path, struct error *err);
-/* Returns the directory's descriptor. */
+/* Its name, without making it; caller frees. */
+int path_run(uid_t uid, char **ret_path, struct error *err);
+/* Returns the directory's descriptor; makes it when it is not there. */
 int path_run_open(uid_t uid, struct error *err);

@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -100,4 +103,17 @@ int prompt_ask(const char *question, bool echo, char **ret_answer,
 	*ret_answer = xstrdup(line);
 	explicit_bzero(line, sizeof(line));
 	return 0;
+}
+
+bool prompt_confirm(const char *question)
+{
+	cleanup_free char *line = NULL;
+	size_t size = 0;
+
+	printf("%s\nAre you sure you want to continue? [y/N] ", question);
+	fflush(stdout);
+	if (getline(&line, &size, stdin) < 0)
+		return false;
+	line[strcspn(line, "\r\n")] = '\0';
+	return strcasecmp(line, "y") == 0;
 }

@@ -13,3 +13,9 @@
 /* One line, without its end; caller frees. echo false: it is not shown. */
 int prompt_ask(const char *question, bool echo, char **ret_answer,
 	       struct error *err);
+
+/*
+ * A question on standard output, and "y" on standard input for a yes; its end
+ * is a no. As docker asks before it removes things.
+ */
+bool prompt_confirm(const char *question);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -15,6 +14,7 @@
 #include "cmd/commands.h"
 #include "cmd/listing.h"
 #include "cmd/member.h"
+#include "cmd/prompt.h"
 #include "cmd/time_option.h"
 
 /* clang-format off */
@@ -118,20 +118,9 @@ static int prune_read(const struct options *options, const char *const *keys,
 	return r;
 }
 
-/* The end of input is a no. */
 static bool confirmed(const struct options *options, const char *question)
 {
-	cleanup_free char *line = NULL;
-	size_t size = 0;
-
-	if (option_flag(options, "force"))
-		return true;
-	printf("%s\nAre you sure you want to continue? [y/N] ", question);
-	fflush(stdout);
-	if (getline(&line, &size, stdin) < 0)
-		return false;
-	line[strcspn(line, "\r\n")] = '\0';
-	return strcasecmp(line, "y") == 0;
+	return option_flag(options, "force") || prompt_confirm(question);
 }
 
 /* ---- what went ---- */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -16,9 +17,11 @@
 #include "base/str.h"
 #include "policy/userns_private.h"
 
-#define USERNS_DIR "userns"
-#define LOCK_FILE  "lock"
-#define MAP_MAX	   (64u << 10)
+#define USERNS_DIR    "userns"
+#define LOCK_FILE     "lock"
+#define MAP_MAX	      (64u << 10)
+#define KILL_TRIES    500
+#define KILL_PAUSE_NS 20000000
 
 /* Refuses whom moss cannot work for; 1: in the initial namespace, 0: not. */
 int userns_check_caller(struct error *err)
@@ -394,6 +397,43 @@ int userns_unpin(int run_fd, struct error *err)
 	if (ns_fd >= 0)
 		end_process(&pin);
 	return 0;
+}
+
+int userns_lock(int run_fd, struct error *err)
+{
+	cleanup_fd int dir_fd = open_dir(run_fd, err);
+
+	if (dir_fd < 0)
+		return dir_fd;
+	return lock_open_at(dir_fd, LOCK_FILE, LOCK_EXCLUSIVE, true, err);
+}
+
+int userns_kill(int run_fd, pid_t keep, bool with_pause, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = KILL_PAUSE_NS};
+	cleanup_free char *run_path = userns_run_path(run_fd);
+	cleanup_pin struct userns_pin pin = {0};
+	cleanup_fd int dir_fd = open_dir(run_fd, err);
+
+	if (dir_fd < 0)
+		return dir_fd;
+	if (userns_pin_read(dir_fd, &pin) == 0 || pin.uid != geteuid()) {
+		userns_pin_release(&pin);
+		if (userns_pin_adopt(run_path, &pin) == 0)
+			return 0;
+	}
+	for (int i = 0; i < KILL_TRIES; i++) {
+		int count =
+			userns_pin_kill(&pin, keep, with_pause ? 0 : pin.pid);
+
+		if (count < 0)
+			return err_number(err, count, "cannot look into /proc");
+		if (count == 0)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	return err_set(err, ERROR_TIMEOUT,
+		       "processes in the user namespace do not end");
 }
 
 int userns_identity(struct identity *ret_identity, char **ret_note,

@@ -53,3 +53,12 @@ int userns_identity(struct identity *ret_identity, char **ret_note,
  * userns_enter() makes a new one. ERROR_CONFLICT while anything is in there.
  */
 int userns_unpin(int run_fd, struct error *err);
+/*
+ * For the end of everything, from outside of the namespace. While the lock that
+ * the first returns is held nobody enters; the second then ends all processes
+ * in the pinned namespace and below it by SIGKILL and waits until they are
+ * gone, except for keep (0: none) and, unless with_pause, the one that keeps
+ * the namespace.
+ */
+int userns_lock(int run_fd, struct error *err);
+int userns_kill(int run_fd, pid_t keep, bool with_pause, struct error *err);

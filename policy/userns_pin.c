@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/nsfs.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,6 +230,43 @@ int userns_pin_search(const struct userns_pin *pin, int *ret_fd, bool *ret_used)
 	*ret_used = used;
 	*ret_fd = steal_fd(&found);
 	return 0;
+}
+
+int userns_pin_kill(const struct userns_pin *pin, pid_t keep, pid_t keep_too)
+{
+	cleanup_dir DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+	int count = 0;
+
+	if (!proc)
+		return -errno;
+	while ((entry = readdir(proc))) {
+		cleanup_fd int process_fd = -1;
+		cleanup_fd int fd = -1;
+		uint64_t start;
+		uint64_t pid;
+
+		if (parse_u64(entry->d_name, &pid) < 0 || pid == 0 ||
+		    pid > INT32_MAX || (pid_t)pid == keep ||
+		    (pid_t)pid == keep_too)
+			continue;
+		/* Before it is looked at: who has the number later is safe. */
+		process_fd = proc_pidfd_open((pid_t)pid, 0);
+		if (process_fd < 0)
+			continue;
+		fd = open_ns((pid_t)pid);
+		if (fd >= 0)
+			fd = climb_to_pinned(steal_fd(&fd), pin);
+		if (fd < 0)
+			continue;
+		/* A zombie is its parent's business. */
+		if (proc_start_time((pid_t)pid, &start) < 0 ||
+		    !proc_is_alive((pid_t)pid, start))
+			continue;
+		count++;
+		(void)proc_pidfd_signal(process_fd, SIGKILL);
+	}
+	return count;
 }
 
 /* Does the process carry that name? */

@@ -101,6 +101,11 @@ int userns_pin_open(const struct userns_pin *pin);
 int userns_pin_search(const struct userns_pin *pin, int *ret_fd,
 		      bool *ret_used);
 /*
+ * SIGKILL to every process in the pinned namespace or below it, but the two
+ * given ones (0: none). Returns how many there were, or -errno.
+ */
+int userns_pin_kill(const struct userns_pin *pin, pid_t keep, pid_t keep_too);
+/*
  * Starts the process that keeps a namespace: plan's when ns_fd is -1, the given
  * one otherwise. Fills pid, start_time and id of *pin. On failure nothing is
  * left; ret_maps tells whether it was the maps that failed.

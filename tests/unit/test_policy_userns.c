@@ -509,6 +509,40 @@ static void test_identity(void **state)
 	assert_int_not_equal(getuid(), 0);
 }
 
+/* Everybody but two, then everybody; zombies are waited for by nobody. */
+static void test_kill(void **state)
+{
+	const struct run *run = *state;
+	struct child first = start(run, NULL, false);
+	struct child second = start(run, NULL, false);
+	static struct outcome outcome;
+	cleanup_fd int lock_fd = -1;
+	pid_t pause;
+
+	hear(&first, &outcome);
+	assert_int_equal(outcome.r, 0);
+	hear(&second, &outcome);
+	assert_int_equal(outcome.r, 0);
+	pause = pause_pid(run);
+
+	lock_fd = userns_lock(run->fd, NULL);
+	assert_true(lock_fd >= 0);
+	assert_int_equal(userns_kill(run->fd, second.pid, false, NULL), 0);
+	assert_int_equal(proc_wait(first.pid), 128 + SIGKILL);
+	assert_int_equal(waitpid(second.pid, NULL, WNOHANG), 0);
+	assert_int_equal(waitpid(pause, NULL, WNOHANG), 0);
+
+	assert_int_equal(userns_kill(run->fd, 0, true, NULL), 0);
+	assert_int_equal(proc_wait(second.pid), 128 + SIGKILL);
+	assert_int_equal(proc_wait(pause), 128 + SIGKILL);
+	/* With nobody left there is nothing to be done. */
+	assert_int_equal(userns_kill(run->fd, 0, true, NULL), 0);
+	close(first.out);
+	close(first.hold);
+	close(second.out);
+	close(second.hold);
+}
+
 #define RUN_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -530,6 +564,7 @@ int main(void)
 		RUN_TEST(test_pause_is_detached),
 		RUN_TEST(test_bad_run_directory),
 		RUN_TEST(test_identity),
+		RUN_TEST(test_kill),
 	};
 
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
