@@ -22,6 +22,7 @@ import os
 import pathlib
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -245,6 +246,7 @@ def report(rows, times, failures):
 
 
 def main():
+    sys.stdout.reconfigure(line_buffering=True)
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     build = pathlib.Path(os.environ.setdefault("MOSS_BUILD", "build")).resolve()
     work = pathlib.Path(tempfile.mkdtemp(dir=os.environ.get("TMPDIR",
@@ -271,6 +273,8 @@ def main():
     finally:
         bench.stop()
         quiet([bench.moss, "__unpin"])
+        for file in (work / "libpod").glob("**/pause.pid"):
+            os.kill(int(file.read_text()), signal.SIGKILL)
         # Much of it belongs to sub-IDs.
         subprocess.run(["unshare", "-r", "--map-auto", "rm", "-rf", work])
 
