@@ -38,7 +38,7 @@ static int commit_main(struct context *context, const struct options *options)
 	request.progress_fd = progress.fd;
 	r = engine_container_commit(&context->engine, options->operands[0],
 				    &request, &id, &err);
-	progress_close(&progress);
+	r = progress_close(&progress, r, &err);
 	if (r < 0)
 		return command_fail(context, &err);
 	printf("%s\n", id);

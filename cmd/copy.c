@@ -47,7 +47,7 @@ static int export_main(struct context *context, const struct options *options)
 	request.progress_fd = progress.fd;
 	r = engine_container_export(&context->engine, options->operands[0],
 				    &request, &err);
-	progress_close(&progress);
+	r = progress_close(&progress, r, &err);
 	if (r < 0 && !request.output && err.number == EPIPE)
 		output_broken_pipe();
 	return r < 0 ? command_fail(context, &err) : 0;
@@ -132,7 +132,7 @@ static int cp_main(struct context *context, const struct options *options)
 	progress_open(&warnings, &progress);
 	request.progress_fd = progress.fd;
 	r = engine_copy_out(&context->engine, name, &request, &bytes, &err);
-	progress_close(&progress);
+	r = progress_close(&progress, r, &err);
 	if (r < 0 && stream && err.number == EPIPE)
 		output_broken_pipe();
 	if (r < 0)

@@ -72,7 +72,7 @@ static int import_main(struct context *context, const struct options *options)
 	r = engine_read_limits(&context->engine, &err);
 	if (r == 0)
 		r = image_import(&context->engine.store, &request, &id, &err);
-	progress_close(&progress);
+	r = progress_close(&progress, r, &err);
 	if (r < 0)
 		return command_fail(context, &err);
 	printf("%s\n", id);
@@ -107,7 +107,7 @@ static int load_main(struct context *context, const struct options *options)
 	r = engine_read_limits(&context->engine, &err);
 	if (r == 0)
 		r = image_load(&context->engine.store, &request, &loaded, &err);
-	progress_close(&progress);
+	r = progress_close(&progress, r, &err);
 	if (r < 0)
 		return command_fail(context, &err);
 	/* As docker does with -q too: `load -q | …` is how scripts learn what

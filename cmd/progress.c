@@ -20,13 +20,14 @@
 #include "cmd/progress_rows.h"
 #include "cmd/progress_screen.h"
 
-#define LINE_SIZE    4096 /* storage/transfer.h */
-#define FRAME_MS     50	  /* between two frames */
-#define TICK_MS	     500  /* rates fall when nothing comes */
-#define HEIGHT_USUAL 24
-#define WIDTH_USUAL  80
-#define WIDTH_MIN    2
-#define NS_PER_MS    1000000LL
+#define LINE_SIZE     4096 /* storage/transfer.h */
+#define FRAME_MS      50   /* between two frames */
+#define TICK_MS	      500  /* rates fall when nothing comes */
+#define HEIGHT_USUAL  24
+#define WIDTH_USUAL   80
+#define WIDTH_MIN     2
+#define NS_PER_MS     1000000LL
+#define SIGNAL_STATUS 128 /* plus the signal: ended by it */
 
 struct show {
 	int fd;
@@ -37,6 +38,7 @@ struct show {
 	bool dirty;	  /* the screen is not as the rows are */
 	int64_t frame_ns; /* when it was drawn last */
 	bool hidden;	  /* the cursor is */
+	int failure;	  /* negative errno: what was shown is not all */
 	char line[LINE_SIZE];
 	size_t line_length;
 	bool line_too_long;
@@ -50,9 +52,13 @@ static int64_t now_ns(void)
 	return now.tv_sec * 1000 * NS_PER_MS + now.tv_nsec;
 }
 
-static void put(const struct show *show, const struct str *out)
+static void put(struct show *show, const struct str *out)
 {
-	(void)write_all(show->fd, str_text(out), out->length);
+	int r = write_all(show->fd, str_text(out), out->length);
+
+	/* A reader that has seen enough is no failure. */
+	if (r < 0 && r != -EPIPE)
+		show->failure = r;
 }
 
 static void show_cursor(struct show *show)
@@ -272,7 +278,8 @@ static bool run(struct show *show, int input_fd, int signal_fd)
 	}
 }
 
-static void child_main(const struct progress_options *options, int input_fd)
+/* 0, or the errno of what could not be written, as the exit status. */
+static int child_main(const struct progress_options *options, int input_fd)
 {
 	struct show show = {
 		.fd = options->fd,
@@ -289,6 +296,7 @@ static void child_main(const struct progress_options *options, int input_fd)
 	if (run(&show, input_fd, signal_fd))
 		draw_last(&show);
 	show_cursor(&show);
+	return show.fd == STDOUT_FILENO ? -show.failure : 0;
 }
 
 void progress_open(const struct progress_options *options,
@@ -304,8 +312,7 @@ void progress_open(const struct progress_options *options,
 	ret_progress->pid = fork();
 	if (ret_progress->pid == 0) {
 		close(ends[1]);
-		child_main(options, ends[0]);
-		_exit(0);
+		_exit(child_main(options, ends[0]));
 	}
 	close(ends[0]);
 	if (ret_progress->pid < 0)
@@ -314,10 +321,16 @@ void progress_open(const struct progress_options *options,
 		ret_progress->fd = ends[1];
 }
 
-void progress_close(struct progress *progress)
+int progress_close(struct progress *progress, int result, struct error *err)
 {
+	int status;
+
 	if (progress->fd < 0)
-		return;
+		return result;
 	close_fd(&progress->fd);
-	(void)proc_wait(progress->pid);
+	status = proc_wait(progress->pid);
+	/* Ended by a signal: it was told to. */
+	if (result < 0 || status <= 0 || status >= SIGNAL_STATUS)
+		return result;
+	return err_number(err, status, "cannot write to standard output");
 }

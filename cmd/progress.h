@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "base/error.h"
+
 struct progress_options {
 	int fd;	    /* where to show it: standard output or error */
 	bool quiet; /* warnings only */
@@ -26,5 +28,8 @@ struct progress {
 
 void progress_open(const struct progress_options *options,
 		   struct progress *ret_progress);
-/* Waits until everything is shown. */
-void progress_close(struct progress *progress);
+/*
+ * Waits until everything is shown. Returns the result of the work, or, where
+ * that is no failure, the failure to write to standard output.
+ */
+int progress_close(struct progress *progress, int result, struct error *err);

@@ -107,7 +107,7 @@ static int push(struct context *context, const struct options *options,
 	progress_open(&shown, &progress);
 	request.progress_fd = progress.fd;
 	r = engine_image_push(&context->engine, &request, &result, err);
-	progress_close(&progress);
+	r = progress_close(&progress, r, err);
 	credentials_wipe(auths);
 	return r;
 }

@@ -44,7 +44,7 @@ int pulling_run(struct context *context, const struct pulling *pulling,
 	progress_open(&shown, &progress);
 	request.progress_fd = progress.fd;
 	r = engine_image_pull(&context->engine, &request, &result, err);
-	progress_close(&progress);
+	r = progress_close(&progress, r, err);
 	credentials_wipe(auths);
 	credentials_forget(context->credentials);
 	return r;

@@ -109,7 +109,7 @@ static int check_main(struct context *context, const struct options *options)
 	progress_open(&shown, &progress);
 	check.progress_fd = progress.fd;
 	r = engine_system_check(&context->engine, &check, &result, &err);
-	progress_close(&progress);
+	r = progress_close(&progress, r, &err);
 	if (r < 0)
 		return command_fail(context, &err);
 	left = print_findings(member_of(result, "findings"));

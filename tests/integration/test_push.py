@@ -378,3 +378,14 @@ def test_interrupted_push_and_again(made, proxy, image):
     proxy.reset()
     made.ok("push", name)
     check_content(oci.Client(proxy.port), "push/interrupted:1", image)
+
+
+def test_output_that_is_lost(fresh, registry, busybox_layer):
+    registry.client.put("lost/box:1", oci.Image([busybox_layer]))
+    name = registry.name("lost/box:1")
+    fresh.ok("pull", name)
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([fresh.program, "push", name], env=fresh.env,
+                                stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1
+    assert "cannot write to standard output" in result.stderr
