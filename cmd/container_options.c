@@ -24,6 +24,7 @@ const struct option container_options[] = {
 	{0, "cidfile", OPTION_STRING, NULL, NULL, "Write the container ID to the file", false},
 	{0, "cpus", OPTION_STRING, "decimal", NULL, "Number of CPUs (needs cgroup delegation)", false},
 	{0, "device", OPTION_LIST, NULL, NULL, "Add a host device to the container", false},
+	{0, "disable-content-trust", OPTION_FLAG, NULL, "true", "Skip image verification", false},
 	{0, "dns", OPTION_LIST, NULL, NULL, "Set custom DNS servers", false},
 	{0, "dns-option", OPTION_LIST, NULL, NULL, "Set DNS options", false},
 	{0, "dns-search", OPTION_LIST, NULL, NULL, "Set custom DNS search domains", false},

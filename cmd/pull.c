@@ -16,12 +16,14 @@
 /* clang-format off */
 static const struct option pull_options[] = {
 	{'a', "all-tags", OPTION_FLAG, NULL, NULL, "Download all tagged images in the repository", false},
+	{0, "disable-content-trust", OPTION_FLAG, NULL, "true", "Skip image verification", false},
 	{0, "platform", OPTION_STRING, NULL, NULL, "Set platform if server is multi-platform capable", false},
 	{'q', "quiet", OPTION_FLAG, NULL, NULL, "Suppress verbose output", false},
 	{0},
 };
 static const struct option push_options[] = {
 	{'a', "all-tags", OPTION_FLAG, NULL, NULL, "Push all tags of an image to the repository", false},
+	{0, "disable-content-trust", OPTION_FLAG, NULL, "true", "Skip image signing", false},
 	{0, "platform", OPTION_STRING, NULL, NULL, "Push a platform-specific manifest as a single-platform image to the registry", false},
 	{'q', "quiet", OPTION_FLAG, NULL, NULL, "Suppress verbose output", false},
 	{0},
@@ -40,7 +42,8 @@ static int read_name(const struct options *options, char **ret_name,
 	struct reference reference;
 	int r;
 
-	r = reference_parse(text, &reference, err);
+	r = content_trust_check(options, err);
+	r = r < 0 ? r : reference_parse(text, &reference, err);
 	if (r < 0)
 		return r;
 	if (all_tags && !reference_is_name_only(text))

@@ -50,6 +50,17 @@ int pulling_run(struct context *context, const struct pulling *pulling,
 	return r;
 }
 
+int content_trust_check(const struct options *options, struct error *err)
+{
+	if (option_flag(options, "disable-content-trust"))
+		return 0;
+	err_set(err, ERROR_UNSUPPORTED,
+		"--disable-content-trust=false: moss checks digests, but no "
+		"signatures");
+	return err_hint(err, "Name the image by its digest, NAME@sha256:…, to "
+			     "be sure of its content.");
+}
+
 static int pull_policy(const struct options *options,
 		       enum pull_policy *ret_policy, struct error *err)
 {
@@ -133,7 +144,8 @@ int create_pulling(struct context *context, const struct options *options,
 	enum pull_policy policy = PULL_MISSING;
 	int r;
 
-	r = pull_policy(options, &policy, err);
+	r = content_trust_check(options, err);
+	r = r < 0 ? r : pull_policy(options, &policy, err);
 	if (r < 0)
 		return r;
 	if (policy == PULL_ALWAYS && !is_image_id(image)) {

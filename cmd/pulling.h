@@ -14,6 +14,10 @@ struct pulling {
 	int fd; /* where progress is shown */
 };
 
+/* --disable-content-trust=false asks for signatures, which moss does not
+   check: ERROR_UNSUPPORTED. */
+int content_trust_check(const struct options *options, struct error *err);
+
 int pulling_run(struct context *context, const struct pulling *pulling,
 		struct error *err);
 
