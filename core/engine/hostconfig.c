@@ -436,8 +436,6 @@ int host_config_check_conflicts(const cJSON *config, const cJSON *host,
 {
 	const char *network = member_string(host, "NetworkMode");
 	const char *container = mode_container(network);
-	const char *policy =
-		member_string(member_get(host, "RestartPolicy"), "Name");
 
 	if (container && *container == '\0')
 		return err_set(err, ERROR_INVALID,
@@ -461,11 +459,6 @@ int host_config_check_conflicts(const cJSON *config, const cJSON *host,
 			       xasprintf("Published ports are discarded when "
 					 "using %s network mode",
 					 network));
-	if (*policy && !str_equal(policy, "no"))
-		strv_push_take(warnings,
-			       xasprintf("The restart policy '%s' is stored, "
-					 "but containers are not restarted yet",
-					 policy));
 	if (member_bool(host, "Privileged"))
 		strv_push(warnings,
 			  "--privileged gives all capabilities inside the "

@@ -188,7 +188,8 @@ static cJSON *summary(const struct summaries *summaries,
 	json_set_string(json, "Command", command);
 	json_set_i64(json, "Created", created_seconds(container->json));
 	json_set(json, "Ports",
-		 container_is_running(container)
+		 container_is_running(container) &&
+				 state->status != CONTAINER_RESTARTING
 			 ? status_port_summary(
 				   &state->ports,
 				   member_get(config, "ExposedPorts"))

@@ -24,7 +24,8 @@ struct client {
 	struct loop_source *source;
 	uint32_t events;
 	bool out, err;
-	bool in; /* its input is not at its end */
+	bool in;	 /* its input is not at its end */
+	bool is_leaving; /* the run that it was attached to has ended */
 	/* The log up to now comes first; what is written meanwhile comes out
 	 * of the log too. */
 	struct log_reader *replay;
@@ -196,7 +197,8 @@ void clients_write(struct monitor *monitor, int stream, const char *data,
 
 	for (struct client *client = monitor->clients; client; client = next) {
 		next = client->next;
-		if (client->replay || !client_wants(client, stream))
+		if (client->replay || client->is_leaving ||
+		    !client_wants(client, stream))
 			continue;
 		if (client_send(client, stream, data, length) < 0)
 			client_remove(client);
@@ -209,7 +211,8 @@ bool clients_are_slow(const struct monitor *monitor)
 {
 	const struct client *client = monitor->clients;
 
-	while (client && (client->replay || client->kept_length == 0))
+	while (client && (client->replay || client->is_leaving ||
+			  client->kept_length == 0))
 		client = client->next;
 	return client != NULL;
 }
@@ -355,7 +358,7 @@ static void on_client(struct loop_source *source, int fd, uint32_t events,
 	/* Input that came before the hang-up is read first. */
 	if (!(events & EPOLLIN) || !client->in)
 		gone |= (events & (EPOLLHUP | EPOLLERR)) != 0;
-	if (monitor->ended && !client_is_behind(client))
+	if ((monitor->ended || client->is_leaving) && !client_is_behind(client))
 		gone = true;
 	if (gone) {
 		input_end(client);
@@ -442,6 +445,7 @@ bool clients_finish(struct monitor *monitor)
 			setsockopt(client->fd, SOL_SOCKET, SO_SNDBUF, &size,
 				   sizeof(size));
 		client->in = false;
+		client->is_leaving = true;
 		if (client_catch_up(client) < 0 || !client_is_behind(client))
 			client_remove(client);
 		else

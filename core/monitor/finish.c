@@ -66,6 +66,12 @@ static void set_exited(struct monitor *monitor)
 {
 	struct container_state *state = &monitor->state;
 
+	/* One that was to be restarted has ended before. */
+	if (state->status == CONTAINER_RESTARTING) {
+		container_state_clear(state);
+		state->status = CONTAINER_EXITED;
+		return;
+	}
 	container_state_end(state, monitor->exit_code);
 	/* A server that ended well did so because the container had. */
 	if (monitor->fuse_status != 0 && monitor->exit_code == 128 + SIGKILL)
@@ -105,6 +111,21 @@ static void linger(struct monitor *monitor)
 	loop_remove(source);
 }
 
+void finish_run(struct monitor *monitor)
+{
+	if (monitor->shares_pids)
+		children_kill_strays(monitor);
+	output_drain(monitor);
+	if (monitor->log)
+		log_writer_flush(monitor->log, NULL);
+	input_release(monitor);
+	clients_finish(monitor);
+	uplink_stop(&monitor->uplink);
+	end_fuse(monitor);
+	launch_undo(monitor);
+	children_reap(monitor);
+}
+
 /*
  * In this order: all output is in the log and with the clients; nothing of the
  * container runs and its ports are free; the state says so, or the record is
@@ -115,17 +136,7 @@ void finish(struct monitor *monitor)
 {
 	bool stays = !monitor->launch.auto_remove || monitor->keep;
 
-	if (monitor->shares_pids)
-		children_kill_strays(monitor);
-	output_drain(monitor);
-	log_writer_flush(monitor->log, NULL);
-	input_release(monitor);
-	clients_finish(monitor);
-	uplink_stop(&monitor->uplink);
-	end_fuse(monitor);
-	launch_undo(monitor);
-	children_reap(monitor);
-
+	finish_run(monitor);
 	set_exited(monitor);
 	if (stays)
 		record_state_write_unsynced(&monitor->record, &monitor->state,

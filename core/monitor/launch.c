@@ -43,11 +43,22 @@ void monitor_note(struct monitor *monitor, const struct error *err)
 		record_state_write(&monitor->record, &monitor->state, NULL);
 }
 
+static int read_config(struct monitor *monitor, struct runtime_spec *spec,
+		       struct error *err)
+{
+	cleanup_json cJSON *config = NULL;
+	int r;
+
+	proc_name_set("moss: monitor %s", monitor->launch.name);
+	r = json_read_at(monitor->record.directory_fd, "config.json", &config,
+			 err);
+	return r < 0 ? r : spec_parse(config, spec, err);
+}
+
 static int read_record(struct monitor *monitor, struct runtime_spec *spec,
 		       struct error *err)
 {
 	cleanup_json cJSON *container = NULL;
-	cleanup_json cJSON *config = NULL;
 	int r = record_read(&monitor->record, &container, err);
 
 	if (r >= 0)
@@ -55,10 +66,53 @@ static int read_record(struct monitor *monitor, struct runtime_spec *spec,
 	if (r < 0)
 		return r;
 	monitor->record.is_volatile = monitor->launch.auto_remove;
-	proc_name_set("moss: monitor %s", monitor->launch.name);
-	r = json_read_at(monitor->record.directory_fd, "config.json", &config,
-			 err);
-	return r < 0 ? r : spec_parse(config, spec, err);
+	return read_config(monitor, spec, err);
+}
+
+/*
+ * Namespaces that others have made are named by a process of theirs. When that
+ * has ended, its number may be anybody's by the next run.
+ */
+static int check_joined(struct monitor *monitor,
+			const struct runtime_spec *spec, bool again,
+			struct error *err)
+{
+	for (size_t i = 0; i < spec->namespace_count; i++) {
+		struct joined *joined = &monitor->joined[i];
+		const char *path = spec->namespaces[i].path;
+		struct stat st = {0};
+
+		if (!path)
+			continue;
+		if (stat(path, &st) < 0 && again)
+			return err_errno(err, "the namespace %s has gone",
+					 path);
+		if (again && (st.st_dev != joined->device ||
+			      st.st_ino != joined->inode)) {
+			err_set(err, ERROR_CONFLICT,
+				"the namespace %s has gone", path);
+			return err_hint(err, "start it again once the "
+					     "container runs whose it was");
+		}
+		joined->device = st.st_dev;
+		joined->inode = st.st_ino;
+	}
+	return 0;
+}
+
+/* A volume is filled by the first run; what that emptied stays empty. */
+static void forget_copies(struct runtime_spec *spec)
+{
+	for (size_t i = 0; i < spec->mount_count; i++) {
+		char **options = spec->mounts[i].options;
+
+		for (size_t j = 0; options && options[j]; j++) {
+			if (!str_equal(options[j], "copyup"))
+				continue;
+			free(options[j]);
+			options[j] = xstrdup("nocopy");
+		}
+	}
 }
 
 /* The stream and the exit connection that monitor_start() made. */
@@ -85,6 +139,8 @@ static int begin(struct monitor *monitor, struct error *err)
 	if (r < 0)
 		return r;
 	state->monitor_pid = getpid();
+	state->restart_count = 0;
+	state->stopped_by_hand = false;
 	r = proc_start_time(state->monitor_pid, &state->monitor_start);
 	if (r < 0)
 		return err_number(err, r, "cannot read /proc");
@@ -342,9 +398,13 @@ static void keep_of_spec(struct monitor *monitor, struct runtime_spec *spec)
 static int set_running(struct monitor *monitor, struct error *err)
 {
 	struct container_state *state = &monitor->state;
+	struct timespec clock;
 	char now[TIME_TEXT_MAX];
 	int r;
 
+	clock_gettime(CLOCK_MONOTONIC, &clock);
+	monitor->launched_ms =
+		(int64_t)clock.tv_sec * 1000 + clock.tv_nsec / 1000000;
 	format_now(now);
 	state->status = CONTAINER_RUNNING;
 	state->pid = monitor->process.pid;
@@ -373,7 +433,8 @@ static int start(struct monitor *monitor, struct runtime_spec *spec,
 		r = configure_uplink(monitor, err);
 	if (r >= 0)
 		r = connect_streams(monitor, stdio, err);
-	if (r >= 0)
+	/* It is there from the first run on. */
+	if (r >= 0 && monitor->listen_fd < 0)
 		r = server_start(monitor, err);
 	if (r < 0)
 		return r;
@@ -397,6 +458,8 @@ int launch(struct monitor *monitor, const char *attach, struct error *err)
 		r = begin(monitor, err);
 	before = monitor->state.status;
 	if (r >= 0)
+		r = check_joined(monitor, spec, false, err);
+	if (r >= 0)
 		r = bind_ports(monitor, err);
 	if (r >= 0)
 		r = start(monitor, spec, &stdio, err);
@@ -404,6 +467,27 @@ int launch(struct monitor *monitor, const char *attach, struct error *err)
 		launch_undo(monitor);
 		monitor->state.status = before;
 	}
+	stdio_release(&stdio);
+	spec_release(spec);
+	free(spec);
+	return r;
+}
+
+int launch_again(struct monitor *monitor, struct error *err)
+{
+	struct runtime_spec *spec = xcalloc(1, sizeof(*spec));
+	struct stdio stdio = {{-1, -1, -1}, -1, {-1, -1}};
+	int r = read_config(monitor, spec, err);
+
+	forget_copies(spec);
+	if (r >= 0)
+		r = check_joined(monitor, spec, true, err);
+	if (r >= 0)
+		r = bind_ports(monitor, err);
+	if (r >= 0)
+		r = start(monitor, spec, &stdio, err);
+	if (r < 0)
+		launch_undo(monitor);
 	stdio_release(&stdio);
 	spec_release(spec);
 	free(spec);

@@ -82,15 +82,7 @@ static void monitor_init(struct monitor *monitor)
 		.record = {.directory_fd = -1, .operation_fd = -1},
 		.lock_fd = -1,
 		.start_fd = START_FD,
-		.process =
-			{
-				.pid_fd = -1,
-				.console_fd = -1,
-				.tap_fd = -1,
-				.userns_fd = -1,
-				.netns_fd = -1,
-				.sync_fd = -1,
-			},
+		.process = MONITOR_NO_PROCESS,
 		.uplink = {.socket_fd = -1},
 		.terminal_fd = -1,
 		.input = {.fd = -1},
@@ -165,8 +157,11 @@ static int run(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	report(&monitor, NULL);
-	trim(&monitor);
-	loop_run(monitor.loop);
+	do {
+		trim(&monitor);
+		while (!monitor.ended)
+			loop_run(monitor.loop);
+	} while (relaunch(&monitor));
 	finish(&monitor);
 	monitor_release(&monitor);
 	return EXIT_SUCCESS;

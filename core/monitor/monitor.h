@@ -1,7 +1,10 @@
 /*
  * The program moss-monitor, one a container: parent of the container's init,
  * owner of its streams and its log, server of its control socket. It survives
- * whoever started it and ends with the container.
+ * whoever started it and ends with the container; a restart policy makes it run
+ * the container several times, each with everything but the control socket
+ * anew. Who waits for the end is told of the first one, and attached clients
+ * see their stream end, as with docker.
  *
  *   monitor.c   arguments, the order of a life, signals
  *   launch.c    from the record to a running container
@@ -13,6 +16,7 @@
  *   pause.c     its processes held still
  *   probe.c     its health: a program in it, time and again (health.h)
  *   probe_kill.c  the end of one that took too long
+ *   relaunch.c  an end that is followed by a start (restart.h)
  *   finish.c    the end: state, removal, last answers
  *
  * One thread, one loop (base/loop.h), and nothing in it waits for a client or
@@ -72,6 +76,19 @@ struct connection;
 struct exec;
 struct freeze;
 
+#define MONITOR_NO_PROCESS                                                     \
+	(struct runtime_process)                                               \
+	{                                                                      \
+		.pid_fd = -1, .console_fd = -1, .tap_fd = -1, .userns_fd = -1, \
+		.netns_fd = -1, .sync_fd = -1                                  \
+	}
+
+/* A namespace that was there before the container, by its inode. */
+struct joined {
+	dev_t device;
+	ino_t inode;
+};
+
 struct monitor {
 	struct loop *loop;
 	struct store store;
@@ -89,6 +106,7 @@ struct monitor {
 	size_t rlimit_count;
 	bool has_oom_score_adj;
 	int oom_score_adj;
+	struct joined joined[SPEC_NAMESPACES_MAX];
 	bool shares_pids; /* no PID namespace that ends with init */
 	bool ended;	  /* init was reaped */
 	int exit_code;	  /* of init */
@@ -121,12 +139,16 @@ struct monitor {
 	size_t connection_count;
 	struct exec *execs;
 	size_t exec_count;
-	struct freeze *freeze; /* NULL: it runs */
-	size_t freeze_count;   /* who want it still */
-	bool keep;	       /* a --rm container stays when it ends */
-	unsigned int stops;    /* how often it was told to stop */
-	bool is_stopping;      /* it was told to, or we were */
-	struct probe *probe;   /* NULL: nobody asks for its health */
+	struct freeze *freeze;	  /* NULL: it runs */
+	size_t freeze_count;	  /* who want it still */
+	bool keep;		  /* a --rm container stays when it ends */
+	unsigned int stops;	  /* how often it was told to stop */
+	bool is_stopping;	  /* it was told to, or we were */
+	bool stays_ended;	  /* the same, or it was killed by hand */
+	bool is_restarting;	  /* ended, and waits for its next start */
+	int64_t restart_delay_ms; /* of the last restart; 0: none yet */
+	int64_t launched_ms;	  /* CLOCK_MONOTONIC */
+	struct probe *probe;	  /* NULL: nobody asks for its health */
 	struct loop_source *kill_timer;
 	int64_t kill_at; /* ms, CLOCK_MONOTONIC; 0: no stop has a deadline */
 };
@@ -139,6 +161,8 @@ struct monitor {
  * state tells why.
  */
 int launch(struct monitor *monitor, const char *attach, struct error *err);
+/* The next run: what the record has, with ports and streams anew. */
+int launch_again(struct monitor *monitor, struct error *err);
 /* The network helper after its death; an error when it died too often. */
 int launch_uplink_again(struct monitor *monitor, struct error *err);
 /* Ends what is left of the container's processes and frees its ports. */
@@ -174,7 +198,10 @@ void clients_write(struct monitor *monitor, int stream, const char *data,
 		   size_t length);
 /* Is output kept for a client that could not take it? */
 bool clients_are_slow(const struct monitor *monitor);
-/* Lets go of clients that have everything; true when others are left. */
+/*
+ * Lets go of clients that have everything; true when others are left, which get
+ * what is theirs and nothing of a later run.
+ */
 bool clients_finish(struct monitor *monitor);
 void clients_release(struct monitor *monitor);
 int input_start(struct monitor *monitor, struct error *err);
@@ -190,6 +217,8 @@ int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 			   struct error *err);
 /* Takes the connections that still wait at the door, and closes it. */
 void server_close(struct monitor *monitor);
+/* One run has ended: answers to those who wait for that. */
+void server_answer_run(struct monitor *monitor);
 /* The last answers to everyone who waits for the end. */
 void server_answer_end(struct monitor *monitor);
 void server_release(struct monitor *monitor);
@@ -259,7 +288,17 @@ void probe_release(struct monitor *monitor);
  */
 void probe_kill(pid_t probe);
 
+/* ---- relaunch.c ---- */
+
+/*
+ * After init was reaped: true when it runs again, as its policy wants.
+ */
+bool relaunch(struct monitor *monitor);
+
 /* ---- finish.c ---- */
+
+/* All output is out and nothing of the container runs any more. */
+void finish_run(struct monitor *monitor);
 
 /* After init was reaped. */
 void finish(struct monitor *monitor);

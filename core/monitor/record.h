@@ -21,6 +21,9 @@
  * and so is a directory without container.json whose operation.lock is free.
  * Compiled filters lie in cache/ below the store's root.
  *
+ * A container that waits for its next start by its restart policy is
+ * restarting: without processes, but with its monitor.
+ *
  * A state that shows a monitor (monitor_pid) while nobody holds `lock` is the
  * trace of a killed one: record_repair() ends what is left of the container
  * (PID and start time) and writes exited, 137; a --rm container is removed.
@@ -32,8 +35,8 @@
  *
  * What the monitor reads of container.json: Name; Config.{Tty, OpenStdin,
  * StdinOnce, StopSignal, StopTimeout, Healthcheck, Shell};
- * HostConfig.{AutoRemove, LogConfig}; and the member "Moss", ready to use, so
- * that it decides nothing itself:
+ * HostConfig.{AutoRemove, LogConfig, RestartPolicy}; and the member "Moss",
+ * ready to use, so that it decides nothing itself:
  *
  *   StorageDriver     "overlay" | "fuse-overlayfs"
  *   DiffIds           ["sha256:HEX", …], lowest layer first
@@ -66,6 +69,7 @@
 #include "base/str.h"
 #include "core/monitor/health.h"
 #include "core/monitor/log.h"
+#include "core/monitor/restart.h"
 #include "net/port.h"
 #include "storage/snapshot.h"
 #include "storage/store.h"
@@ -98,7 +102,8 @@ struct container_state {
 	char *error;	  /* why it could not start; "" */
 	char *started_at; /* RFC 3339; "0001-01-01T00:00:00Z" before */
 	char *finished_at;
-	uint64_t restart_count;
+	uint64_t restart_count; /* since it was started by hand */
+	bool stopped_by_hand;	/* or killed, since then */
 	char *health;		/* health.h's words; "": no check */
 	struct port_list ports; /* as really bound */
 };
@@ -225,6 +230,7 @@ struct record_launch {
 	bool auto_remove;
 	struct log_options log;
 	struct health_check health;
+	struct restart_policy restart;
 
 	/* the member "Moss" */
 	enum snapshot_driver storage_driver;

@@ -324,6 +324,9 @@ static int parse_launch(const cJSON *container, struct record_launch *launch,
 		r = health_check_parse(parts[PART_CONFIG], &launch->health,
 				       err);
 	if (r >= 0)
+		r = restart_policy_parse(parts[PART_HOST_CONFIG],
+					 &launch->restart, err);
+	if (r >= 0)
 		r = log_options_parse(
 			cJSON_GetObjectItemCaseSensitive(
 				parts[PART_HOST_CONFIG], "LogConfig"),

@@ -54,6 +54,7 @@ static const struct {
 	FIELD("StartedAt", FIELD_TEXT, started_at),
 	FIELD("FinishedAt", FIELD_TEXT, finished_at),
 	FIELD("RestartCount", FIELD_U64, restart_count),
+	FIELD("StoppedByHand", FIELD_BOOL, stopped_by_hand),
 	FIELD("Health", FIELD_TEXT, health),
 };
 

@@ -83,6 +83,11 @@ void connection_answer_exit(struct connection *connection, int exit_code)
 
 static int not_running(const struct monitor *monitor, struct error *err)
 {
+	if (monitor->is_restarting)
+		return err_set(err, ERROR_CONFLICT,
+			       "Container %s is restarting, wait until the "
+			       "container is running",
+			       monitor->record.id);
 	return err_set(err, ERROR_CONFLICT, "container %.12s is not running",
 		       monitor->record.id);
 }
@@ -138,6 +143,15 @@ static int handle_wait(struct connection *connection, const cJSON *request,
 	return OUTCOME_LATER;
 }
 
+/* The user's wish, which counts for more than the restart policy. */
+static void stay_ended(struct monitor *monitor)
+{
+	monitor->stays_ended = true;
+	monitor->state.stopped_by_hand = true;
+	if (monitor->is_restarting)
+		loop_stop(monitor->loop, 0);
+}
+
 static int handle_kill(struct connection *connection, const cJSON *request,
 		       int *fds, size_t fd_count, struct error *err)
 {
@@ -147,6 +161,13 @@ static int handle_kill(struct connection *connection, const cJSON *request,
 
 	if (r < 0)
 		return r;
+	if (monitor->ended && !monitor->is_restarting)
+		return not_running(monitor, err);
+	if (number == SIGKILL || number == monitor->launch.stop_signal)
+		stay_ended(monitor);
+	if (monitor->is_restarting)
+		return monitor->stays_ended ? OUTCOME_DONE
+					    : not_running(monitor, err);
 	/* Unpausing sends it; now it would let init alone go on. */
 	if (number == SIGCONT && is_paused(monitor))
 		return OUTCOME_DONE;
@@ -180,6 +201,7 @@ static int handle_stop(struct connection *connection, const cJSON *request,
 					   err);
 	if (r < 0)
 		return r;
+	stay_ended(connection->monitor);
 	/* One that wants it gone is not overruled by one that wants it kept. */
 	if (connection->monitor->stops++ == 0)
 		connection->monitor->keep = keep;
@@ -266,7 +288,7 @@ static const struct {
 	bool at_end; /* good even when the container has ended */
 } operations[] = {
 	{"attach", handle_attach, false},   {"wait", handle_wait, true},
-	{"kill", handle_kill, false},	    {"stop", handle_stop, true},
+	{"kill", handle_kill, true},	    {"stop", handle_stop, true},
 	{"resize", handle_resize, false},   {"exec", handle_exec, false},
 	{"freeze", handle_freeze, false},   {"pause", handle_pause, false},
 	{"unpause", handle_unpause, false},
@@ -465,6 +487,9 @@ int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 	int64_t kill_at;
 	int r;
 
+	if (monitor->is_restarting)
+		loop_stop(monitor->loop, 0);
+	monitor->stays_ended = monitor->stays_ended || monitor->ended;
 	if (monitor->ended)
 		return 0;
 	if (signal == 0)
@@ -476,7 +501,7 @@ int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 		return err_number(err, r, "cannot send %s to container %.12s",
 				  signal_name(signal), monitor->record.id);
 	pause_lift(monitor);
-	monitor->is_stopping = true;
+	monitor->is_stopping = monitor->stays_ended = true;
 	if (timeout_s < 0)
 		return 0;
 	/* Of several stops the most impatient one counts. */
@@ -513,6 +538,28 @@ void server_close(struct monitor *monitor)
 		next = connection->next;
 		if (connection->kind == CONNECTION_NEW)
 			receive(connection);
+	}
+}
+
+void server_answer_run(struct monitor *monitor)
+{
+	struct connection *next;
+
+	for (struct connection *connection = monitor->connections; connection;
+	     connection = next) {
+		next = connection->next;
+		switch (connection->kind) {
+		case CONNECTION_WAIT:
+			answer_exit(connection, monitor->exit_code);
+			break;
+		case CONNECTION_EXEC:
+		case CONNECTION_FREEZE:
+			connection_close(connection);
+			break;
+		case CONNECTION_NEW:
+		case CONNECTION_STOP:
+			break;
+		}
 	}
 }
 

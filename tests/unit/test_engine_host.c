@@ -299,7 +299,6 @@ static const struct {
 	 "Published ports are discarded when using host network mode"},
 	{HOST("\"NetworkMode\":\"none\",\"PublishAllPorts\":true"),
 	 "Published ports are discarded when using none network mode"},
-	{HOST("\"RestartPolicy\":{\"Name\":\"always\"}"), "'always'"},
 	{HOST("\"Privileged\":true"), "it is not root on the host"},
 	{HOST("\"SecurityOpt\":[\"label=disable\"]"), "label=disable"},
 	{"{\"ExposedPorts\":{\"80/sctp\":{}},\"HostConfig\":"

@@ -276,6 +276,7 @@ static void test_state_round_trip(void **state)
 	in.exit_code = 137;
 	in.oom_killed = true;
 	in.restart_count = 3;
+	in.stopped_by_hand = true;
 	container_state_set_text(&in.health, "healthy");
 	container_state_set_text(&in.error, "bad \"things\"\n");
 	in.ports.count = 1;
@@ -301,6 +302,7 @@ static void test_state_round_trip(void **state)
 	assert_int_equal(out.exit_code, 137);
 	assert_true(out.oom_killed);
 	assert_int_equal(out.restart_count, 3);
+	assert_true(out.stopped_by_hand);
 	assert_string_equal(out.error, "bad \"things\"\n");
 	assert_string_equal(out.health, "healthy");
 	assert_int_equal(out.ports.count, 1);
