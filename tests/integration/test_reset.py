@@ -292,17 +292,35 @@ def test_left_by_a_killed_one(own, busybox_tar):
     assert_gone(own)
 
 
+def reset_without_namespaces(moss):
+    subprocess.run([moss.program, "__unpin"], env=moss.env, check=True)
+    script = ("echo 0 > /proc/sys/user/max_user_namespaces; exec "
+              f"{shlex.quote(moss.program)} system reset -f")
+    return subprocess.run(["unshare", "-Urm", "sh", "-c", script],
+                          env=moss.env, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=60)
+
+
 def test_without_namespaces(own, busybox_tar):
     """No namespace can be made any more: one's own files still go."""
     own.ok("import", busybox_tar, "busybox")
-    own.ok("system", "check", "-q")
-    subprocess.run([own.program, "__unpin"], env=own.env, check=True)
-    script = ("echo 0 > /proc/sys/user/max_user_namespaces; exec "
-              f"{shlex.quote(own.program)} system reset -f")
-    result = subprocess.run(["unshare", "-Urm", "sh", "-c", script],
-                            env=own.env, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, timeout=60)
+    result = reset_without_namespaces(own)
     assert result.returncode == 0, result
+    assert_gone(own)
+
+
+def test_foreign_files_without_namespaces(own, busybox_tar):
+    """Those stay, it is said why, and the next one finds them again."""
+    own.ok("import", busybox_tar, "busybox")
+    own.ok("run", "busybox", "sh", "-c",
+           "mkdir -p /d/e; touch /d/e/x; chown -R 33:33 /d; chmod 700 /d/e")
+    result = reset_without_namespaces(own)
+    assert result.returncode == 1, result
+    assert f"{own.root}: cannot remove .moss-reset/containers.0/" in \
+        result.stderr
+    assert "user namespace cannot be entered" in result.stderr
+    assert os.listdir(own.root) == [".moss-reset"]
+    own.ok("system", "reset", "-f")
     assert_gone(own)
 
 
