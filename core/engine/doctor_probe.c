@@ -104,6 +104,17 @@ static int run_trial(struct trial *trial, trial_function run, struct error *err)
 	return collect(pid, text_in, error_in, trial, err);
 }
 
+/* One that has nothing to tell but its error. */
+static int run_silent(const struct doctor *doctor, trial_function run,
+		      struct error *err)
+{
+	struct trial trial = {.doctor = doctor};
+	int r = run_trial(&trial, run, err);
+
+	free(trial.text);
+	return r;
+}
+
 /* A user namespace with one ID, root, which is the user. */
 static int become_root(const struct doctor *doctor, struct error *err)
 {
@@ -145,9 +156,7 @@ static int try_namespaces(struct trial *trial, struct error *err)
 
 int doctor_try_namespaces(const struct doctor *doctor, struct error *err)
 {
-	struct trial trial = {.doctor = doctor};
-
-	return run_trial(&trial, try_namespaces, err);
+	return run_silent(doctor, try_namespaces, err);
 }
 
 static int try_proc(struct trial *trial, struct error *err)
@@ -174,9 +183,7 @@ static int try_proc(struct trial *trial, struct error *err)
 
 int doctor_try_proc(const struct doctor *doctor, struct error *err)
 {
-	struct trial trial = {.doctor = doctor};
-
-	return run_trial(&trial, try_proc, err);
+	return run_silent(doctor, try_proc, err);
 }
 
 static int try_tap(struct trial *trial, struct error *err)
@@ -200,9 +207,7 @@ static int try_tap(struct trial *trial, struct error *err)
 
 int doctor_try_tap(const struct doctor *doctor, struct error *err)
 {
-	struct trial trial = {.doctor = doctor};
-
-	return run_trial(&trial, try_tap, err);
+	return run_silent(doctor, try_tap, err);
 }
 
 /* ---- newuidmap and newgidmap ---- */
