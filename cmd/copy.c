@@ -1,4 +1,5 @@
-/* moss export and moss cp: files out of containers and images. */
+/* moss export and moss cp: files out of containers and images, and into
+   containers. */
 #include "cmd/command.h"
 
 #include <errno.h>
@@ -81,19 +82,23 @@ static int check_operands(const char *source, const char *destination,
 	if (is_remote(source) && is_remote(destination))
 		return err_set(err, ERROR_INVALID,
 			       "copying between containers is not supported");
-	if (is_remote(destination)) {
-		err_set(err, ERROR_UNSUPPORTED,
-			"copying into a container is not supported yet");
-		return err_hint(err, "Mount a directory into it with -v, or "
-				     "use `moss exec -i CONTAINER tar -x`.");
-	}
-	if (!is_remote(source) || !find_path(source))
+	if (!is_remote(source) && !is_remote(destination))
 		return err_set(err, ERROR_INVALID,
 			       "must specify at least one container source");
+	if (!find_path(is_remote(source) ? source : destination))
+		return err_set(err, ERROR_INVALID,
+			       "invalid container path \"%s\": it has no name "
+			       "before the colon",
+			       is_remote(source) ? source : destination);
 	if (str_equal(destination, "-") && isatty(STDOUT_FILENO)) {
 		err_set(err, ERROR_INVALID,
 			"refusing to write a tar archive to a terminal");
 		return err_hint(err, "Redirect it, or name a destination.");
+	}
+	if (str_equal(source, "-") && isatty(STDIN_FILENO)) {
+		err_set(err, ERROR_INVALID,
+			"refusing to read a tar archive from a terminal");
+		return err_hint(err, "Redirect it, or name a source.");
 	}
 	return 0;
 }
@@ -108,38 +113,72 @@ static void tell_copied(const struct options *options, uint64_t bytes,
 			destination);
 }
 
-static int cp_main(struct context *context, const struct options *options)
+static int copy_out(struct context *context, const struct options *options,
+		    int progress_fd, struct error *err)
 {
 	const char *source = options->operands[0];
 	const char *destination = options->operands[1];
 	bool stream = str_equal(destination, "-");
+	const char *path = find_path(source) + 1;
+	cleanup_free char *name = xstrndup(source, (size_t)(path - 1 - source));
 	struct copy_out_options request = {
+		.path = path,
 		.destination = stream ? NULL : destination,
 		.output_fd = STDOUT_FILENO,
 		.archive = option_flag(options, "archive"),
 		.follow_link = option_flag(options, "follow-link"),
+		.progress_fd = progress_fd,
 	};
-	cleanup_free char *name = NULL;
+	uint64_t bytes = 0;
+	int r = engine_copy_out(&context->engine, name, &request, &bytes, err);
+
+	if (r >= 0 && !stream)
+		tell_copied(options, bytes, destination);
+	return r;
+}
+
+static int copy_in(struct context *context, const struct options *options,
+		   int progress_fd, struct error *err)
+{
+	const char *source = options->operands[0];
+	const char *destination = options->operands[1];
+	/* Names of containers have no colon. */
+	const char *path = strchr(destination, ':') + 1;
+	cleanup_free char *name =
+		xstrndup(destination, (size_t)(path - 1 - destination));
+	struct copy_in_options request = {
+		.path = path,
+		.source = str_equal(source, "-") ? NULL : source,
+		.input_fd = STDIN_FILENO,
+		.archive = option_flag(options, "archive"),
+		.follow_link = option_flag(options, "follow-link"),
+		.progress_fd = progress_fd,
+	};
+	uint64_t bytes = 0;
+	int r = engine_copy_in(&context->engine, name, &request, &bytes, err);
+
+	if (r >= 0 && request.source)
+		tell_copied(options, bytes, destination);
+	return r;
+}
+
+static int cp_main(struct context *context, const struct options *options)
+{
+	const char *source = options->operands[0];
 	struct progress progress;
 	struct error err = {0};
-	uint64_t bytes = 0;
-	int r = check_operands(source, destination, &err);
+	int r = check_operands(source, options->operands[1], &err);
 
 	if (r < 0)
 		return command_fail(context, &err);
-	request.path = find_path(source) + 1;
-	name = xstrndup(source, (size_t)(request.path - 1 - source));
 	progress_open(&warnings, &progress);
-	request.progress_fd = progress.fd;
-	r = engine_copy_out(&context->engine, name, &request, &bytes, &err);
+	r = is_remote(source) ? copy_out(context, options, progress.fd, &err)
+			      : copy_in(context, options, progress.fd, &err);
 	r = progress_close(&progress, r, &err);
-	if (r < 0 && stream && err.number == EPIPE)
+	if (r < 0 && is_remote(source) && err.number == EPIPE &&
+	    str_equal(options->operands[1], "-"))
 		output_broken_pipe();
-	if (r < 0)
-		return command_fail(context, &err);
-	if (!stream)
-		tell_copied(options, bytes, destination);
-	return 0;
+	return r < 0 ? command_fail(context, &err) : 0;
 }
 
 static const struct option *const export_tables[] = {export_options, NULL};
@@ -160,9 +199,10 @@ const struct command command_export = {
 
 const struct command command_cp = {
 	.name = "cp",
-	.usage = "[OPTIONS] CONTAINER|IMAGE:SRC_PATH DEST_PATH|-",
-	.summary = "Copy files/folders out of a container or an image to the "
-		   "local filesystem",
+	.usage = "[OPTIONS] CONTAINER|IMAGE:SRC_PATH DEST_PATH|-\n"
+		 "\tmoss cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+	.summary = "Copy files/folders between a container and the local "
+		   "filesystem",
 	.aliases = "moss container cp, moss cp",
 	.options = cp_tables,
 	.operands_min = 2,

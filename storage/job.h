@@ -39,6 +39,7 @@ struct job {
 
 int check_run(struct job *job, struct error *err);
 int commit_run(struct job *job, struct error *err);
+int copy_in_run(struct job *job, struct error *err);
 int copy_out_run(struct job *job, struct error *err);
 int diff_run(struct job *job, struct error *err);
 int export_run(struct job *job, struct error *err);

@@ -31,6 +31,7 @@ static const struct command {
 	{"check", check_run, .reads_archives = true},
 	{"commit", commit_run, .reads_archives = false},
 	{"copy", copy_out_run, .reads_archives = false},
+	{"copy-in", copy_in_run, .reads_archives = false},
 	{"diff", diff_run, .reads_archives = false},
 	{"export", export_run, .reads_archives = false},
 	{"import", import_run, .reads_archives = true},

@@ -91,6 +91,22 @@ static int read_request(struct root_job *root, enum snapshot_driver *ret_driver,
 	return r < 0 ? r : 0;
 }
 
+/* As a start would; a source that is gone is no mount. */
+static int make_mount_point(const struct root_job *root, const char *source,
+			    const char *destination, struct error *err)
+{
+	cleanup_fd int fd = -1;
+	struct stat st;
+
+	if (stat(source, &st) < 0)
+		return 0;
+	fd = S_ISDIR(st.st_mode) ? path_mkdirs_in_root(root->view.root_fd,
+						       destination, 0755, err)
+				 : path_touch_in_root(root->view.root_fd,
+						      destination, 0644, err);
+	return fd < 0 ? fd : 0;
+}
+
 static int bind_mounts(struct root_job *root, struct error *err)
 {
 	const cJSON *mounts = NULL;
@@ -101,6 +117,7 @@ static int bind_mounts(struct root_job *root, struct error *err)
 	{
 		const char *source = NULL;
 		const char *destination = NULL;
+		bool read_only = false;
 
 		if (r >= 0)
 			r = json_get_string(mount, "mounts", "source", &source,
@@ -108,14 +125,31 @@ static int bind_mounts(struct root_job *root, struct error *err)
 		if (r >= 0)
 			r = json_get_string(mount, "mounts", "destination",
 					    &destination, err);
+		if (r >= 0)
+			r = json_get_bool(mount, "mounts", "readOnly",
+					  &read_only, err);
+		if (r >= 0 && source && destination && root->writable)
+			r = make_mount_point(root, source, destination, err);
 		if (r >= 0 && source && destination)
-			r = view_bind(&root->view, source, destination, err);
+			r = view_bind(&root->view, source, destination,
+				      root->writable && read_only, err);
 	}
 	return r < 0 ? r : 0;
 }
 
-int root_job_open(struct job *job, bool with_mounts, struct root_job *ret_root,
-		  struct error *err)
+static int apply_read_only(const struct root_job *root, struct error *err)
+{
+	bool read_only = false;
+	int r = json_get_bool(root->job->request, "", "readOnly", &read_only,
+			      err);
+
+	if (r < 0 || !read_only)
+		return r < 0 ? r : 0;
+	return view_set_read_only(&root->view, err);
+}
+
+static int open_job(struct job *job, bool writable, bool with_mounts,
+		    struct root_job *ret_root, struct error *err)
 {
 	CLEANUP(root_job_release)
 	struct root_job root = ROOT_JOB_EMPTY;
@@ -123,6 +157,9 @@ int root_job_open(struct job *job, bool with_mounts, struct root_job *ret_root,
 	int r;
 
 	root.job = job;
+	root.writable = writable;
+	if (writable)
+		request.writable = job_string(job, "directory");
 	r = read_request(&root, &request.driver, err);
 	if (r == 0)
 		r = lease_layers(&root, err);
@@ -137,11 +174,26 @@ int root_job_open(struct job *job, bool with_mounts, struct root_job *ret_root,
 		r = view_open(&request, &root.view, err);
 	if (r == 0 && with_mounts)
 		r = bind_mounts(&root, err);
+	if (r == 0 && writable)
+		r = apply_read_only(&root, err);
 	if (r < 0)
-		return err_wrap(err, "cannot read the root of %s", root.what);
+		return err_wrap(err, "cannot %s the root of %s",
+				writable ? "write to" : "read", root.what);
 	*ret_root = root;
 	root = (struct root_job)ROOT_JOB_EMPTY;
 	return 0;
+}
+
+int root_job_open(struct job *job, bool with_mounts, struct root_job *ret_root,
+		  struct error *err)
+{
+	return open_job(job, false, with_mounts, ret_root, err);
+}
+
+int root_job_open_writable(struct job *job, struct root_job *ret_root,
+			   struct error *err)
+{
+	return open_job(job, true, true, ret_root, err);
 }
 
 /* Text of a link in /proc; "" when it cannot be told. */

@@ -19,6 +19,7 @@ struct root_job {
 	char **diff_ids;
 	int directory_fd; /* of the container; -1: an image's root */
 	int upper_fd;
+	bool writable;
 	struct view view;
 	struct layer_devices devices;
 	char *base; /* of the paths of a walk, in the root; NULL: the root */
@@ -34,6 +35,12 @@ struct root_job {
 /* Mounts the root; with_mounts: and the container's volumes over it. */
 int root_job_open(struct job *job, bool with_mounts, struct root_job *ret_root,
 		  struct error *err);
+/*
+ * The root of a container that does not run, with its volumes, to be written
+ * to; nobody starts it meanwhile. Mount points are made where they are missing.
+ */
+int root_job_open_writable(struct job *job, struct root_job *ret_root,
+			   struct error *err);
 void root_job_release(struct root_job *root);
 /*
  * The walk is over `name` in dir_fd, somewhere in the root ("." for dir_fd

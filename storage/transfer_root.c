@@ -129,3 +129,38 @@ int root_copy_out(struct store *store, const struct copy_out_request *request,
 	*ret_bytes = (uint64_t)bytes;
 	return 0;
 }
+
+int root_copy_in(struct store *store, const struct copy_in_request *request,
+		 uint64_t *ret_bytes, struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cleanup_json cJSON *result = NULL;
+	struct root_request root = request->root;
+	struct transfer transfer = {
+		.command = "copy-in",
+		.request = json,
+		.input_fd = request->source ? -1 : request->input_fd,
+		.output_fd = -1,
+		.progress_fd = request->progress_fd,
+	};
+	int64_t bytes = 0;
+	int r;
+
+	/* There is nothing to be written out first. */
+	root.init = 0;
+	set_root(json, &root);
+	json_set_i64(json, "pid", request->pid);
+	json_set_i64(json, "pidStart", (int64_t)request->pid_start);
+	json_set_bool(json, "readOnly", request->read_only);
+	json_set_string(json, "path", request->path);
+	set_text(json, "source", request->source);
+	json_set_bool(json, "archive", request->archive);
+	json_set_bool(json, "followLink", request->follow_link);
+	r = transfer_run(store, &transfer, &result, err);
+	if (r == 0)
+		r = json_get_i64(result, "result", "bytes", &bytes, err);
+	if (r < 0)
+		return r;
+	*ret_bytes = (uint64_t)bytes;
+	return 0;
+}

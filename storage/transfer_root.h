@@ -1,6 +1,6 @@
 /*
  * Commands of moss-image (storage/transfer.h) on the roots of containers and
- * images: commit, diff, export, copying out.
+ * images: commit, diff, export, copying.
  */
 #pragma once
 
@@ -70,3 +70,21 @@ struct copy_out_request {
 /* *ret_bytes: of files' data, or of the archive. */
 int root_copy_out(struct store *store, const struct copy_out_request *request,
 		  uint64_t *ret_bytes, struct error *err);
+
+struct copy_in_request {
+	struct root_request root;
+	/* A running container's first process: it is written to as it sees
+	   itself. 0: it does not run, and cannot be started meanwhile. */
+	pid_t pid;
+	uint64_t pid_start;
+	bool read_only;	    /* its root; volumes say so themselves */
+	const char *path;   /* in it */
+	const char *source; /* on the host; NULL: a tar from input_fd */
+	int input_fd;
+	bool archive;	  /* owners as they are; else all is its root's */
+	bool follow_link; /* the source's last name */
+	int progress_fd;
+};
+/* *ret_bytes: of files' data. */
+int root_copy_in(struct store *store, const struct copy_in_request *request,
+		 uint64_t *ret_bytes, struct error *err);

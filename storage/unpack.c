@@ -37,6 +37,18 @@ static void unpack_release(struct unpack *unpack)
 }
 
 /*
+ * Removing a mount point of another mount namespace would unmount it there.
+ */
+static bool is_mounted(int parent_fd, const char *name)
+{
+	struct statx st;
+
+	return statx(parent_fd, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &st) ==
+		       0 &&
+	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+/*
  * Makes room for an entry where something is. *ret_opaque, when not NULL: it
  * was a whiteout, so a directory in its place must be opaque.
  */
@@ -49,8 +61,19 @@ static int remove_existing(struct unpack *unpack, const struct tar_entry *entry,
 	if (fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return unpack_error(entry, "look up", err);
 	unpack->stale = true;
+	if (S_ISDIR(st.st_mode) && unpack->prefix)
+		return err_set(err, ERROR_CONFLICT,
+			       "cannot overwrite directory \"%.128s\" with "
+			       "non-directory",
+			       entry->path);
 	if (S_ISDIR(st.st_mode))
 		return tree_remove_at(parent_fd, name, err);
+	if (unpack->prefix && is_mounted(parent_fd, name))
+		return err_set(
+			err, ERROR_CONFLICT,
+			"cannot replace \"%.128s\": something is mounted "
+			"on it",
+			entry->path);
 	if (ret_opaque)
 		*ret_opaque = unpack_is_whiteout(parent_fd, name, &st);
 	if (unlinkat(parent_fd, name, 0) < 0)
@@ -177,6 +200,11 @@ static int change_directory(struct unpack *unpack,
 
 	/* What is known of it as a parent may not be true any more. */
 	unpack->stale = true;
+	if (r == 0 && !S_ISDIR(st.st_mode) && unpack->prefix)
+		return err_set(err, ERROR_CONFLICT,
+			       "cannot overwrite non-directory \"%.128s\" "
+			       "with directory",
+			       entry->path);
 	if (r == 0 && !S_ISDIR(st.st_mode)) {
 		r = remove_existing(unpack, entry, parent_fd, name, &opaque,
 				    err);
@@ -256,6 +284,12 @@ static int make_hardlink(struct unpack *unpack, const struct tar_entry *entry,
 
 	if (r < 0)
 		return err_wrap(err, "hard link \"%.128s\"", entry->path);
+	if (unpack->prefix) {
+		char *full = xasprintf("%s/%s", unpack->prefix, target);
+
+		free(target);
+		target = full;
+	}
 	if (str_equal(target, path) &&
 	    fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
@@ -387,13 +421,50 @@ static int make_entry(struct unpack *unpack, const struct tar_entry *entry,
 	return make_node(unpack, entry, path, fd, name, err);
 }
 
+/* Is a component of it what a driver may take for a mark? */
+static bool is_mark(const char *path)
+{
+	for (const char *at = path; at; at = strchr(at, '/')) {
+		at += *at == '/';
+		if (str_starts(at, ".wh."))
+			return true;
+	}
+	return false;
+}
+
+static int place_entry(struct unpack *unpack, const struct tar_entry *entry,
+		       struct error *err)
+{
+	cleanup_free char *path = NULL;
+	cleanup_free char *full = NULL;
+	int r = layer_link_path(entry->path, &path, err);
+
+	if (r < 0 || !*path)
+		return r;
+	unpack->result.entries++;
+	if (is_mark(path))
+		return err_set(err, ERROR_INVALID,
+			       "entry \"%.128s\": in a container's root such a "
+			       "name stands for a removed file",
+			       entry->path);
+	if (entry->type == TAR_CHAR || entry->type == TAR_BLOCK) {
+		unpack->result.skipped++;
+		return 0;
+	}
+	full = xasprintf("%s/%s", unpack->prefix, path);
+	return make_entry(unpack, entry, full, err);
+}
+
 static int unpack_entry(struct unpack *unpack, const struct tar_entry *entry,
 			struct error *err)
 {
 	cleanup_free char *path = NULL;
-	int kind = layer_path(entry->path, &path, err);
+	int kind;
 	int r;
 
+	if (unpack->prefix)
+		return place_entry(unpack, entry, err);
+	kind = layer_path(entry->path, &path, err);
 	if (kind < 0)
 		return kind;
 	unpack->result.entries++;
@@ -430,14 +501,15 @@ static void set_directory_times(const struct unpack *unpack)
 	}
 }
 
-int unpack_layer(struct tar_reader *reader, int root_fd,
-		 const struct limits *limits, struct unpack_result *ret_result,
-		 struct error *err)
+static int unpack_all(struct tar_reader *reader, int root_fd,
+		      const char *prefix, const struct limits *limits,
+		      struct unpack_result *ret_result, struct error *err)
 {
 	CLEANUP(unpack_release)
 	struct unpack unpack = {
 		.reader = reader,
 		.root_fd = root_fd,
+		.prefix = prefix,
 		.size_max = limits->layer_size,
 		.left = limits->layer_size,
 	};
@@ -457,4 +529,18 @@ int unpack_layer(struct tar_reader *reader, int root_fd,
 	*ret_result = unpack.result;
 	unpack.result.devices = NULL;
 	return 0;
+}
+
+int unpack_layer(struct tar_reader *reader, int root_fd,
+		 const struct limits *limits, struct unpack_result *ret_result,
+		 struct error *err)
+{
+	return unpack_all(reader, root_fd, NULL, limits, ret_result, err);
+}
+
+int unpack_into(struct tar_reader *reader, int root_fd, const char *prefix,
+		const struct limits *limits, struct unpack_result *ret_result,
+		struct error *err)
+{
+	return unpack_all(reader, root_fd, prefix, limits, ret_result, err);
 }

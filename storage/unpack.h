@@ -43,10 +43,21 @@ struct unpack_result {
 	/* Programs that are set-uid, set-gid or have capabilities. */
 	uint64_t privileged;
 	uint64_t xattrs_skipped;
-	cJSON *devices; /* as in layer.json; caller's */
+	cJSON *devices;	  /* as in layer.json; caller's */
+	uint64_t skipped; /* device nodes that were left out */
 };
 
 /* umask(0) is the caller's. Reads the archive to its end. */
 int unpack_layer(struct tar_reader *reader, int root_fd,
 		 const struct limits *limits, struct unpack_result *ret_result,
 		 struct error *err);
+/*
+ * An archive into directory prefix ("/…") of a root that is in use: `moss cp`.
+ * There are no marks, and names that would be ones are refused; the directory
+ * itself stays as it is; a directory in the place of something else, or the
+ * reverse, is ERROR_CONFLICT; device nodes are left out. The program of the
+ * root may change everything at the same time: each look-up stays in the root.
+ */
+int unpack_into(struct tar_reader *reader, int root_fd, const char *prefix,
+		const struct limits *limits, struct unpack_result *ret_result,
+		struct error *err);

@@ -36,6 +36,7 @@ struct unpack_parent {
 struct unpack {
 	struct tar_reader *reader;
 	int root_fd;
+	const char *prefix; /* of all paths; NULL: it is a layer */
 	struct unpack_result result;
 	uint64_t size_max; /* bytes of all files */
 	uint64_t left;

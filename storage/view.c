@@ -30,6 +30,15 @@
 #define AT_RECURSIVE 0x8000
 #endif
 
+static int leave_mounts(struct error *err)
+{
+	if (unshare(CLONE_NEWNS) < 0)
+		return err_errno(err, "cannot make a mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_errno(err, "cannot make the mounts private");
+	return 0;
+}
+
 /* A mount namespace of our own, and a tmpfs in it to work on. */
 static int make_place(const struct store *store, struct error *err)
 {
@@ -40,11 +49,10 @@ static int make_place(const struct store *store, struct error *err)
 	};
 	cleanup_free char *path = path_join(store->path, "tmp");
 	cleanup_fd int fd = -1;
+	int r = leave_mounts(err);
 
-	if (unshare(CLONE_NEWNS) < 0)
-		return err_errno(err, "cannot make a mount namespace");
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return err_errno(err, "cannot make the mounts private");
+	if (r < 0)
+		return r;
 	if (mount("view", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		  PLACE_OPTIONS) < 0)
 		return err_errno(err, "cannot mount a tmpfs on %s", path);
@@ -74,7 +82,7 @@ static int open_root(const struct snapshot *snapshot, pid_t server,
 	return err ? err_return(err) : -EIO;
 }
 
-static int try_driver(const struct snapshot *snapshot, struct view *view,
+static int mount_root(const struct snapshot *snapshot, struct view *view,
 		      struct error *err)
 {
 	cleanup_fd int fuse_fd = -1;
@@ -90,6 +98,16 @@ static int try_driver(const struct snapshot *snapshot, struct view *view,
 		/* Else a dead server would block us for ever. */
 		close_fd(&fuse_fd);
 	}
+	return 0;
+}
+
+static int try_driver(const struct snapshot *snapshot, struct view *view,
+		      struct error *err)
+{
+	int r = mount_root(snapshot, view, err);
+
+	if (r < 0)
+		return r;
 	r = open_root(snapshot, view->server, err);
 	if (r < 0)
 		return r;
@@ -104,8 +122,8 @@ static bool has_upper(int directory_fd)
 					      F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int view_open(const struct view_request *request, struct view *ret_view,
-	      struct error *err)
+static int open_readable(const struct view_request *request,
+			 struct view *ret_view, struct error *err)
 {
 	cleanup_fd int place_fd = make_place(request->store, err);
 	struct snapshot_view place = {
@@ -147,6 +165,42 @@ int view_open(const struct view_request *request, struct view *ret_view,
 	return 0;
 }
 
+/* As the runtime mounts it, in a mount namespace of our own. */
+static int open_writable(const struct view_request *request,
+			 struct view *ret_view, struct error *err)
+{
+	cleanup_free char *path = path_join(request->writable, SNAPSHOT_MERGED);
+	CLEANUP(view_close) struct view view = VIEW_EMPTY;
+	struct snapshot snapshot = {
+		.driver = request->driver,
+		.store = request->store,
+		.diff_ids = request->diff_ids,
+		.directory_fd = request->directory_fd,
+	};
+	int r = leave_mounts(err);
+
+	if (r == 0)
+		r = snapshot_prepare(&snapshot, err);
+	if (r == 0)
+		r = mount_root(&snapshot, &view, err);
+	if (r < 0)
+		return r;
+	/* By path: directory_fd is from before the mount. */
+	view.root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (view.root_fd < 0)
+		return err_errno(err, "cannot open the mounted root");
+	*ret_view = view;
+	view = (struct view)VIEW_EMPTY;
+	return 0;
+}
+
+int view_open(const struct view_request *request, struct view *ret_view,
+	      struct error *err)
+{
+	return request->writable ? open_writable(request, ret_view, err)
+				 : open_readable(request, ret_view, err);
+}
+
 void view_close(struct view *view)
 {
 	close_fd(&view->root_fd);
@@ -164,8 +218,24 @@ static bool is_directory(int fd)
 	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* fd: of a mount's root. */
+static int set_read_only(int fd, unsigned int flags)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+
+	return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags,
+			    &attr, sizeof(attr));
+}
+
+int view_set_read_only(const struct view *view, struct error *err)
+{
+	if (set_read_only(view->root_fd, 0) < 0)
+		return err_errno(err, "cannot make the root read-only");
+	return 0;
+}
+
 int view_bind(const struct view *view, const char *source,
-	      const char *destination, struct error *err)
+	      const char *destination, bool read_only, struct error *err)
 {
 	cleanup_fd int target_fd =
 		path_open_in_root(view->root_fd, destination, O_PATH, 0);
@@ -183,6 +253,8 @@ int view_bind(const struct view *view, const char *source,
 	/* A file over a directory, or the reverse: nothing was there. */
 	if (fd >= 0 && is_directory(fd) != is_directory(target_fd))
 		return 0;
+	if (fd >= 0 && read_only && set_read_only(fd, AT_RECURSIVE) < 0)
+		return err_errno(err, "cannot make %s read-only", source);
 	if (fd >= 0 &&
 	    syscall(SYS_move_mount, fd, "", target_fd, "",
 		    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0)

@@ -1,6 +1,8 @@
 /*
  * A read-only look at the merged root of a container, running or not, or of an
- * image: for export, for copying out, for the builder's COPY --from.
+ * image: for export, for copying out, for the builder's COPY --from. Or the
+ * root of a container that does not run, and cannot be started meanwhile, to be
+ * written to: for copying in.
  *
  * It is mounted in a mount namespace that the calling process makes for itself,
  * and so is what it is mounted on, a small tmpfs over the store's tmp/. The
@@ -31,6 +33,8 @@ struct view_request {
 	char *const *diff_ids;	     /* lowest first; NULL: none */
 	enum snapshot_driver driver; /* a container's; AUTO: whatever works */
 	int directory_fd;	     /* a container's; -1: an image's root */
+	/* The same, absolute: the root is to be written to. Else NULL. */
+	const char *writable;
 };
 
 struct view {
@@ -51,4 +55,6 @@ void view_close(struct view *view);
  * volume. 0 when there is no such place, or no such source; 1 when it was done.
  */
 int view_bind(const struct view *view, const char *source,
-	      const char *destination, struct error *err);
+	      const char *destination, bool read_only, struct error *err);
+/* From now on the root itself, without what is bound over it. */
+int view_set_read_only(const struct view *view, struct error *err);

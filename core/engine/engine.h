@@ -198,6 +198,22 @@ int engine_copy_out(struct engine *engine, const char *name,
 		    const struct copy_out_options *options, uint64_t *ret_bytes,
 		    struct error *err);
 
+struct copy_in_options {
+	const char *path;
+	const char *source; /* on the host; NULL: a tar from input_fd */
+	int input_fd;
+	bool archive;	  /* owners as they are; else all is its root's */
+	bool follow_link; /* the last name of source */
+	int progress_fd;
+};
+/*
+ * The reverse, into a container, running or not. A tar may be packed; its
+ * owners are the container's numbers. *ret_bytes: of files' data.
+ */
+int engine_copy_in(struct engine *engine, const char *id,
+		   const struct copy_in_options *options, uint64_t *ret_bytes,
+		   struct error *err);
+
 /* ---- images ---- */
 
 /*

@@ -33,12 +33,13 @@ static void root_release(struct root *root)
 }
 
 static void add_mount(cJSON *mounts, const char *source,
-		      const char *destination)
+		      const char *destination, bool read_only)
 {
 	cJSON *mount = json_object();
 
 	json_set_string(mount, "source", source);
 	json_set_string(mount, "destination", destination);
+	json_set_bool(mount, "readOnly", read_only);
 	json_push(mounts, mount);
 }
 
@@ -77,12 +78,13 @@ static int collect_mounts(const struct container *container, struct root *root,
 			xasprintf("%s/%s", root->directory, files[i]);
 		cleanup_free char *destination = xasprintf("/etc/%s", files[i]);
 
-		add_mount(root->mounts, source, destination);
+		add_mount(root->mounts, source, destination, false);
 	}
 	for (size_t i = 0; i < list.count; i++) {
 		if (list.entries[i].kind != MOUNT_TMPFS)
 			add_mount(root->mounts, list.entries[i].source,
-				  list.entries[i].destination);
+				  list.entries[i].destination,
+				  list.entries[i].read_only);
 	}
 	root->request.mounts = root->mounts;
 	return 0;
@@ -245,4 +247,46 @@ int engine_copy_out(struct engine *engine, const char *name,
 		return r;
 	request.root = root.request;
 	return root_copy_out(&engine->store, &request, ret_bytes, err);
+}
+
+int engine_copy_in(struct engine *engine, const char *id,
+		   const struct copy_in_options *options, uint64_t *ret_bytes,
+		   struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	CLEANUP(root_release) struct root root = {0};
+	struct copy_in_request request = {
+		.path = options->path,
+		.source = options->source,
+		.input_fd = options->input_fd,
+		.archive = options->archive,
+		.follow_link = options->follow_link,
+		.progress_fd = options->progress_fd,
+	};
+	struct error problem = {0};
+	int r;
+
+	/* Held to the end: nobody may start or remove it meanwhile. */
+	r = container_open_locked(engine, id, &container, err);
+	if (r >= 0)
+		r = container_root(engine, &container, &root, err);
+	if (r >= 0)
+		r = collect_mounts(&container, &root, err);
+	if (r < 0)
+		return r;
+	request.root = root.request;
+	request.read_only = member_bool(
+		member_get(container.json, "HostConfig"), "ReadonlyRootfs");
+	if (!container_is_running(&container))
+		return root_copy_in(&engine->store, &request, ret_bytes, err);
+	request.pid = container.state.pid;
+	request.pid_start = container.state.pid_start;
+	r = root_copy_in(&engine->store, &request, ret_bytes, &problem);
+	if (r >= 0 || problem.kind != ERROR_CONFLICT ||
+	    container_refresh(engine, &container, NULL) < 0 ||
+	    container_is_running(&container))
+		return r < 0 ? err_copy(err, &problem) : 0;
+	/* It has just ended, and nothing was read yet. */
+	request.pid = 0;
+	return root_copy_in(&engine->store, &request, ret_bytes, err);
 }

@@ -349,8 +349,6 @@ def test_cp_follows_links_inside(moss, work, tmp_path):
     (["work:/data/one", "blocked"], "cannot overwrite directory"),
     (["work:/data/one", "lost"], "leads nowhere"),
     (["nosuch:/x", "."], "No such container or image: nosuch"),
-    (["file", "work:/x"], "copying into a container is not supported yet"),
-    (["-", "work:/x"], "copying into a container is not supported yet"),
     (["work:/x", "work:/y"], "copying between containers is not supported"),
     (["./file", "x"], "must specify at least one container source"),
     (["work:/data/sub/two", "file/"], "Not a directory"),

@@ -260,6 +260,72 @@ static void test_many_directories(void **state)
 		assert_text(paths[i], paths[i]);
 }
 
+static int unpack_files_into(const char *prefix, const struct tar_file *files,
+			     size_t count)
+{
+	cleanup_str struct str tar = {0};
+	cleanup_tar_reader struct tar_reader *reader =
+		tar_reader_new(all_at_once, &tar);
+
+	tar_build(&tar, files, count);
+	limits_init(&limits);
+	return unpack_into(reader, root, prefix, &limits, &result, &error);
+}
+
+#define INTO(prefix_, ...)                                              \
+	({                                                              \
+		const struct tar_file files_[] = {__VA_ARGS__};         \
+		unpack_files_into(prefix_, files_, ARRAY_SIZE(files_)); \
+	})
+
+/* Into a root in use: no marks, and what is there keeps its kind. */
+static void test_into(void **state)
+{
+	assert_int_equal(mkdirat(root, "d", 0711), 0);
+	assert_int_equal(mkdirat(root, "d/sub", 0755), 0);
+	assert_int_equal(mkdirat(root, "other", 0755), 0);
+	assert_int_equal(symlinkat("/other", root, "d/out"), 0);
+	assert_int_equal(INTO("/d", {.path = "./", .type = '5', .mode = 0700},
+			      {.path = "f", .data = "f"},
+			      {.path = "h", .type = '1', .link = "f"},
+			      {.path = "/out/g", .data = "g"},
+			      {.path = "node", .type = '3', .major = 1}),
+			 0);
+	assert_int_equal(status("d").st_mode & 07777, 0711);
+	assert_text("d/f", "f");
+	assert_int_equal(status("d/h").st_ino, status("d/f").st_ino);
+	/* The link leads where it would in the root, not in the directory. */
+	assert_text("other/g", "g");
+	assert_false(is_there("d/node"));
+	assert_int_equal(result.skipped, 1);
+
+	assert_int_equal(INTO("/", {.path = "top", .data = "t"}), 0);
+	assert_text("top", "t");
+	assert_int_equal(INTO("/d", {.path = "f", .data = "again"}), 0);
+	assert_text("d/f", "again");
+	assert_text("d/h", "f");
+}
+
+static void test_into_refused(void **state)
+{
+	assert_int_equal(mkdirat(root, "d", 0755), 0);
+	assert_int_equal(mkdirat(root, "d/sub", 0755), 0);
+	assert_int_equal(INTO("/d", {.path = "f", .data = "f"}), 0);
+	assert_true(INTO("/d", {.path = "sub", .data = "x"}) < 0);
+	assert_int_equal(error.kind, ERROR_CONFLICT);
+	assert_true(INTO("/d", {.path = "f", .type = '5'}) < 0);
+	assert_int_equal(error.kind, ERROR_CONFLICT);
+	assert_text("d/f", "f");
+	assert_true(INTO("/d", {.path = "../up", .data = "x"}) < 0);
+	assert_false(is_there("up"));
+	assert_true(INTO("/d", {.path = ".wh.f"}) < 0);
+	assert_true(INTO("/d", {.path = "sub/.wh..wh..opq"}) < 0);
+	assert_true(INTO("/d", {.path = ".wh.x/y", .data = "x"}) < 0);
+	assert_true(INTO("/d", {.path = "h", .type = '1', .link = "../top"}) <
+		    0);
+	assert_text("d/f", "f");
+}
+
 /* A directory that is open as a parent becomes something else. */
 static void test_parent_replaced(void **state)
 {
@@ -494,6 +560,8 @@ static int all_tests(void)
 		TEST(test_directories_hand_nothing_down),
 		TEST(test_default_acl),
 		TEST(test_many_directories),
+		TEST(test_into),
+		TEST(test_into_refused),
 		TEST(test_parent_replaced),
 		TEST(test_replace),
 		TEST(test_sparse),

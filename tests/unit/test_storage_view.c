@@ -211,10 +211,10 @@ static void test_bind(void **state)
 		struct str text = {0};
 
 		if (view_open(&request, &view, &error) < 0 ||
-		    view_bind(&view, source, "/a", &error) != 1 ||
-		    view_bind(&view, source, "/missing", &error) != 0 ||
-		    view_bind(&view, "/nowhere/x", "/b", &error) != 0 ||
-		    view_bind(&view, directory, "/b", &error) != 0)
+		    view_bind(&view, source, "/a", false, &error) != 1 ||
+		    view_bind(&view, source, "/missing", false, &error) != 0 ||
+		    view_bind(&view, "/nowhere/x", "/b", false, &error) != 0 ||
+		    view_bind(&view, directory, "/b", false, &error) != 0)
 			_exit(1);
 		show(&view, &text);
 		_exit(str_equal(str_text(&text), "a=upper b=lower ") ? 0 : 2);
@@ -223,13 +223,57 @@ static void test_bind(void **state)
 	assert_int_equal(status, 0);
 }
 
+static void change(const char *path, bool read_only)
+{
+	const struct view_request request = {
+		.store = &store,
+		.diff_ids = two,
+		.driver = SNAPSHOT_OVERLAY,
+		.directory_fd = container,
+		.writable = path,
+	};
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		struct view view = VIEW_EMPTY;
+
+		if (view_open(&request, &view, &error) < 0 ||
+		    (read_only && view_set_read_only(&view, &error) < 0))
+			_exit(1);
+		if (file_write_atomic_at(view.root_fd, "c", "new", 3, 0644,
+					 FILE_VOLATILE, NULL) < 0)
+			_exit(errno == EROFS ? 2 : 3);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, (read_only ? 2 : 0) << 8);
+}
+
+static void test_writable(void **state)
+{
+	cleanup_free char *path = xasprintf("%s/container", directory);
+
+	change(path, true);
+	assert_view(two, container, SNAPSHOT_OVERLAY, "a=lower b=upper ");
+	/* It was never started; what is written stays. */
+	change(path, false);
+	assert_view(two, container, SNAPSHOT_OVERLAY, "a=lower b=upper c=new ");
+	/* The layers are as they were, and nothing is mounted out here. */
+	assert_view(two, -1, SNAPSHOT_AUTO, "a=lower b=upper ");
+	assert_int_not_equal(
+		faccessat(container, "merged/a", F_OK, AT_SYMLINK_NOFOLLOW), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 static int all_tests(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_images), TEST(test_never_started), TEST(test_changes),
-		TEST(test_fuse),   TEST(test_damaged),	     TEST(test_bind),
+		TEST(test_images),   TEST(test_never_started),
+		TEST(test_changes),  TEST(test_fuse),
+		TEST(test_damaged),  TEST(test_bind),
+		TEST(test_writable),
 	};
 
 	return cmocka_run_group_tests_name("view", tests, NULL, NULL);
