@@ -81,6 +81,13 @@ int engine_container_start(struct engine *engine, const char *id,
 			   const struct attach_options *attach,
 			   int *ret_stream_fd, int *ret_wait_fd,
 			   struct error *err);
+/*
+ * Names of those that are to run from boot on and do not, in the order that
+ * they are to be started in: the restart policies always and unless-stopped,
+ * the latter unless stopped by hand. Caller frees; NULL: none.
+ */
+int engine_boot_list(struct engine *engine, char ***ret_names,
+		     struct error *err);
 int engine_container_attach(struct engine *engine, const char *id,
 			    const struct attach_options *options,
 			    int *ret_stream_fd, int *ret_wait_fd,
