@@ -144,20 +144,26 @@ def test_probe_runs_as_the_container_does(moss):
     assert health(moss, "who")["Log"][0]["Output"] == "1000\n/srv\nhello\n"
 
 
+CHECKED = {
+    "shell": "HEALTHCHECK --interval=50ms CMD echo by $0",
+    "exec": 'HEALTHCHECK --interval=50ms CMD ["echo", "$0"]',
+    "missing": 'HEALTHCHECK --interval=50ms --retries=1 CMD ["nosuch"]',
+    "none": "HEALTHCHECK NONE",
+}
+
+
 @pytest.fixture(scope="module")
 def checked(session_moss, busybox_tar):
     """Images with a HEALTHCHECK of either form."""
-    for name, check in (
-            ("shell", "HEALTHCHECK --interval=50ms CMD echo by $0"),
-            ("exec", 'HEALTHCHECK --interval=50ms CMD ["echo", "$0"]'),
-            ("missing", 'HEALTHCHECK --interval=50ms --retries=1 '
-                        'CMD ["nosuch"]'),
-            ("none", "HEALTHCHECK NONE")):
+    for name, check in CHECKED.items():
         session_moss.ok("import", "-c", check, busybox_tar, f"checked:{name}")
+    yield
+    session_moss.remove_all()
+    session_moss.ok("rmi", *(f"checked:{name}" for name in CHECKED))
 
 
 def test_checks_of_images(moss, checked):
-    for tag in ("shell", "exec", "missing", "none"):
+    for tag in CHECKED:
         moss.ok("run", "-d", "--name", tag, f"checked:{tag}", "sleep", "1000")
     wait_status(moss, "shell", "healthy")
     wait_status(moss, "exec", "healthy")
