@@ -41,6 +41,7 @@ extern const struct command command_stop;
 extern const struct command command_tag;
 extern const struct command command_top;
 extern const struct command command_unpause;
+extern const struct command command_update;
 extern const struct command command_wait;
 extern const struct command command_manifest_inspect;
 extern const struct command command_volume_create;

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "cmd/member.h"
 #include "net/port.h"
 #include "policy/seccomp.h"
 
@@ -419,12 +420,10 @@ static int add_security(const struct options *options, cJSON *host, cJSON *moss,
 	return 0;
 }
 
-static int add_restart(const struct options *options, cJSON *host,
-		       struct error *err)
+int restart_option_add(const char *text, cJSON *host, struct error *err)
 {
 	static const char *const names[] = {"no", "on-failure", "always",
 					    "unless-stopped"};
-	const char *text = option_string(options, "restart");
 	size_t length = strcspn(text, ":");
 	cleanup_free char *name = xstrndup(text, length);
 	cJSON *policy = member_object(host, "RestartPolicy");
@@ -451,15 +450,25 @@ static int add_restart(const struct options *options, cJSON *host,
 			       "invalid restart policy '%s': a retry count "
 			       "goes with on-failure only",
 			       text);
-	if (!str_equal(name, "no") && option_flag(options, "rm"))
-		return err_set(err, ERROR_INVALID,
-			       "Conflicting options: --restart and --rm");
 	json_set_string(policy, "Name", name);
 	json_set_i64(policy, "MaximumRetryCount", retries);
 	return 0;
 }
 
-static int add_cpus(const struct options *options, cJSON *host,
+static int add_restart(const struct options *options, cJSON *host,
+		       struct error *err)
+{
+	int r = restart_option_add(option_string(options, "restart"), host,
+				   err);
+
+	if (r >= 0 && option_flag(options, "rm") &&
+	    !str_equal(text_of(member_of(host, "RestartPolicy"), "Name"), "no"))
+		return err_set(err, ERROR_INVALID,
+			       "Conflicting options: --restart and --rm");
+	return r;
+}
+
+int cpus_option_add(const struct options *options, cJSON *host,
 		    struct error *err)
 {
 	const char *text = option_string(options, "cpus");
@@ -685,7 +694,7 @@ int container_body(const struct options *options, bool detached,
 	r = r < 0 ? r : add_security(options, host, moss, err);
 	r = r < 0 ? r : add_restart(options, host, err);
 	r = r < 0 ? r : add_health(options, body, err);
-	r = r < 0 ? r : add_cpus(options, host, err);
+	r = r < 0 ? r : cpus_option_add(options, host, err);
 	r = r < 0 ? r : add_ulimits(options, host, err);
 	r = r < 0 ? r : add_devices(options, host, err);
 	r = r < 0 ? r : mount_options_body(options, body, host, err);

@@ -18,6 +18,11 @@ extern const struct option container_options[];
 int container_body(const struct options *options, bool detached,
 		   cJSON **ret_body, struct error *err);
 
+/* --restart and --cpus, of `update` too: members of a HostConfig. */
+int restart_option_add(const char *text, cJSON *host, struct error *err);
+int cpus_option_add(const struct options *options, cJSON *host,
+		    struct error *err);
+
 /* Lines of an --env-file or --label-file appended to *list: NAME=value, or NAME
    alone (from the environment when from_environment). */
 int option_file_read(const char *path, bool from_environment, char ***list,

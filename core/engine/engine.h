@@ -113,6 +113,12 @@ int engine_container_pause(struct engine *engine, const char *id,
 			   struct error *err);
 int engine_container_unpause(struct engine *engine, const char *id,
 			     struct error *err);
+/*
+ * body: UpdateConfig. The restart policy holds from the next end on, of a
+ * running container too; limits are refused as at creation.
+ */
+int engine_container_update(struct engine *engine, const char *id,
+			    const cJSON *body, struct error *err);
 int engine_container_resize(struct engine *engine, const char *id,
 			    unsigned int rows, unsigned int columns,
 			    struct error *err);
