@@ -120,6 +120,17 @@ int container_check_running(const struct container *container,
 		       container->record.id);
 }
 
+int container_check_not_restarting(const struct container *container,
+				   struct error *err)
+{
+	if (container->state.status != CONTAINER_RESTARTING)
+		return 0;
+	return err_set(err, ERROR_CONFLICT,
+		       "Container %s is restarting, wait until the container "
+		       "is running",
+		       container->record.id);
+}
+
 static int visit_one(struct engine *engine, const char *id,
 		     container_visit visit, void *data, struct error *err)
 {

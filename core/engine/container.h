@@ -50,6 +50,10 @@ bool container_is_running(const struct container *container);
 int container_check_running(const struct container *container,
 			    struct error *err);
 
+/* ERROR_CONFLICT while it waits for its next start by its restart policy. */
+int container_check_not_restarting(const struct container *container,
+				   struct error *err);
+
 /* Absolute path of the container's directory; caller frees. */
 char *container_path(const struct engine *engine, const char *id);
 

@@ -192,6 +192,8 @@ int engine_container_pause(struct engine *engine, const char *id,
 
 	if (r >= 0)
 		r = container_check_running(&container, err);
+	if (r >= 0)
+		r = container_check_not_restarting(&container, err);
 	return r < 0 ? r : monitor_pause(&container.record, err);
 }
 

@@ -268,6 +268,9 @@ int engine_copy_in(struct engine *engine, const char *id,
 
 	/* Held to the end: nobody may start or remove it meanwhile. */
 	r = container_open_locked(engine, id, &container, err);
+	/* Its monitor may mount the root at any time. */
+	if (r >= 0)
+		r = container_check_not_restarting(&container, err);
 	if (r >= 0)
 		r = container_root(engine, &container, &root, err);
 	if (r >= 0)

@@ -203,6 +203,8 @@ int engine_container_top(struct engine *engine, const char *id,
 	if (r >= 0)
 		r = container_check_running(&container, err);
 	if (r >= 0)
+		r = container_check_not_restarting(&container, err);
+	if (r >= 0)
 		r = find_processes(&container, &top, err);
 	if (r >= 0)
 		r = run_ps(&top, &output, err);

@@ -276,3 +276,16 @@ def test_rm_conflicts(moss):
     result = moss("run", "--rm", "--restart", "always", "busybox", "true")
     assert result.code == 125
     assert "Conflicting options: --restart and --rm" in result.err
+
+
+def test_what_a_restarting_container_refuses(moss, tmp_path):
+    (tmp_path / "f").write_text("f")
+    moss.ok("run", "-d", "--name", "again", "--restart", "always", "busybox",
+            "false")
+    # Its waits get longer: long enough for one to be met.
+    for command in (["pause", "again"], ["top", "again"],
+                    ["cp", tmp_path / "f", "again:/"]):
+        moss.wait_for(lambda: "is restarting, wait until the container is "
+                      "running" in moss(*command).err, command)
+    assert moss.ok("restart", "-t", "0", "again") == "again"
+    moss.ok("rm", "-f", "again")
