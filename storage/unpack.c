@@ -17,6 +17,11 @@
 #include "storage/limits.h"
 #include "storage/unpack_internal.h"
 
+/* The headers may be older than the kernel. */
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x2000
+#endif
+
 int unpack_error(const struct tar_entry *entry, const char *what,
 		 struct error *err)
 {

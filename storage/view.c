@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -29,6 +30,13 @@
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
 #endif
+
+#define ATTR_RDONLY 0x01
+
+/* struct mount_attr, which not all C libraries have. */
+struct attributes {
+	uint64_t set, clear, propagation, userns_fd;
+};
 
 static int leave_mounts(struct error *err)
 {
@@ -221,10 +229,10 @@ static bool is_directory(int fd)
 /* fd: of a mount's root. */
 static int set_read_only(int fd, unsigned int flags)
 {
-	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+	struct attributes attributes = {.set = ATTR_RDONLY};
 
 	return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags,
-			    &attr, sizeof(attr));
+			    &attributes, sizeof(attributes));
 }
 
 int view_set_read_only(const struct view *view, struct error *err)
