@@ -162,7 +162,6 @@ static void drop(struct model_link *link)
 
 char *tree_model_path(const struct model_link *link)
 {
-	cleanup_str struct str path = {0};
 	size_t length = 0;
 	char *at;
 

@@ -94,8 +94,8 @@ static void test_bad_checks(void **state)
 		"{\"Healthcheck\":{\"Interval\":-1}}",
 		"{\"Healthcheck\":{\"Timeout\":\"1s\"}}",
 		"{\"Healthcheck\":{\"Retries\":1.5}}",
-		"{\"Shell\":1,"
-		"\"Healthcheck\":{\"Test\":[\"CMD-SHELL\",\"a\"]}}",
+		("{\"Shell\":1,"
+		 "\"Healthcheck\":{\"Test\":[\"CMD-SHELL\",\"a\"]}}"),
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
