@@ -22,6 +22,7 @@ extern const struct command command_cp;
 extern const struct command command_create;
 extern const struct command command_doctor;
 extern const struct command command_diff;
+extern const struct command command_events;
 extern const struct command command_export;
 extern const struct command command_history;
 extern const struct command command_import;

@@ -7,8 +7,6 @@
 #include "base/str.h"
 #include "cmd/template.h"
 
-#define EXIT_TEMPLATE 64 /* docker's for a template that cannot be parsed */
-
 DEFINE_CLEANUP(struct template *, template_free);
 #define cleanup_template CLEANUP(template_free_cleanup)
 

@@ -12,6 +12,8 @@
 #define FORMAT_HELP \
 	"Format output using a custom template: 'json' or 'TEMPLATE'"
 
+#define EXIT_TEMPLATE 64 /* docker's for a template that cannot be parsed */
+
 /* All objects of an array. The exit code; errors are printed. */
 int format_objects(struct context *context, const char *format,
 		   const cJSON *objects);

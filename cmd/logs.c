@@ -87,25 +87,11 @@ static int print_present(struct printer *printer, struct log_reader *reader,
 	return r;
 }
 
-/* Milliseconds until then, at most an hour; -1 for no time. */
-static int milliseconds_until(const struct timespec *then)
-{
-	struct timespec now;
-	int64_t left;
-
-	if (then->tv_sec == 0 && then->tv_nsec == 0)
-		return -1;
-	clock_gettime(CLOCK_REALTIME, &now);
-	left = ((int64_t)then->tv_sec - now.tv_sec) * 1000 +
-	       (then->tv_nsec - now.tv_nsec) / 1000000 + 1;
-	return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
-}
-
 static int follow(struct printer *printer, struct log_reader *reader,
 		  const struct timespec *until, int wait_fd, struct error *err)
 {
 	for (;;) {
-		int timeout = milliseconds_until(until);
+		int timeout = time_left_ms(until);
 		struct pollfd fds[] = {
 			{.fd = log_reader_fd(reader), .events = POLLIN},
 			{.fd = wait_fd, .events = POLLIN},

@@ -115,6 +115,8 @@ void template_print(struct str *output, const cJSON *value)
 		str_append(output, cJSON_IsTrue(value) ? "true" : "false");
 	else if (template_is_whole(value))
 		str_appendf(output, "%lld", (long long)value->valuedouble);
+	else if (cJSON_IsRaw(value)) /* longer than a double */
+		str_append(output, value->valuestring);
 	else if (cJSON_IsNumber(value))
 		str_appendf(output, "%g", value->valuedouble);
 	else

@@ -99,3 +99,16 @@ int time_option_parse(const char *option, const char *text,
 	*ret_time = time;
 	return 0;
 }
+
+int time_left_ms(const struct timespec *then)
+{
+	struct timespec now;
+	int64_t left;
+
+	if (then->tv_sec == 0 && then->tv_nsec == 0)
+		return -1;
+	clock_gettime(CLOCK_REALTIME, &now);
+	left = ((int64_t)then->tv_sec - now.tv_sec) * 1000 +
+	       (then->tv_nsec - now.tv_nsec) / 1000000 + 1;
+	return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
+}

@@ -13,3 +13,5 @@
  */
 int time_option_parse(const char *option, const char *text,
 		      struct timespec *ret_time, struct error *err);
+/* Milliseconds until then, at most an hour; -1 for no time (0). */
+int time_left_ms(const struct timespec *then);

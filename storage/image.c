@@ -10,6 +10,7 @@
 #include "storage/blob.h"
 #include "storage/digest.h"
 #include "storage/image_entry.h"
+#include "storage/image_event.h"
 #include "storage/index.h"
 #include "storage/layer.h"
 #include "storage/manifest.h"
@@ -468,6 +469,7 @@ int image_tag(struct store *store, const char *name, const char *new_reference,
 	cleanup_fd int lock_fd = -1;
 	cleanup_json cJSON *index = NULL;
 	cleanup_free char *full = NULL;
+	cleanup_free char *familiar = NULL;
 	struct reference reference;
 	struct descriptor descriptor;
 	const cJSON *entry = NULL;
@@ -490,7 +492,14 @@ int image_tag(struct store *store, const char *name, const char *new_reference,
 	if (r < 0)
 		return r;
 	tag_entry(index, full, entry, &descriptor);
-	return index_write(store, index, err);
+	r = index_write(store, index, err);
+	if (r < 0)
+		return r;
+	/* Finding it takes the lock. */
+	close_fd(&lock_fd);
+	familiar = reference_familiar(&reference);
+	image_event(store, "tag", familiar, NULL, familiar);
+	return 0;
 }
 
 int image_check_new_reference(const char *text, struct reference *ret_reference,

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "storage/collect.h"
 #include "storage/image_entry.h"
+#include "storage/image_event.h"
 #include "storage/image_removal.h"
 #include "storage/index.h"
 #include "storage/reference.h"
@@ -140,6 +141,8 @@ int image_prune(struct store *store, const struct image_prune *prune,
 		r = prune_all(&pruning, err);
 	if (r == 0)
 		r = index_write(store, pruning.index, err);
+	if (r == 0)
+		image_events_removed(store, NULL, pruning.report);
 	if (r == 0)
 		r = collect(store, pruning.index, &work, &collected, err);
 	if (r < 0)

@@ -23,6 +23,7 @@
 #include "storage/collect.h"
 #include "storage/digest.h"
 #include "storage/image_entry.h"
+#include "storage/image_event.h"
 #include "storage/image_removal.h"
 #include "storage/index.h"
 #include "storage/reference.h"
@@ -206,6 +207,7 @@ static int remove_locked(struct removal *removal, const char *name, bool force,
 	r = index_write(removal->store, removal->index, err);
 	if (r < 0)
 		return r;
+	image_events_removed(removal->store, removal->id, removal->report);
 	r = collect(removal->store, removal->index, work, &collected, err);
 	removal_report_layers(removal, collected.layers);
 	return r;

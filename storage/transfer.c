@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "storage/image_event.h"
 #include "storage/transfer_run.h"
 
 #define HELPER	   "moss-image"
@@ -199,6 +200,7 @@ int image_import(struct store *store, const struct import_request *request,
 			     : err_set(err, ERROR_GENERIC,
 				       HELPER " returned no image ID");
 	*ret_id = xstrdup(id);
+	image_event(store, "import", id, NULL, NULL);
 	return 0;
 }
 
@@ -224,7 +226,11 @@ int image_load(struct store *store, const struct load_request *request,
 	if (r < 0)
 		return r;
 	r = json_get_strv(result, "result", "loaded", ret_loaded, err);
-	return r < 0 ? r : 0;
+	if (r < 0)
+		return r;
+	for (char *const *name = *ret_loaded; name && *name; name++)
+		image_event(store, "load", *name, NULL, NULL);
+	return 0;
 }
 
 int image_save(struct store *store, const struct save_request *request,
@@ -239,12 +245,18 @@ int image_save(struct store *store, const struct save_request *request,
 		.output_fd = request->output ? -1 : request->output_fd,
 		.progress_fd = -1,
 	};
+	int r;
 
 	json_set_strv(json, "names", request->names);
 	if (request->output)
 		json_set_string(json, "output", request->output);
 	json_set_bool(json, "ociDirectory", request->oci_directory);
-	return transfer_run(store, &transfer, &result, err);
+	r = transfer_run(store, &transfer, &result, err);
+	if (r < 0)
+		return r;
+	for (char *const *name = request->names; *name; name++)
+		image_event(store, "save", *name, NULL, NULL);
+	return 0;
 }
 
 int store_check(struct store *store, const struct check_request *request,

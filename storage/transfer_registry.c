@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/transfer.h"
+#include "storage/image_event.h"
 #include "storage/transfer_run.h"
 
 /* cJSON's own copies of what nobody else should read. */
@@ -49,32 +50,56 @@ static int ask(struct store *store, const char *command, cJSON *request,
 	return r;
 }
 
+static void tell_pulled(struct store *store, const cJSON *result)
+{
+	const cJSON *pulled =
+		cJSON_GetObjectItemCaseSensitive(result, "pulled");
+	const char *reference = cJSON_GetStringValue(
+		cJSON_GetObjectItemCaseSensitive(result, "reference"));
+	const cJSON *one;
+
+	if (reference)
+		image_event_registry(store, "pull", reference);
+	cJSON_ArrayForEach(one, pulled)
+	{
+		tell_pulled(store, one);
+	}
+}
+
 int image_pull(struct store *store, const struct pull_request *request,
 	       cJSON **ret_result, struct error *err)
 {
 	cleanup_json cJSON *json = json_object();
+	int r;
 
 	json_set_string(json, "reference", request->reference);
 	if (request->platform)
 		json_set_string(json, "platform", request->platform);
 	json_set_bool(json, "allTags", request->all_tags);
 	json_set_i64(json, "maxConcurrent", request->concurrent);
-	return ask(store, "pull", json, request->endpoints,
-		   request->progress_fd, ret_result, err);
+	r = ask(store, "pull", json, request->endpoints, request->progress_fd,
+		ret_result, err);
+	if (r >= 0)
+		tell_pulled(store, *ret_result);
+	return r;
 }
 
 int image_push(struct store *store, const struct push_request *request,
 	       cJSON **ret_result, struct error *err)
 {
 	cleanup_json cJSON *json = json_object();
+	int r;
 
 	json_set_string(json, "reference", request->reference);
 	if (request->platform)
 		json_set_string(json, "platform", request->platform);
 	json_set_bool(json, "allTags", request->all_tags);
 	json_set_i64(json, "maxConcurrent", request->concurrent);
-	return ask(store, "push", json, request->endpoints,
-		   request->progress_fd, ret_result, err);
+	r = ask(store, "push", json, request->endpoints, request->progress_fd,
+		ret_result, err);
+	if (r >= 0)
+		image_event_registry(store, "push", request->reference);
+	return r;
 }
 
 int registry_check_login(struct store *store,

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "storage/events.h"
 
 #define DATA   "_data"
 #define RECORD "volume.json"
@@ -249,6 +250,9 @@ int volume_ensure(struct store *store, const char *name, const cJSON *labels,
 	}
 	if (r < 0)
 		return r;
+	if (created)
+		event_write(store, EVENT_VOLUME, "create", name,
+			    event_attributes("driver", "local", NULL));
 	if (ret_created)
 		*ret_created = created;
 	return 0;
@@ -312,5 +316,7 @@ int volume_remove(struct store *store, const char *name, struct error *err)
 		return err_errno(err, "cannot remove volume %s", name);
 	}
 	close_fd(&lock_fd);
+	event_write(store, EVENT_VOLUME, "destroy", name,
+		    event_attributes("driver", "local", NULL));
 	return tree_remove_at(work.fd, LEFT, err);
 }

@@ -106,5 +106,11 @@ int engine_container_commit(struct engine *engine, const char *id,
 		r = pause_container(engine, &container, &freeze_fd, err);
 	if (r < 0)
 		return r;
-	return commit(engine, &container, options, ret_id, err);
+	r = commit(engine, &container, options, ret_id, err);
+	if (r >= 0)
+		container_tell(engine, &container, "commit",
+			       event_attributes("comment", options->message,
+						"imageID", *ret_id, "imageRef",
+						options->reference, NULL));
+	return r;
 }

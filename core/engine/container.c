@@ -20,6 +20,13 @@ void container_close(struct container *container)
 	*container = (struct container)CONTAINER_INIT;
 }
 
+void container_tell(struct engine *engine, const struct container *container,
+		    const char *action, cJSON *details)
+{
+	container_event(&engine->store, container->record.id, container->json,
+			action, details);
+}
+
 char *container_path(const struct engine *engine, const char *id)
 {
 	return xasprintf("%s/containers/%s", engine->store.path, id);

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "core/engine/engine.h"
+#include "core/monitor/event.h"
 #include "core/monitor/record.h"
 
 struct container {
@@ -53,6 +54,10 @@ int container_check_running(const struct container *container,
 /* ERROR_CONFLICT while it waits for its next start by its restart policy. */
 int container_check_not_restarting(const struct container *container,
 				   struct error *err);
+
+/* An event of it; details as container_event()'s. */
+void container_tell(struct engine *engine, const struct container *container,
+		    const char *action, cJSON *details);
 
 /* Absolute path of the container's directory; caller frees. */
 char *container_path(const struct engine *engine, const char *id);

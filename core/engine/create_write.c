@@ -152,7 +152,11 @@ static int write_container(struct creation *creation, struct error *err)
 	if (r < 0)
 		return r;
 	record_launch_release(&launch);
-	return record_write(&creation->record, json, err);
+	r = record_write(&creation->record, json, err);
+	if (r >= 0)
+		container_event(&creation->engine->store, creation->id, json,
+				"create", NULL);
+	return r;
 }
 
 /*

@@ -26,6 +26,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "core/monitor/control.h"
@@ -347,6 +348,27 @@ int engine_volume_prune(struct engine *engine, const struct engine_prune *prune,
 			cJSON **ret_json, struct error *err);
 int engine_image_prune(struct engine *engine, const struct engine_prune *prune,
 		       cJSON **ret_json, struct error *err);
+
+/* ---- events ---- */
+
+struct event_stream;
+
+struct events_options {
+	/* 0: none. Without both only what comes from now on is told. */
+	struct timespec since, until;
+	const cJSON *filters; /* docker's {key: [value…]}; NULL: none */
+};
+/* "invalid filter 'KEY'" */
+int engine_events(struct engine *engine, const struct events_options *options,
+		  struct event_stream **ret_stream, struct error *err);
+void event_stream_close(struct event_stream *stream);
+/* 1 and the next EventMessage, with its time, which the caller frees; 0: there
+   is none now. */
+int event_stream_next(struct event_stream *stream, cJSON **ret_event,
+		      int64_t *ret_time_ns, struct error *err);
+/* Readable when there may be more. That `until` has come is the caller's to
+   see. */
+int event_stream_fd(const struct event_stream *stream);
 
 /* ---- system ---- */
 

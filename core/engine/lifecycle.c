@@ -35,6 +35,7 @@ int engine_container_attach(struct engine *engine, const char *id,
 	r = monitor_attach(&container.record, options, ret_stream_fd, err);
 	if (r < 0)
 		return r;
+	container_tell(engine, &container, "attach", NULL);
 	if (ret_wait_fd)
 		*ret_wait_fd = steal_fd(&wait_fd);
 	return 0;
@@ -117,6 +118,14 @@ int engine_container_stop(struct engine *engine, const char *id, int signal,
 	return stop(engine, id, signal, timeout_s, false, err);
 }
 
+static void tell_restart(struct engine *engine, const char *id)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+
+	if (container_open(engine, id, &container, NULL) >= 0)
+		container_tell(engine, &container, "restart", NULL);
+}
+
 int engine_container_restart(struct engine *engine, const char *id, int signal,
 			     int timeout_s, struct error *err)
 {
@@ -129,6 +138,8 @@ int engine_container_restart(struct engine *engine, const char *id, int signal,
 		r = stop(engine, full, signal, timeout_s, true, err);
 	if (r >= 0)
 		r = engine_container_start(engine, full, NULL, NULL, NULL, err);
+	if (r >= 0)
+		tell_restart(engine, full);
 	return r < 0 ? err_wrap(err, "Cannot restart container %s", id) : 0;
 }
 
@@ -212,6 +223,17 @@ int engine_container_unpause(struct engine *engine, const char *id,
 	return monitor_unpause(&container.record, err);
 }
 
+static void tell_size(struct engine *engine, const struct container *container,
+		      unsigned int rows, unsigned int columns)
+{
+	cleanup_free char *height = xasprintf("%u", rows);
+	cleanup_free char *width = xasprintf("%u", columns);
+
+	container_tell(
+		engine, container, "resize",
+		event_attributes("height", height, "width", width, NULL));
+}
+
 int engine_container_resize(struct engine *engine, const char *id,
 			    unsigned int rows, unsigned int columns,
 			    struct error *err)
@@ -225,7 +247,19 @@ int engine_container_resize(struct engine *engine, const char *id,
 	r = container_check_running(&container, err);
 	if (r < 0)
 		return r;
-	return monitor_resize(&container.record, rows, columns, err);
+	r = monitor_resize(&container.record, rows, columns, err);
+	if (r >= 0)
+		tell_size(engine, &container, rows, columns);
+	return r;
+}
+
+static void tell_name(struct engine *engine, const struct container *container,
+		      const char *old_name)
+{
+	cleanup_free char *docker_name = xasprintf("/%s", old_name);
+
+	container_tell(engine, container, "rename",
+		       event_attributes("oldName", docker_name, NULL));
 }
 
 int engine_container_rename(struct engine *engine, const char *id,
@@ -264,6 +298,7 @@ int engine_container_rename(struct engine *engine, const char *id,
 					  container.record.id, NULL);
 		return r;
 	}
+	tell_name(engine, &container, old_name);
 	return record_name_release(&engine->store, old_name,
 				   container.record.id, err);
 }

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
+#include "storage/image_event.h"
 #include "storage/volume.h"
 
 static bool has_label(const cJSON *labels, const char *wanted)
@@ -127,6 +128,7 @@ int engine_container_prune(struct engine *engine,
 		r = engine_container_remove(engine, id, false, false, &problem);
 		note(&outcome, id, bytes, r, &problem);
 	}
+	event_write_prune(&engine->store, EVENT_CONTAINER, outcome.bytes);
 	*ret_json = outcome_json(&outcome, "ContainersDeleted");
 	return 0;
 }
@@ -192,6 +194,7 @@ int engine_volume_prune(struct engine *engine, const struct engine_prune *prune,
 	for (size_t i = 0; names && names[i]; i++)
 		if (!strv_contains(used, names[i]))
 			prune_volume(engine, names[i], prune, &outcome);
+	event_write_prune(&engine->store, EVENT_VOLUME, outcome.bytes);
 	*ret_json = outcome_json(&outcome, "VolumesDeleted");
 	return 0;
 }
@@ -250,6 +253,7 @@ int engine_image_prune(struct engine *engine, const struct engine_prune *prune,
 				 "an image of the store cannot be read: no "
 				 "blobs and layers are removed until it is "
 				 "repaired or removed (moss system check)");
+	event_write_prune(&engine->store, EVENT_IMAGE, outcome.bytes);
 	*ret_json = outcome_json(&outcome, "ImagesDeleted");
 	return 0;
 }

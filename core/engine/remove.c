@@ -47,6 +47,9 @@ int container_discard(struct engine *engine, struct container *container,
 			  err);
 	if (r < 0 && r != -ENOENT)
 		return r;
+	if (r >= 0)
+		container_event(&engine->store, container->record.id,
+				container->json, "destroy", NULL);
 	if (volumes)
 		remove_volumes(engine, container);
 	return 0;

@@ -256,6 +256,8 @@ int engine_container_start(struct engine *engine, const char *id,
 			       "instead");
 	if (container_is_running(&container))
 		return 1;
+	if (attach)
+		container_tell(engine, &container, "attach", NULL);
 	r = run(&start, attach, ret_stream_fd, ret_wait_fd, &problem);
 	if (r < 0) {
 		record_failure(engine, &container, &problem);

@@ -6,16 +6,19 @@
 #include "base/json.h"
 #include "base/msg.h"
 #include "base/str.h"
+#include "core/monitor/event.h"
 #include "core/monitor/monitor.h"
 #include "core/monitor/server.h"
 #include "policy/capability.h"
 
-#define EXECS_MAX 256
+#define EXECS_MAX	  256
+#define EVENT_COMMAND_MAX 1024 /* bytes of a command in an event */
 
 struct exec {
 	struct monitor *monitor;
 	struct exec *next;
 	pid_t pid;
+	char id[ID_TEXT_MAX];	       /* for events */
 	struct connection *connection; /* NULL: its client has gone */
 	/* Our hold on its terminal: without a client we read it empty, so that
 	 * the program neither hangs up nor blocks. */
@@ -94,7 +97,36 @@ int exec_run(struct monitor *monitor, struct spec_process *process,
 	return r;
 }
 
+static void tell(const struct exec *exec, const char *action, cJSON *details)
+{
+	json_set_string(details, "execID", exec->id);
+	record_event(&exec->monitor->store, &exec->monitor->record, action,
+		     details);
+}
+
+/* Docker's: made and started are two steps there. */
+static void tell_start(const struct exec *exec, const struct spec_process *what)
+{
+	static const char *const steps[] = {"exec_create", "exec_start"};
+	cleanup_free char *command = strv_join(what->args, " ");
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		cleanup_free char *action = xasprintf(
+			"%s: %.*s", steps[i], EVENT_COMMAND_MAX, command);
+
+		tell(exec, action, json_object());
+	}
+}
+
+static void tell_end(const struct exec *exec, int exit_code)
+{
+	cleanup_free char *code = xasprintf("%d", exit_code);
+
+	tell(exec, "exec_die", event_attributes("exitCode", code, NULL));
+}
+
 static void add(struct monitor *monitor, struct connection *connection,
+		const struct spec_process *what,
 		struct runtime_process *process)
 {
 	struct exec *exec = xcalloc(1, sizeof(*exec));
@@ -102,6 +134,7 @@ static void add(struct monitor *monitor, struct connection *connection,
 	size_t fd_count;
 
 	exec->monitor = monitor;
+	random_id(exec->id);
 	exec->pid = process->pid;
 	exec->connection = connection;
 	exec->console_fd = steal_fd(&process->console_fd);
@@ -109,6 +142,7 @@ static void add(struct monitor *monitor, struct connection *connection,
 	monitor->execs = exec;
 	monitor->exec_count++;
 
+	tell_start(exec, what);
 	fd_count = exec->console_fd >= 0;
 	json_set_i64(answer, "pid", exec->pid);
 	if (msg_send(connection->fd, answer, &exec->console_fd, fd_count,
@@ -148,12 +182,12 @@ int exec_start(struct monitor *monitor, struct connection *connection,
 			    "exec: expected 3 descriptors, not %zu", fd_count);
 	if (r >= 0)
 		r = exec_run(monitor, &process, privileged, fds, &started, err);
+	if (r >= 0) {
+		add(monitor, connection, &process, &started);
+		runtime_process_release(&started);
+	}
 	spec_process_release(&process);
-	if (r < 0)
-		return r;
-	add(monitor, connection, &started);
-	runtime_process_release(&started);
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 bool exec_ended(struct monitor *monitor, pid_t pid, int exit_code)
@@ -168,6 +202,7 @@ bool exec_ended(struct monitor *monitor, pid_t pid, int exit_code)
 		return false;
 	*link = exec->next;
 	monitor->exec_count--;
+	tell_end(exec, exit_code);
 	if (exec->connection)
 		connection_answer_exit(exec->connection, exit_code);
 	exec_free(exec);

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/proc.h"
+#include "core/monitor/event.h"
 #include "core/monitor/monitor.h"
 
 /* For a file system's server to write what the kernel still has for it. */
@@ -40,26 +41,32 @@ static void end_fuse(struct monitor *monitor)
 	monitor->process.fuse_pid = 0;
 }
 
-/* The present name: it may have been renamed since. */
-static char *current_name(struct monitor *monitor)
+/* Under its present name: it may have been renamed since. */
+static void detach_record(struct monitor *monitor, const cJSON *container)
 {
-	cleanup_json cJSON *container = NULL;
 	const char *name = NULL;
 
-	if (record_read(&monitor->record, &container, NULL) >= 0)
-		json_get_string(container, "container", "Name", &name, NULL);
+	json_get_string(container, "container", "Name", &name, NULL);
 	if (str_empty(name))
 		name = monitor->launch.name;
-	return xstrdup(name && *name == '/' ? name + 1 : name);
-}
-
-static void detach_record(struct monitor *monitor)
-{
-	cleanup_free char *name = current_name(monitor);
-
 	record_volumes_remove(&monitor->store, monitor->record.id,
 			      monitor->launch.anonymous_volumes);
-	record_detach(&monitor->store, &monitor->record, name, NULL);
+	record_detach(&monitor->store, &monitor->record,
+		      name && *name == '/' ? name + 1 : name, NULL);
+	container_event(&monitor->store, monitor->record.id, container,
+			"destroy", NULL);
+}
+
+static void tell_end(const struct monitor *monitor, const cJSON *container)
+{
+	const struct store *store = &monitor->store;
+	const char *id = monitor->record.id;
+
+	container_event_die(store, id, container, monitor->exit_code,
+			    monitor->state.started_at);
+	container_volume_events(store, id, container, "unmount");
+	if (monitor->is_stopping)
+		container_event(store, id, container, "stop", NULL);
 }
 
 static void set_exited(struct monitor *monitor)
@@ -129,20 +136,24 @@ void finish_run(struct monitor *monitor)
 /*
  * In this order: all output is in the log and with the clients; nothing of the
  * container runs and its ports are free; the state says so, or the record is
- * gone; no new command reaches us; the lock is free for the next start. Only
- * then is the end told. What may take its time on a slow disk comes after that.
+ * gone, which is an event; no new command reaches us; the lock is free for the
+ * next start. Only then is the end told. What may take its time on a slow disk
+ * comes after that.
  */
 void finish(struct monitor *monitor)
 {
 	bool stays = !monitor->launch.auto_remove || monitor->keep;
+	cleanup_json cJSON *container = NULL;
 
 	finish_run(monitor);
 	set_exited(monitor);
+	(void)record_read(&monitor->record, &container, NULL);
 	if (stays)
 		record_state_write_unsynced(&monitor->record, &monitor->state,
 					    NULL);
-	else
-		detach_record(monitor);
+	tell_end(monitor, container);
+	if (!stays)
+		detach_record(monitor, container);
 	server_close(monitor);
 	close_fd(&monitor->lock_fd);
 	server_answer_end(monitor);
@@ -164,11 +175,13 @@ static int failure_code(const struct error *err)
 void finish_failed(struct monitor *monitor, const struct error *err)
 {
 	struct container_state *state = &monitor->state;
+	cleanup_json cJSON *container = NULL;
 
 	container_state_clear(state);
 	state->exit_code = failure_code(err);
 	if (monitor->launch.auto_remove) {
-		detach_record(monitor);
+		(void)record_read(&monitor->record, &container, NULL);
+		detach_record(monitor, container);
 		record_destroy(&monitor->store, &monitor->record, NULL);
 	} else if (state->started_at) {
 		container_state_set_text(&state->error, err->message);

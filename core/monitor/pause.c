@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/monitor/event.h"
 #include "core/runtime/freeze.h"
 
 bool is_paused(const struct monitor *monitor)
@@ -69,6 +70,7 @@ int pause_by_user(struct monitor *monitor, struct error *err)
 		return err_wrap(err, "cannot pause container %.12s",
 				monitor->record.id);
 	}
+	record_event(&monitor->store, &monitor->record, "pause", NULL);
 	return 0;
 }
 
@@ -79,6 +81,7 @@ void pause_lift(struct monitor *monitor)
 	pause_drop(monitor);
 	/* What the disk does not take, the end or the next pause will write. */
 	(void)set_status(monitor, CONTAINER_RUNNING, NULL);
+	record_event(&monitor->store, &monitor->record, "unpause", NULL);
 }
 
 int pause_end(struct monitor *monitor, struct error *err)

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "core/monitor/event.h"
 #include "core/monitor/monitor.h"
 
 #define KILL_AGAIN_MS 1000
@@ -104,6 +105,15 @@ static void drain_output(struct probe *probe)
 		str_append(&probe->output, CUT_MARK);
 }
 
+static void tell_status(const struct probe *probe)
+{
+	const struct monitor *monitor = probe->monitor;
+	cleanup_free char *action =
+		xasprintf("health_status: %s", probe->health.status);
+
+	record_event(&monitor->store, &monitor->record, action, NULL);
+}
+
 /*
  * Written before the status, so that who reads of a status finds the result
  * that has made it. What the disk does not take, the next probe will write.
@@ -128,6 +138,7 @@ static void take(struct probe *probe, int exit_code, const char *output,
 		container_state_set_text(&monitor->state.health,
 					 probe->health.status);
 		record_state_write(&monitor->record, &monitor->state, NULL);
+		tell_status(probe);
 	}
 	set_next(probe);
 }

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/proc.h"
+#include "core/monitor/event.h"
 #include "core/monitor/record_private.h"
 
 #define KILL_WAIT_MS 5000
@@ -62,21 +63,22 @@ static int read_state(const struct record *record,
 
 /* RECORD_REMOVED, 0 when it is to stay. */
 static int remove_temporary(struct store *store, const struct record *record,
-			    struct error *err)
+			    const cJSON *container, struct error *err)
 {
 	struct record_launch launch;
-	cleanup_json cJSON *container = NULL;
 	int r;
 
 	/* What cannot be read is kept: the user may want to see it. */
-	if (record_read(record, &container, NULL) < 0 ||
-	    record_launch_parse(container, &launch, NULL) < 0)
+	if (!container || record_launch_parse(container, &launch, NULL) < 0)
 		return 0;
 	r = 0;
 	if (launch.auto_remove) {
 		record_volumes_remove(store, record->id,
 				      launch.anonymous_volumes);
 		r = record_remove(store, record, launch.name, err);
+		if (r >= 0)
+			container_event(store, record->id, container, "destroy",
+					NULL);
 		r = r < 0 ? r : RECORD_REMOVED;
 	}
 	record_launch_release(&launch);
@@ -87,6 +89,7 @@ static int remove_temporary(struct store *store, const struct record *record,
 static int repair_locked(struct store *store, const struct record *record,
 			 struct container_state *state, struct error *err)
 {
+	cleanup_json cJSON *container = NULL;
 	int r = record_is_monitored(record);
 
 	if (r < 0)
@@ -105,7 +108,10 @@ static int repair_locked(struct store *store, const struct record *record,
 	end_process(state->fuse_pid, state->fuse_start);
 	set_lost(state);
 	unlinkat(record->directory_fd, "control", 0);
-	r = remove_temporary(store, record, err);
+	(void)record_read(record, &container, NULL);
+	container_event_die(store, record->id, container, state->exit_code,
+			    state->started_at);
+	r = remove_temporary(store, record, container, err);
 	if (r != 0)
 		return r;
 	return record_state_write(record, state, err);

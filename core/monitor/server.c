@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,6 +18,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "core/monitor/control.h"
+#include "core/monitor/event.h"
 
 #define CONNECTIONS_MAX	 512
 #define CONNECTIONS_OVER 64 /* more, which are only told that */
@@ -77,6 +79,15 @@ void connection_answer_exit(struct connection *connection, int exit_code)
 {
 	connection->exec = NULL;
 	answer_exit(connection, exit_code);
+}
+
+static void tell_signal(const struct monitor *monitor, int number)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", number);
+	record_event(&monitor->store, &monitor->record, "kill",
+		     event_attributes("signal", text, NULL));
 }
 
 /* ---- requests ---- */
@@ -177,6 +188,7 @@ static int handle_kill(struct connection *connection, const cJSON *request,
 	if (r < 0)
 		return err_number(err, r, "cannot send %s to container %.12s",
 				  signal_name(number), monitor->record.id);
+	tell_signal(monitor, number);
 	/* Other signals wait until it is unpaused, as docker's do. */
 	if (number == SIGKILL || number == monitor->launch.stop_signal)
 		pause_lift(monitor);
@@ -478,7 +490,8 @@ static void on_kill_timer(struct loop_source *source, void *data)
 {
 	struct monitor *monitor = data;
 
-	proc_pidfd_signal(monitor->process.pid_fd, SIGKILL);
+	if (proc_pidfd_signal(monitor->process.pid_fd, SIGKILL) >= 0)
+		tell_signal(monitor, SIGKILL);
 }
 
 int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
@@ -500,6 +513,8 @@ int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 	if (r < 0 && r != -ESRCH)
 		return err_number(err, r, "cannot send %s to container %.12s",
 				  signal_name(signal), monitor->record.id);
+	if (r >= 0)
+		tell_signal(monitor, signal);
 	pause_lift(monitor);
 	monitor->is_stopping = monitor->stays_ended = true;
 	if (timeout_s < 0)
