@@ -105,7 +105,8 @@ static void tell(const struct exec *exec, const char *action, cJSON *details)
 }
 
 /* Docker's: made and started are two steps there. */
-static void tell_start(const struct exec *exec, const struct spec_process *what)
+static void tell_exec_start(const struct exec *exec,
+			    const struct spec_process *what)
 {
 	static const char *const steps[] = {"exec_create", "exec_start"};
 	cleanup_free char *command = strv_join(what->args, " ");
@@ -118,7 +119,7 @@ static void tell_start(const struct exec *exec, const struct spec_process *what)
 	}
 }
 
-static void tell_end(const struct exec *exec, int exit_code)
+static void tell_exec_end(const struct exec *exec, int exit_code)
 {
 	cleanup_free char *code = xasprintf("%d", exit_code);
 
@@ -142,7 +143,7 @@ static void add(struct monitor *monitor, struct connection *connection,
 	monitor->execs = exec;
 	monitor->exec_count++;
 
-	tell_start(exec, what);
+	tell_exec_start(exec, what);
 	fd_count = exec->console_fd >= 0;
 	json_set_i64(answer, "pid", exec->pid);
 	if (msg_send(connection->fd, answer, &exec->console_fd, fd_count,
@@ -202,7 +203,7 @@ bool exec_ended(struct monitor *monitor, pid_t pid, int exit_code)
 		return false;
 	*link = exec->next;
 	monitor->exec_count--;
-	tell_end(exec, exit_code);
+	tell_exec_end(exec, exit_code);
 	if (exec->connection)
 		connection_answer_exit(exec->connection, exit_code);
 	exec_free(exec);

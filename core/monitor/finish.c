@@ -57,11 +57,27 @@ static void detach_record(struct monitor *monitor, const cJSON *container)
 			"destroy", NULL);
 }
 
-static void tell_end(const struct monitor *monitor, const cJSON *container)
+void tell_start(struct monitor *monitor)
+{
+	cleanup_json cJSON *container = NULL;
+
+	(void)record_read(&monitor->record, &container, NULL);
+	container_volume_events(&monitor->store, monitor->record.id, container,
+				"mount");
+	container_event(&monitor->store, monitor->record.id, container, "start",
+			NULL);
+	monitor->is_told = true;
+}
+
+void tell_end(struct monitor *monitor, const cJSON *container)
 {
 	const struct store *store = &monitor->store;
 	const char *id = monitor->record.id;
 
+	/* It ended while it waited for its next start. */
+	if (!monitor->is_told)
+		return;
+	monitor->is_told = false;
 	container_event_die(store, id, container, monitor->exit_code,
 			    monitor->state.started_at);
 	container_volume_events(store, id, container, "unmount");

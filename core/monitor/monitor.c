@@ -12,11 +12,9 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "core/monitor/control.h"
-#include "core/monitor/event.h"
 #include "core/monitor/start.h"
 
 #define EXIT_USAGE 125
@@ -133,17 +131,6 @@ static int start(struct monitor *monitor, char **argv, struct error *err)
 	if (r < 0)
 		finish_failed(monitor, err);
 	return r;
-}
-
-static void tell_start(const struct monitor *monitor)
-{
-	cleanup_json cJSON *container = NULL;
-
-	(void)record_read(&monitor->record, &container, NULL);
-	container_volume_events(&monitor->store, monitor->record.id, container,
-				"mount");
-	container_event(&monitor->store, monitor->record.id, container, "start",
-			NULL);
 }
 
 /* What only the start needed, for a small process that may sit here for weeks.

@@ -109,6 +109,7 @@ struct monitor {
 	struct joined joined[SPEC_NAMESPACES_MAX];
 	bool shares_pids; /* no PID namespace that ends with init */
 	bool ended;	  /* init was reaped */
+	bool is_told;	  /* an event has told its start, and none its end */
 	int exit_code;	  /* of init */
 	int fuse_status;  /* of the root's server when it failed, else 0 */
 
@@ -296,6 +297,11 @@ void probe_kill(pid_t probe);
 bool relaunch(struct monitor *monitor);
 
 /* ---- finish.c ---- */
+
+/* Events: it runs; and, once for each of those, it has ended. container:
+   container.json, or NULL. */
+void tell_start(struct monitor *monitor);
+void tell_end(struct monitor *monitor, const cJSON *container);
 
 /* All output is out and nothing of the container runs any more. */
 void finish_run(struct monitor *monitor);

@@ -102,8 +102,10 @@ static bool launch_next(struct monitor *monitor)
 	struct error err = {0};
 
 	monitor->ended = false;
-	if (launch_again(monitor, &err) >= 0)
+	if (launch_again(monitor, &err) >= 0) {
+		tell_start(monitor);
 		return true;
+	}
 	monitor->ended = true;
 	if (monitor->exit_code == 0)
 		monitor->exit_code = EXIT_NOT_STARTED;
@@ -111,6 +113,14 @@ static bool launch_next(struct monitor *monitor)
 	err_wrap(&err, "cannot restart");
 	container_state_set_text(&state->error, err.message);
 	return false;
+}
+
+static void tell_run_end(struct monitor *monitor)
+{
+	cleanup_json cJSON *container = NULL;
+
+	(void)record_read(&monitor->record, &container, NULL);
+	tell_end(monitor, container);
 }
 
 bool relaunch(struct monitor *monitor)
@@ -123,6 +133,7 @@ bool relaunch(struct monitor *monitor)
 		monitor->restart_delay_ms, now_ms() - monitor->launched_ms);
 	pause_lift(monitor);
 	finish_run(monitor);
+	tell_run_end(monitor);
 	set_restarting(monitor);
 	server_answer_run(monitor);
 	forget_run(monitor);

@@ -187,3 +187,12 @@ def test_unwritable_journal(moss, start):
         if kept.exists():
             kept.rename(journal)
     assert actions(moss, since=start) == []
+
+
+def test_restart_policy(moss, start):
+    """Each run has its start and its end."""
+    moss("run", "--name", "again", "--restart", "on-failure:2", "busybox",
+         "false")
+    moss.wait_for(lambda: moss.inspect("again")["State"]["Status"] == "exited")
+    assert actions(moss, "-f", "event=start", "-f", "event=die", "-f",
+                   "container=again", since=start) == ["start", "die"] * 3
