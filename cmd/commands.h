@@ -38,6 +38,7 @@ extern const struct command command_rm;
 extern const struct command command_rmi;
 extern const struct command command_save;
 extern const struct command command_start;
+extern const struct command command_stats;
 extern const struct command command_stop;
 extern const struct command command_tag;
 extern const struct command command_top;

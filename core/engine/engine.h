@@ -138,6 +138,15 @@ int engine_container_top(struct engine *engine, const char *id,
 			 const char *ps_options, cJSON **ret_json,
 			 struct error *err);
 
+/*
+ * ContainerStats, of which there are name, id, read, pids_stats, cpu_stats,
+ * memory_stats, blkio_stats and networks, the latter where they can be known.
+ * All of it is what /proc tells of the container's processes; memory is their
+ * PSS, or RSS where that cannot be read.
+ */
+int engine_container_stats(struct engine *engine, const char *id,
+			   cJSON **ret_json, struct error *err);
+
 /* ContainerInspect. */
 int engine_container_inspect(struct engine *engine, const char *id,
 			     cJSON **ret_json, struct error *err);
