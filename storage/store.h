@@ -9,6 +9,7 @@
  *                     directory without it is a leftover of a crash
  *   containers/       core/engine's, see there
  *   volumes/NAME/     volume.json, _data
+ *   events/           what happened, storage/events.h
  *   tmp/              work in progress, see below
  *   lock              shared while images are read or used, exclusive while the
  *                     index changes or garbage is removed
