@@ -790,16 +790,3 @@ def test_history_and_listing_of_a_pulled_image(fresh, put):
             fresh.ok("history", "--format", "{{json .}}", name).splitlines()]
     assert [row["CreatedBy"] for row in rows] == ["layer 1", "layer 0"]
     assert rows[0]["ID"] == put.image.id[7:19]
-
-
-def test_content_trust(fresh, registry, busybox_layer):
-    """docker's flag says what moss does; its contrary cannot be done."""
-    registry.client.put("trust/box:1", oci.Image([busybox_layer]))
-    name = registry.name("trust/box:1")
-    fresh.ok("pull", "--disable-content-trust", name)
-    for command in ("pull", "push", "run", "create"):
-        result = fresh(command, "--disable-content-trust=false", name)
-        assert result.code in (1, 125)
-        assert "no signatures" in result.err and "@sha256:" in result.err
-    assert fresh.ok("run", "--rm", "--disable-content-trust", name, "echo", "x") \
-        == "x"

@@ -389,3 +389,16 @@ def test_output_that_is_lost(fresh, registry, busybox_layer):
                                 stdout=full, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1
     assert "cannot write to standard output" in result.stderr
+
+
+def test_content_trust(fresh, registry, busybox_layer):
+    """docker's flag says what moss does; its contrary cannot be done."""
+    registry.client.put("trust/box:1", oci.Image([busybox_layer]))
+    name = registry.name("trust/box:1")
+    fresh.ok("pull", "--disable-content-trust", name)
+    for command in ("pull", "push", "run", "create"):
+        result = fresh(command, "--disable-content-trust=false", name)
+        assert result.code in (1, 125)
+        assert "no signatures" in result.err and "@sha256:" in result.err
+    assert fresh.ok("run", "--rm", "--disable-content-trust", name, "echo", "x") \
+        == "x"
