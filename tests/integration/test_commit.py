@@ -223,7 +223,8 @@ def test_stopped_stays_stopped(moss, images):
 
 
 def test_killed_while_it_works(moss, images):
-    """Whoever kills a commit has a container that runs, and no image."""
+    """Whoever kills a commit has a container that runs, and no image, or a whole
+    one when it was about to be told of it."""
     counter(moss, "work")
     moss.ok("exec", "work", "sh", "-c",
             "for i in 1 2 3 4; do dd if=/dev/urandom of=/big$i bs=1M count=20 "
@@ -235,7 +236,9 @@ def test_killed_while_it_works(moss, images):
                              stderr=subprocess.DEVNULL)
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
-        if process.wait() == 0:
+        finished = process.wait() == 0
+        if finished or moss("image", "inspect", "killed").code == 0:
+            moss.ok("run", "--rm", "killed", "test", "-s", "/big4")
             moss.ok("rmi", "killed")
         value = moss.ok("exec", "work", "cat", "/a")
         wait_for(lambda: moss.ok("exec", "work", "cat", "/a") != value)
