@@ -67,7 +67,10 @@ static int refuse(const struct tree *tree, const char *why, struct error *err)
 		       str_text(&tree->path), why);
 }
 
-/* Did the entry go away or become something else since it was looked at? */
+/*
+ * Did the entry go away or become something else since it was looked at? Over
+ * FUSE a file that is open may be gone as well.
+ */
 static bool has_changed(int number)
 {
 	return number == ENOENT || number == ENOTDIR || number == ELOOP ||
@@ -101,7 +104,7 @@ static int read_names(struct tree *tree, int dir_fd, struct names *names,
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
-		return fail(tree, errno, err);
+		return has_changed(errno) ? 0 : fail(tree, errno, err);
 	dir = fdopendir(fd);
 	if (!dir) {
 		close_fd(&fd);
@@ -120,7 +123,7 @@ static int read_names(struct tree *tree, int dir_fd, struct names *names,
 		str_append_bytes(&names->text, entry->d_name, length);
 		names->count++;
 	}
-	if (errno != 0)
+	if (errno != 0 && !has_changed(errno))
 		return fail(tree, errno, err);
 	sort_names(names);
 	return 0;
@@ -256,7 +259,8 @@ static int read_xattrs(struct tree *tree, int fd, struct tar_entry *entry,
 	ssize_t length = list_xattrs(fd, &names);
 
 	if (length < 0)
-		return fail(tree, (int)length, err);
+		return has_changed((int)-length) ? 0
+						 : fail(tree, (int)length, err);
 	for (const char *name = names; name && name < names + length;
 	     name += strlen(name) + 1) {
 		ssize_t size;
@@ -416,7 +420,7 @@ static int write_directory(struct tree *tree, struct tree_item *item,
 		return has_changed(-fd) ? 0 : fail(tree, fd, err);
 	/* A mount point keeps the attributes it was seen with. */
 	if (fd >= 0 && fstat(fd, &item->st) < 0)
-		return fail(tree, errno, err);
+		return has_changed(errno) ? 0 : fail(tree, errno, err);
 	item->fd = fd >= 0 ? fd : -1;
 	r = take(tree, item, err);
 	if (r != TREE_TAKE || fd < 0)
