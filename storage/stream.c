@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -52,6 +53,7 @@ int stream_drain(struct stream *stream, struct error *err)
 struct fd_stream {
 	struct stream stream;
 	int fd;
+	bool may_wait; /* for whoever writes: a pipe, a terminal */
 	char *name;
 	char buffer[READ_SIZE];
 };
@@ -63,9 +65,11 @@ static ssize_t fd_next(struct stream *stream, const void **ret_bytes,
 	ssize_t length;
 
 	do {
-		stream_wait_begin();
+		if (self->may_wait)
+			stream_wait_begin();
 		length = read(self->fd, self->buffer, sizeof(self->buffer));
-		stream_wait_end();
+		if (self->may_wait)
+			stream_wait_end();
 	} while (length < 0 && errno == EINTR);
 	if (length < 0)
 		return err_errno(err, "cannot read %s", self->name);
@@ -85,9 +89,11 @@ static void fd_free(struct stream *stream)
 struct stream *stream_from_fd(int fd, const char *name)
 {
 	struct fd_stream *self = xcalloc(1, sizeof(*self));
+	struct stat st;
 
 	self->stream = (struct stream){fd_next, fd_free};
 	self->fd = fd;
+	self->may_wait = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode);
 	self->name = xstrdup(name);
 	(void)!posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	return &self->stream;
