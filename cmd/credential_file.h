@@ -21,7 +21,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "storage/registries.h"
+#include "storage/registry/registries.h"
 
 /* The key of a registry's credentials in docker's file and for helpers. */
 const char *credential_key(const char *registry);

@@ -21,7 +21,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "storage/registries.h"
+#include "storage/registry/registries.h"
 
 #define CREDENTIAL_HELPER_MS 120000 /* for a user to find the PIN */
 

@@ -21,7 +21,7 @@
 
 #include "base/error.h"
 #include "cmd/command.h"
-#include "storage/registries.h"
+#include "storage/registry/registries.h"
 
 struct credentials;
 

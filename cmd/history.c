@@ -12,7 +12,7 @@
 #include "cmd/listing.h"
 #include "cmd/member.h"
 #include "cmd/text.h"
-#include "storage/digest.h"
+#include "storage/store/digest.h"
 
 #define STEP_WIDTH 45 /* columns of CREATED BY, as docker's */
 

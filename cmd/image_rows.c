@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/member.h"
-#include "storage/digest.h"
+#include "storage/store/digest.h"
 
 const struct listing_column image_columns[] = {
 	{"Repository", "REPOSITORY"},

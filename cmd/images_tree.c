@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "cmd/member.h"
 #include "cmd/text.h"
-#include "storage/digest.h"
+#include "storage/store/digest.h"
 
 #define GAP	 3
 #define NAME_MIN 16 /* columns; below that, others go */

@@ -17,7 +17,7 @@
 #include "cmd/member.h"
 #include "cmd/rows.h"
 #include "cmd/time_option.h"
-#include "storage/reference.h"
+#include "storage/store/reference.h"
 
 /* clang-format off */
 static const struct option images_options[] = {

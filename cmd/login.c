@@ -15,7 +15,7 @@
 #include "cmd/credential_file.h"
 #include "cmd/credentials.h"
 #include "cmd/prompt.h"
-#include "storage/registries.h"
+#include "storage/registry/registries.h"
 
 #define PASSWORD_MAX (64u << 10) /* bytes of --password-stdin */
 

@@ -11,7 +11,7 @@
 #include "cmd/credentials.h"
 #include "cmd/progress.h"
 #include "cmd/pulling.h"
-#include "storage/reference.h"
+#include "storage/store/reference.h"
 
 /* clang-format off */
 static const struct option pull_options[] = {

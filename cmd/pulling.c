@@ -10,8 +10,8 @@
 #include "cmd/credentials.h"
 #include "cmd/member.h"
 #include "cmd/progress.h"
-#include "storage/digest.h"
-#include "storage/reference.h"
+#include "storage/store/digest.h"
+#include "storage/store/reference.h"
 
 enum pull_policy {
 	PULL_MISSING,

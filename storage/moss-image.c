@@ -20,8 +20,8 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "storage/confine.h"
-#include "storage/job.h"
+#include "storage/job/confine.h"
+#include "storage/job/job.h"
 
 static const struct command {
 	const char *name;

@@ -12,13 +12,13 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "storage/image_event.h"
+#include "storage/store/image_event.h"
 #include "storage/transfer_run.h"
 
 #define HELPER	   "moss-image"
 #define RESULT_MAX JSON_FILE_MAX
 
-/* Numbers in the helper; storage/job.h has the same. */
+/* Numbers in the helper; storage/job/job.h has the same. */
 enum {
 	HELPER_REQUEST = 3,
 	HELPER_RESULT = 4,

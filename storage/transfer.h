@@ -27,8 +27,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "storage/registries.h"
-#include "storage/store.h"
+#include "storage/registry/registries.h"
+#include "storage/store/store.h"
 
 struct import_request {
 	const char *source;    /* file, "http(s)://…" or "-" (input_fd) */
@@ -65,7 +65,7 @@ struct save_request {
 int image_save(struct store *store, const struct save_request *request,
 	       struct error *err);
 
-/* Request and result are told in storage/check.h. */
+/* Request and result are told in storage/check/check.h. */
 struct check_request {
 	bool repair;
 	bool quick;
@@ -76,8 +76,9 @@ struct check_request {
 int store_check(struct store *store, const struct check_request *request,
 		cJSON **ret_result, struct error *err);
 
-/* Of what follows, endpoints say where (storage/registries.h), with the
-   credentials of each. They go to the helper in memory, never in arguments. */
+/* Of what follows, endpoints say where (storage/registry/registries.h), with
+   the credentials of each. They go to the helper in memory, never in arguments.
+ */
 
 struct pull_request {
 	const struct registry_endpoints *endpoints;

@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/transfer.h"
-#include "storage/image_event.h"
+#include "storage/store/image_event.h"
 #include "storage/transfer_run.h"
 
 /* cJSON's own copies of what nobody else should read. */

@@ -10,8 +10,8 @@
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "storage/snapshot.h"
-#include "storage/store.h"
+#include "storage/root/snapshot.h"
+#include "storage/store/store.h"
 
 struct commit_request {
 	const char *directory; /* the container's, absolute */

@@ -4,7 +4,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/error.h"
-#include "storage/store.h"
+#include "storage/store/store.h"
 
 struct transfer {
 	const char *command;

@@ -93,7 +93,7 @@ struct image_users {
 	bool known;
 };
 void image_users_release(struct image_users *users);
-/* image_in_use of storage/image.h; data: struct image_users. */
+/* image_in_use of storage/store/image.h; data: struct image_users. */
 int image_users_find(const char *image_id, char **ret_container_id,
 		     bool *ret_running, void *data);
 /* How many containers, or negative errno. */

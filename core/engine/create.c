@@ -16,9 +16,9 @@
 #include "core/engine/resources.h"
 #include "policy/capability.h"
 #include "policy/seccomp.h"
-#include "storage/layer.h"
-#include "storage/platform.h"
-#include "storage/volume.h"
+#include "storage/store/layer.h"
+#include "storage/store/platform.h"
+#include "storage/root/volume.h"
 
 static void creation_release(struct creation *creation)
 {

@@ -5,7 +5,7 @@
 #include "base/str.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
-#include "storage/usage.h"
+#include "storage/store/usage.h"
 
 static const struct usage_image *find_image(const struct usage *usage,
 					    const char *id)

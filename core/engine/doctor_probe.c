@@ -23,7 +23,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "core/engine/doctor_private.h"
-#include "storage/snapshot.h"
+#include "storage/root/snapshot.h"
 
 #define TRIAL_SECONDS 60 /* a file system that hangs must not hang us */
 #define TEXT_MAX      65536

@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "core/engine/doctor_private.h"
-#include "storage/snapshot.h"
+#include "storage/root/snapshot.h"
 
 #define MIB		(UINT64_C(1) << 20)
 #define SPACE_BROKEN	(64 * MIB)

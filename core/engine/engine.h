@@ -32,8 +32,8 @@
 #include "core/monitor/control.h"
 #include "core/monitor/log.h"
 #include "policy/idmap.h"
-#include "storage/image.h"
-#include "storage/store.h"
+#include "storage/store/image.h"
+#include "storage/store/store.h"
 #include "storage/transfer.h"
 
 struct engine {
@@ -276,7 +276,7 @@ int engine_read_limits(struct engine *engine, struct error *err);
  * credentials: the front end looks for them under the names that
  * engine_registry_names() returns ("docker.io/library/web",
  * "mirror:5000/cache/library/web"), which it also uses as the keys of `auths`,
- * an object of AuthConfig objects (storage/registries.h).
+ * an object of AuthConfig objects (storage/registry/registries.h).
  */
 int engine_registry_names(struct engine *engine, const char *name,
 			  bool for_push, char ***ret_names, struct error *err);
@@ -387,7 +387,7 @@ struct engine_check {
 	bool force;  /* drop images that cannot be mended though used */
 	int progress_fd;
 };
-/* The findings and what was checked: the result of storage/check.h. */
+/* The findings and what was checked: the result of storage/check/check.h. */
 int engine_system_check(struct engine *engine, const struct engine_check *check,
 			cJSON **ret_json, struct error *err);
 

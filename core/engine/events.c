@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "core/engine/engine.h"
 #include "core/engine/members.h"
-#include "storage/events.h"
+#include "storage/store/events.h"
 
 struct event_stream {
 	struct event_reader *reader;

@@ -11,8 +11,8 @@
 #include "base/str.h"
 #include "core/engine/engine.h"
 #include "core/engine/members.h"
-#include "storage/layer.h"
-#include "storage/reference.h"
+#include "storage/store/layer.h"
+#include "storage/store/reference.h"
 
 #define NOT_AN_IMAGE "<missing>"
 #define STEPS_MAX    16384

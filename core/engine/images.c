@@ -8,9 +8,9 @@
 #include "core/engine/config.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
-#include "storage/blob.h"
-#include "storage/platform.h"
-#include "storage/reference.h"
+#include "storage/store/blob.h"
+#include "storage/store/platform.h"
+#include "storage/store/reference.h"
 
 static cJSON *copy_or_null(const cJSON *json)
 {

@@ -16,7 +16,7 @@
 #include "core/engine/hostconfig.h"
 #include "core/engine/limits.h"
 #include "core/engine/settings.h"
-#include "storage/image.h"
+#include "storage/store/image.h"
 
 #define FILE_TEXT_MAX 65536
 

@@ -11,7 +11,7 @@
 #include "base/str.h"
 #include "core/engine/members.h"
 #include "core/engine/tmpfs.h"
-#include "storage/volume.h"
+#include "storage/root/volume.h"
 
 #define PATH_TEXT_MAX 4096
 

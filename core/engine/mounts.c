@@ -7,7 +7,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "core/engine/members.h"
-#include "storage/volume.h"
+#include "storage/root/volume.h"
 
 static const char *const kind_names[] = {
 	[MOUNT_BIND] = "bind",

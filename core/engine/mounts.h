@@ -17,7 +17,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "storage/store.h"
+#include "storage/store/store.h"
 
 #define MOUNTS_MAX 512
 

@@ -13,8 +13,8 @@
 #include "base/str.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
-#include "storage/image_event.h"
-#include "storage/volume.h"
+#include "storage/store/image_event.h"
+#include "storage/root/volume.h"
 
 static bool has_label(const cJSON *labels, const char *wanted)
 {

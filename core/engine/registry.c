@@ -7,8 +7,8 @@
 #include "base/str.h"
 #include "core/engine/engine.h"
 #include "core/engine/settings.h"
-#include "storage/reference.h"
-#include "storage/registries.h"
+#include "storage/store/reference.h"
+#include "storage/registry/registries.h"
 
 /* docker.io's search and accounts are on a host of their own. */
 #define DOCKER_INDEX_HOST "index.docker.io"

@@ -3,8 +3,8 @@
 #include <stddef.h>
 
 #include "base/cleanup.h"
-#include "storage/limits.h"
-#include "storage/registries.h"
+#include "storage/store/limits.h"
+#include "storage/registry/registries.h"
 
 /* A module with settings adds its rows here. */
 static const struct conf_key *const schema[] = {

@@ -18,7 +18,7 @@
 #include "core/engine/ocispec.h"
 #include "net/files.h"
 #include "net/netns.h"
-#include "storage/volume.h"
+#include "storage/root/volume.h"
 
 struct start {
 	struct engine *engine;

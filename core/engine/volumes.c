@@ -9,7 +9,7 @@
 #include "core/engine/container.h"
 #include "core/engine/members.h"
 #include "core/engine/mounts.h"
-#include "storage/volume.h"
+#include "storage/root/volume.h"
 
 /* clang-format off */
 static const struct member create_members[] = {

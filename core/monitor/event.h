@@ -1,14 +1,14 @@
 /*
- * Events of containers (storage/events.h). Attributes are docker's: the image
- * and the name that the container has just now, what the event itself tells,
- * and the container's labels.
+ * Events of containers (storage/store/events.h). Attributes are docker's: the
+ * image and the name that the container has just now, what the event itself
+ * tells, and the container's labels.
  */
 #pragma once
 
 #include <cjson/cJSON.h>
 
 #include "core/monitor/record.h"
-#include "storage/events.h"
+#include "storage/store/events.h"
 
 /* container: container.json. details (event_attributes(); NULL: none) are
    taken. */

@@ -14,7 +14,7 @@
  *   health.json      the last probes of its health (health.h)
  *   container.log    json-file log (log.h); .1, .2 … when rotated
  *   hosts hostname resolv.conf   bind-mounted into the container
- *   upper/ work/ merged/         storage/snapshot.h
+ *   upper/ work/ merged/         storage/root/snapshot.h
  *
  * names/NAME is a symbolic link whose text is the ID; symlink(2) is exclusive
  * and is what makes a name unique. A link without its directory is a leftover,
@@ -71,8 +71,8 @@
 #include "core/monitor/log.h"
 #include "core/monitor/restart.h"
 #include "net/port.h"
-#include "storage/snapshot.h"
-#include "storage/store.h"
+#include "storage/root/snapshot.h"
+#include "storage/store/store.h"
 
 enum container_status {
 	CONTAINER_CREATED,

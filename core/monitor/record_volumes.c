@@ -1,7 +1,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "core/monitor/record_private.h"
-#include "storage/volume.h"
+#include "storage/root/volume.h"
 
 static bool mounts_volume(struct store *store, const char *id, const char *name)
 {

@@ -13,7 +13,7 @@
 #include "core/runtime/kernel.h"
 #include "core/runtime/mountopt.h"
 #include "core/runtime/setup.h"
-#include "storage/volume.h"
+#include "storage/root/volume.h"
 
 #define ATTRIBUTES_SYSTEM \
 	(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
@@ -100,7 +100,7 @@ static int open_target(const struct setup *setup, const char *path,
 	return fd;
 }
 
-/* What the image has at target fills the mount, see storage/volume.h. */
+/* What the image has at target fills the mount, see storage/root/volume.h. */
 static int fill(int mount_fd, int target_fd, struct error *err)
 {
 	char path[PATH_FD_MAX];

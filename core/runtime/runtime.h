@@ -38,7 +38,7 @@
 #include "core/runtime/spec.h"
 #include "net/netns.h"
 #include "policy/seccomp.h"
-#include "storage/snapshot.h"
+#include "storage/root/snapshot.h"
 
 struct runtime_request {
 	const struct runtime_spec *spec;

@@ -15,7 +15,7 @@
  *
  * Mount options beyond those of mount(8), see mountopt.c:
  *   copyup              an empty volume is first filled from the image's
- *                       directory below the mount point (storage/volume.h)
+ *                       directory below the mount point (storage/root/volume.h)
  *   nocopy              it is not
  *   tmpcopyup           the same for a tmpfs
  * "ro" on an "rbind" mount covers what is mounted below its source too. Without

@@ -1,8 +1,8 @@
 /*
- * storage/load.h: the documents of an archive of images, docker's of all times
- * and OCI's: manifest.json, repositories, index.json, manifests, configs. What
- * is taken is right (storage/check.h), what is not says why, and nothing of it
- * stays in the store.
+ * storage/archive/load.h: the documents of an archive of images, docker's of
+ * all times and OCI's: manifest.json, repositories, index.json, manifests,
+ * configs. What is taken is right (storage/check/check.h), what is not says
+ * why, and nothing of it stays in the store.
  *
  * An input is the files of the archive, each after a line "@NAME". Digests
  * would make every change of a byte the same failure: in a file $N stands for
@@ -27,9 +27,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/hash.h"
-#include "storage/index.h"
-#include "storage/job.h"
+#include "storage/tar/hash.h"
+#include "storage/store/index.h"
+#include "storage/job/job.h"
 #include "tests/unit/tar_builder.h"
 
 #define FILES_MAX 10

@@ -1,6 +1,6 @@
 /*
- * storage/manifest.h: manifests, indexes and configs. What is accepted has
- * valid digests and keeps the limits.
+ * storage/store/manifest.h: manifests, indexes and configs. What is accepted
+ * has valid digests and keeps the limits.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -9,8 +9,8 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/index.h"
-#include "storage/manifest.h"
+#include "storage/store/index.h"
+#include "storage/store/manifest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 /*
- * storage/reference.h, platform.h and change.h: what a user or an archive calls
- * an image. What is accepted comes out the same when it is read again.
+ * storage/store/reference.h, platform.h and change.h: what a user or an archive
+ * calls an image. What is accepted comes out the same when it is read again.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -10,10 +10,10 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/change.h"
-#include "storage/digest.h"
-#include "storage/platform.h"
-#include "storage/reference.h"
+#include "storage/store/change.h"
+#include "storage/store/digest.h"
+#include "storage/store/platform.h"
+#include "storage/store/reference.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /*
- * storage/tar.h and storage/layer_path.h: a layer as it comes from anywhere, up
- * to the point where files would be made. Names that pass stay inside of the
- * root, and data inside of its file.
+ * storage/tar/tar.h and storage/store/layer_path.h: a layer as it comes from
+ * anywhere, up to the point where files would be made. Names that pass stay
+ * inside of the root, and data inside of its file.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -11,9 +11,9 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/layer_path.h"
-#include "storage/limits.h"
-#include "storage/tar.h"
+#include "storage/store/layer_path.h"
+#include "storage/store/limits.h"
+#include "storage/tar/tar.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

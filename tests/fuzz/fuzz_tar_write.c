@@ -1,6 +1,6 @@
 /*
- * storage/tar_writer.h against storage/tar.h: whatever entries the reader makes
- * of an archive, the writer's archive of them reads the same.
+ * storage/tar/tar_writer.h against storage/tar/tar.h: whatever entries the
+ * reader makes of an archive, the writer's archive of them reads the same.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/tar_writer.h"
+#include "storage/tar/tar_writer.h"
 
 #define FILE_MAX (1u << 20)
 #define TIME_MAX (1ll << 62)

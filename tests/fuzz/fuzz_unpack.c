@@ -1,7 +1,7 @@
 /*
- * storage/unpack.h and storage/check_tree.h: any order of entries, from a small
- * set of names that get in each other's way. Nothing is made outside of the
- * root, and what was made is what the checker says it should be.
+ * storage/tar/unpack.h and storage/check/check_tree.h: any order of entries,
+ * from a small set of names that get in each other's way. Nothing is made
+ * outside of the root, and what was made is what the checker says it should be.
  *
  * An input is a row of entries of four bytes: type, name, link, attributes.
  * Bytes of headers are the matter of fuzz_tar_layer.
@@ -22,8 +22,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/check_tree.h"
-#include "storage/unpack.h"
+#include "storage/check/check_tree.h"
+#include "storage/tar/unpack.h"
 #include "tests/unit/tar_builder.h"
 
 #define ENTRY_SIZE  4

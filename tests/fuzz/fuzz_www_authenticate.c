@@ -1,6 +1,6 @@
 /*
- * storage/http_header.h and url.h: what a registry writes into the fields that
- * decide where credentials and requests go.
+ * storage/registry/http_header.h and url.h: what a registry writes into the
+ * fields that decide where credentials and requests go.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -9,9 +9,9 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/http_header.h"
-#include "storage/limits.h"
-#include "storage/url.h"
+#include "storage/registry/http_header.h"
+#include "storage/store/limits.h"
+#include "storage/registry/url.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

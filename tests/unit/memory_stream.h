@@ -1,11 +1,12 @@
-/* Streams (storage/stream.h) over bytes in memory, in pieces of any size. */
+/* Streams (storage/tar/stream.h) over bytes in memory, in pieces of any size.
+ */
 #pragma once
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
-#include "storage/stream.h"
+#include "storage/tar/stream.h"
 
 struct memory_stream {
 	struct stream stream;

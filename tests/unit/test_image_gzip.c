@@ -12,8 +12,8 @@
 #include <zlib.h>
 
 #include "base/cleanup.h"
-#include "storage/gzip_writer.h"
-#include "storage/stream.h"
+#include "storage/tar/gzip_writer.h"
+#include "storage/tar/stream.h"
 #include "tests/unit/memory_stream.h"
 
 static const size_t pieces[] = {1, 2, 3, 7, 511, 65536, 1u << 30};

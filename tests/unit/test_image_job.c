@@ -1,5 +1,6 @@
-/* storage/job.h: the messages of a job, as the reader of the pipe gets them. */
-#include "storage/job.h"
+/* storage/job/job.h: the messages of a job, as the reader of the pipe gets
+ * them. */
+#include "storage/job/job.h"
 
 #include <errno.h>
 #include <fcntl.h>

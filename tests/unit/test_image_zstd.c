@@ -10,8 +10,8 @@
 #include <zstd.h>
 
 #include "base/cleanup.h"
-#include "storage/limits.h"
-#include "storage/stream.h"
+#include "storage/store/limits.h"
+#include "storage/tar/stream.h"
 #include "tests/unit/memory_stream.h"
 
 static const size_t pieces[] = {1, 3, 511, 65536, 1u << 30};

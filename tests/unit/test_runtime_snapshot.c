@@ -1,7 +1,7 @@
-/* core/runtime on the roots that storage/snapshot.h mounts. */
+/* core/runtime on the roots that storage/root/snapshot.h mounts. */
 #include "runtime_harness.h"
 
-#include "storage/snapshot.h"
+#include "storage/root/snapshot.h"
 
 #define HEX "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 

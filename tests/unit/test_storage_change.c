@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/change.h"
+#include "storage/store/change.h"
 
 static const struct {
 	const char *text;

@@ -20,8 +20,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/check_tree.h"
-#include "storage/unpack.h"
+#include "storage/check/check_tree.h"
+#include "storage/tar/unpack.h"
 #include "tests/unit/namespace.h"
 #include "tests/unit/tar_builder.h"
 

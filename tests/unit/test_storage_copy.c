@@ -25,7 +25,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "storage/copy.h"
+#include "storage/root/copy.h"
 #include "tests/unit/namespace.h"
 
 #define MIB (1 << 20)

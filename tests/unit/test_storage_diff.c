@@ -22,9 +22,9 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "storage/diff.h"
-#include "storage/layer.h"
-#include "storage/limits.h"
+#include "storage/root/diff.h"
+#include "storage/store/layer.h"
+#include "storage/store/limits.h"
 #include "tests/unit/namespace.h"
 
 #define LOWER "1111111111111111111111111111111111111111111111111111111111111111"

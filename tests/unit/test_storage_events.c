@@ -1,5 +1,5 @@
-/* storage/events.h */
-#include "storage/events.h"
+/* storage/store/events.h */
+#include "storage/store/events.h"
 
 #include <fcntl.h>
 #include <limits.h>

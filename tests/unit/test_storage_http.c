@@ -1,4 +1,5 @@
-/* What servers write into headers and URLs: storage/http_header.h, url.h. */
+/* What servers write into headers and URLs: storage/registry/http_header.h,
+ * url.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,9 +12,9 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/http_header.h"
-#include "storage/limits.h"
-#include "storage/url.h"
+#include "storage/registry/http_header.h"
+#include "storage/store/limits.h"
+#include "storage/registry/url.h"
 
 /* ---- WWW-Authenticate ---- */
 

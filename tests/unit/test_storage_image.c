@@ -21,12 +21,12 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/str.h"
-#include "storage/blob.h"
-#include "storage/image.h"
-#include "storage/index.h"
-#include "storage/layer.h"
-#include "storage/oci.h"
-#include "storage/usage.h"
+#include "storage/store/blob.h"
+#include "storage/store/image.h"
+#include "storage/store/index.h"
+#include "storage/store/layer.h"
+#include "storage/store/oci.h"
+#include "storage/store/usage.h"
 
 static char directory[PATH_MAX]; /* of one test */
 static struct store store = {.root_fd = -1,

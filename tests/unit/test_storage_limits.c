@@ -1,4 +1,4 @@
-/* storage/limits.h: from moss.conf to the helper, and what is not set. */
+/* storage/store/limits.h: from moss.conf to the helper, and what is not set. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/limits.h"
+#include "storage/store/limits.h"
 
 static const struct conf_key *const schema[] = {limits_conf_keys, NULL};
 

@@ -21,7 +21,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/str.h"
-#include "storage/snapshot.h"
+#include "storage/root/snapshot.h"
 #include "tests/unit/namespace.h"
 
 static char directory[PATH_MAX]; /* of one test */

@@ -10,9 +10,9 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/digest.h"
-#include "storage/platform.h"
-#include "storage/reference.h"
+#include "storage/store/digest.h"
+#include "storage/store/platform.h"
+#include "storage/store/reference.h"
 
 #define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"

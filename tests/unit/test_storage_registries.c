@@ -1,5 +1,5 @@
-/* storage/registries.h */
-#include "storage/registries.h"
+/* storage/registry/registries.h */
+#include "storage/registry/registries.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

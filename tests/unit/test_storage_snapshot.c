@@ -32,7 +32,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "storage/snapshot.h"
+#include "storage/root/snapshot.h"
 #include "tests/unit/namespace.h"
 
 #define ID_A      \

@@ -10,8 +10,8 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/limits.h"
-#include "storage/tar.h"
+#include "storage/store/limits.h"
+#include "storage/tar/tar.h"
 #include "tests/unit/tar_builder.h"
 
 /* A source that hands out pieces of an awkward size. */

@@ -15,8 +15,8 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/limits.h"
-#include "storage/tar_writer.h"
+#include "storage/store/limits.h"
+#include "storage/tar/tar_writer.h"
 
 #define MIB (1024 * 1024)
 

@@ -21,8 +21,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/layer_path.h"
-#include "storage/unpack.h"
+#include "storage/store/layer_path.h"
+#include "storage/tar/unpack.h"
 #include "tests/unit/namespace.h"
 #include "tests/unit/tar_builder.h"
 

@@ -21,8 +21,8 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "storage/layer.h"
-#include "storage/view.h"
+#include "storage/store/layer.h"
+#include "storage/root/view.h"
 #include "tests/unit/namespace.h"
 
 #define LOWER "1111111111111111111111111111111111111111111111111111111111111111"

@@ -24,7 +24,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "storage/volume.h"
+#include "storage/root/volume.h"
 #include "tests/unit/namespace.h"
 
 static char directory[PATH_MAX]; /* of one test */

@@ -1,6 +1,0 @@
-/* Names below the store's root that storage/events.h tells of. */
-#pragma once
-
-#define EVENTS_DIRECTORY "events"
-#define EVENTS_JOURNAL	 "journal"
-#define EVENTS_BEFORE	 "journal.1"

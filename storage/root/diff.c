@@ -1,0 +1,275 @@
+#include "storage/root/diff.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "storage/store/layer.h"
+
+#define WHITEOUT	".wh."
+#define WHITEOUT_OPAQUE ".wh..wh..opq"
+#define MODE_WHITEOUT	0600
+
+struct diff {
+	const struct diff_request *request;
+	struct tar_writer *writer;
+	struct diff_report report;
+	diff_visit visit;
+	void *data;
+};
+
+static bool has_mark(int fd, const char *name, char value)
+{
+	char buffer[4];
+
+	return fgetxattr(fd, name, buffer, sizeof(buffer)) == 1 &&
+	       buffer[0] == value;
+}
+
+static bool is_fuse(const struct diff *diff)
+{
+	return diff->request->driver == SNAPSHOT_FUSE_OVERLAYFS;
+}
+
+/* ---- marks ---- */
+
+static bool is_xattr_whiteout(const struct tree_item *item)
+{
+	return item->fd >= 0 && S_ISREG(item->st.st_mode) &&
+	       item->st.st_size == 0 &&
+	       has_mark(item->fd, "user.overlay.whiteout", 'y') &&
+	       has_mark(item->parent_fd, "user.overlay.opaque", 'x');
+}
+
+static bool is_opaque(const struct diff *diff, int fd)
+{
+	if (has_mark(fd, "user.overlay.opaque", 'y'))
+		return true;
+	return is_fuse(diff) &&
+	       (has_mark(fd, "user.fuseoverlayfs.opaque", 'y') ||
+		faccessat(fd, WHITEOUT_OPAQUE, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+}
+
+/* An empty file of that name, which stands for what is gone. */
+static int write_mark(struct diff *diff, const char *directory,
+		      size_t directory_length, const char *name,
+		      struct error *err)
+{
+	cleanup_free char *path =
+		xasprintf("%.*s%s%s", (int)directory_length, directory,
+			  directory_length > 0 ? "/" : "", name);
+	const struct tar_entry entry = {
+		.type = TAR_FILE,
+		.path = path,
+		.mode = MODE_WHITEOUT,
+	};
+
+	return tar_write_entry(diff->writer, &entry, err);
+}
+
+/* name of the present item's directory is gone. */
+static int put_whiteout(struct diff *diff, const struct tree_item *item,
+			const char *name, struct error *err)
+{
+	const char *slash = strrchr(item->path, '/');
+	size_t length = slash ? (size_t)(slash - item->path) : 0;
+	cleanup_free char *mark = xasprintf(WHITEOUT "%s", name);
+	cleanup_free char *path = xasprintf("%.*s%s%s", (int)length, item->path,
+					    length > 0 ? "/" : "", name);
+
+	diff->report.whiteouts++;
+	if (diff->visit)
+		return diff->visit(diff->data, DIFF_REMOVED, path, item, err);
+	return write_mark(diff, item->path, length, mark, err);
+}
+
+/* ---- what the runtime made ---- */
+
+static const char *const mount_directories[] = {"dev", "etc", "proc", "sys"};
+static const char *const mount_files[] = {
+	"etc/hostname",
+	"etc/hosts",
+	"etc/resolv.conf",
+};
+
+static bool is_mount_file(const char *path, const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode) || st->st_size != 0 ||
+	    (st->st_mode & 07777) != 0644)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(mount_files); i++) {
+		if (str_equal(path, mount_files[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Is there nothing in it but files of the runtime's? */
+static bool holds_mounts_only(const struct tree_item *item)
+{
+	cleanup_dir DIR *dir = NULL;
+	const struct dirent *entry;
+	int fd = openat(item->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close_fd(&fd);
+		return false;
+	}
+	while ((entry = readdir(dir))) {
+		cleanup_free char *path = NULL;
+		struct stat st;
+
+		if (str_equal(entry->d_name, ".") ||
+		    str_equal(entry->d_name, ".."))
+			continue;
+		path = xasprintf("%s/%s", item->path, entry->d_name);
+		if (fstatat(item->fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) <
+			    0 ||
+		    !is_mount_file(path, &st))
+			return false;
+	}
+	return true;
+}
+
+/* As the topmost layer that has the path has it. False: none does. */
+static bool look_below(const struct diff_request *request, const char *path,
+		       struct stat *ret_st)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+	};
+
+	for (size_t i = strv_length(request->diff_ids); i-- > 0;) {
+		cleanup_free char *below =
+			xasprintf("%s/" LAYER_DIFF "/%s",
+				  digest_hex(request->diff_ids[i]), path);
+
+		cleanup_fd int fd =
+			(int)syscall(SYS_openat2, request->store->layers_fd,
+				     below, &how, sizeof(how));
+
+		if (fd >= 0 && fstat(fd, ret_st) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_as_below(const struct diff *diff, const struct tree_item *item)
+{
+	struct stat below = {.st_mode = S_IFDIR | 0755};
+	const struct stat *st = &item->st;
+
+	/* Without one below it is compared with what the runtime makes. */
+	(void)look_below(diff->request, item->path, &below);
+	return below.st_mode == st->st_mode && below.st_uid == st->st_uid &&
+	       below.st_gid == st->st_gid;
+}
+
+static bool is_mount_directory(const struct diff *diff,
+			       const struct tree_item *item)
+{
+	bool listed = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(mount_directories); i++)
+		listed = listed || str_equal(item->path, mount_directories[i]);
+	return listed && S_ISDIR(item->st.st_mode) && item->fd >= 0 &&
+	       !is_opaque(diff, item->fd) && holds_mounts_only(item) &&
+	       is_as_below(diff, item) && !tree_has_xattrs(item->fd);
+}
+
+/* ---- the walk ---- */
+
+static int on_name_of_marks(struct diff *diff, const struct tree_item *item,
+			    struct error *err)
+{
+	const char *name = item->name + strlen(WHITEOUT);
+	int r = 0;
+
+	if (!is_fuse(diff) || !*name || str_equal(name, ".") ||
+	    str_equal(name, ".."))
+		diff->report.unnamable++;
+	else if (S_ISREG(item->st.st_mode) && !str_starts(name, WHITEOUT))
+		r = put_whiteout(diff, item, name, err);
+	return r < 0 ? r : TREE_LEAVE;
+}
+
+static int on_item(void *data, struct tree_item *item, struct error *err)
+{
+	struct diff *diff = data;
+	int r = 0;
+
+	if (str_starts(item->name, WHITEOUT))
+		return on_name_of_marks(diff, item, err);
+	if (is_mount_file(item->path, &item->st) ||
+	    is_mount_directory(diff, item))
+		return TREE_LEAVE;
+	if ((S_ISCHR(item->st.st_mode) && item->st.st_rdev == makedev(0, 0)) ||
+	    is_xattr_whiteout(item)) {
+		r = put_whiteout(diff, item, item->name, err);
+		return r < 0 ? r : TREE_LEAVE;
+	}
+	if (diff->visit)
+		r = diff->visit(diff->data, DIFF_ENTRY, item->path, item, err);
+	return r < 0 ? r : TREE_TAKE;
+}
+
+static int on_directory(void *data, const struct tree_item *item,
+			struct error *err)
+{
+	struct diff *diff = data;
+	struct stat below;
+
+	/* fuse-overlayfs marks every new directory, just in case. */
+	if (!is_opaque(diff, item->fd) ||
+	    !look_below(diff->request, item->path, &below))
+		return 0;
+	diff->report.whiteouts++;
+	if (diff->visit)
+		return diff->visit(diff->data, DIFF_OPAQUE, item->path, item,
+				   err);
+	return write_mark(diff, item->path, strlen(item->path), WHITEOUT_OPAQUE,
+			  err);
+}
+
+static int run(struct diff *diff, int upper_fd, struct error *err)
+{
+	const struct tree_request tree = {
+		.writer = diff->writer,
+		.hooks = {on_item, on_directory, diff},
+	};
+
+	return tree_write(upper_fd, &tree, &diff->report.tree, err);
+}
+
+int diff_write(int upper_fd, const struct diff_request *request,
+	       struct tar_writer *writer, struct diff_report *ret_report,
+	       struct error *err)
+{
+	struct diff diff = {.request = request, .writer = writer};
+	int r = run(&diff, upper_fd, err);
+
+	if (r < 0)
+		return r;
+	*ret_report = diff.report;
+	return 0;
+}
+
+int diff_walk(int upper_fd, const struct diff_request *request,
+	      diff_visit visit, void *data, struct error *err)
+{
+	struct diff diff = {.request = request, .visit = visit, .data = data};
+
+	return run(&diff, upper_fd, err);
+}

@@ -1,0 +1,31 @@
+/*
+ * A container's changes as a new layer of the stage, unpacked and packed: the
+ * last step of `commit` and of a build's RUN. The archive is made in a thread
+ * of its own and goes through the stage like any other layer that comes in, so
+ * that what is kept is what anybody would get who pulls it:
+ *
+ *   upper/ → diff (thread) → pipe → gzip, digest (thread) → diff ID → unpacked
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "storage/root/diff.h"
+#include "storage/store/layer.h"
+#include "storage/store/manifest.h"
+#include "storage/job/stage.h"
+
+/* 1 and the layer, or 0: nothing has changed, and the stage is as before. */
+int diff_layer_stage(struct stage *stage, int upper_fd,
+		     const struct diff_request *request,
+		     struct descriptor *ret_blob, struct layer *ret_layer,
+		     struct diff_report *ret_report, struct error *err);
+
+/*
+ * Has the kernel hand over what it holds back of a running container's root to
+ * the root's FUSE server, so that upper/ has it. init is the container's first
+ * process. Bounded in time, as the container may have mounted something there
+ * that never answers; then it is an error.
+ */
+int diff_flush_root(pid_t init, struct error *err);
