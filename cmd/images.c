@@ -38,7 +38,7 @@ static const struct option save_options[] = {
 static const struct option rmi_options[] = {
 	{'f', "force", OPTION_FLAG, NULL, NULL, "Force removal of the image", false},
 	{0, "no-prune", OPTION_FLAG, NULL, NULL, "Do not delete untagged parents", false},
-	{0, "platform", OPTION_STRING, NULL, NULL, "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")", false},
+	{0, "platform", OPTION_LIST, "strings", NULL, "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")", false},
 	{0},
 };
 /* clang-format on */
@@ -160,11 +160,16 @@ static int remove_image(struct engine *engine, const char *name,
 			const struct options *options, char ***ret_report,
 			struct error *err)
 {
-	const char *platform = option_string(options, "platform");
+	char *const *lists = option_list(options, "platform");
 	int r = 0;
 
-	if (platform)
-		r = engine_image_check_platform(engine, name, platform, err);
+	for (size_t i = 0; lists[i] && r >= 0; i++) {
+		cleanup_strv char **platforms = strv_split(lists[i], ',');
+
+		for (size_t j = 0; platforms[j] && r >= 0; j++)
+			r = engine_image_check_platform(engine, name,
+							platforms[j], err);
+	}
 	return r < 0 ? r
 		     : engine_image_remove(engine, name,
 					   option_flag(options, "force"),
