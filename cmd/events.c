@@ -183,10 +183,10 @@ static int print_present(const struct printer *printer,
 }
 
 static int print_all(const struct printer *printer, struct event_stream *stream,
-		     const struct timespec *until, struct error *err)
+		     int64_t deadline_ms, struct error *err)
 {
 	for (;;) {
-		int timeout = time_left_ms(until);
+		int timeout = time_left_ms(deadline_ms);
 		struct pollfd fds[] = {
 			{.fd = event_stream_fd(stream), .events = POLLIN},
 			/* Only to learn that nobody reads any more. */
@@ -282,7 +282,9 @@ static int events_main(struct context *context, const struct options *options)
 				 &err);
 	how.filters = filters;
 	r = r < 0 ? r : engine_events(&context->engine, &how, &stream, &err);
-	r = r < 0 ? r : print_all(&printer, stream, &how.until, &err);
+	r = r < 0 ? r
+		  : print_all(&printer, stream, time_deadline_ms(&how.until),
+			      &err);
 	return r < 0 ? command_fail(context, &err) : 0;
 }
 

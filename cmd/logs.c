@@ -88,10 +88,10 @@ static int print_present(struct printer *printer, struct log_reader *reader,
 }
 
 static int follow(struct printer *printer, struct log_reader *reader,
-		  const struct timespec *until, int wait_fd, struct error *err)
+		  int64_t deadline_ms, int wait_fd, struct error *err)
 {
 	for (;;) {
-		int timeout = time_left_ms(until);
+		int timeout = time_left_ms(deadline_ms);
 		struct pollfd fds[] = {
 			{.fd = log_reader_fd(reader), .events = POLLIN},
 			{.fd = wait_fd, .events = POLLIN},
@@ -173,7 +173,8 @@ static int logs_main(struct context *context, const struct options *options)
 					  &wait_fd, &printer.terminal, &err);
 	r = r < 0 ? r : print_present(&printer, reader, &err);
 	if (r >= 0 && how.follow && wait_fd >= 0)
-		r = follow(&printer, reader, &how.until, wait_fd, &err);
+		r = follow(&printer, reader, time_deadline_ms(&how.until),
+			   wait_fd, &err);
 	return r < 0 ? command_fail(context, &err) : 0;
 }
 

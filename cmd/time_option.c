@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 
 #define NS_PER_SECOND 1000000000
+#define WAIT_MAX_MS   3600000
+#define FAR_S	      (100ll * 365 * 24 * 3600)
 
 static void before_now(int64_t ns, struct timespec *ret_time)
 {
@@ -100,7 +103,7 @@ int time_option_parse(const char *option, const char *text,
 	return 0;
 }
 
-int time_left_ms(const struct timespec *then)
+int64_t time_deadline_ms(const struct timespec *then)
 {
 	struct timespec now;
 	int64_t left;
@@ -108,7 +111,17 @@ int time_left_ms(const struct timespec *then)
 	if (then->tv_sec == 0 && then->tv_nsec == 0)
 		return -1;
 	clock_gettime(CLOCK_REALTIME, &now);
-	left = ((int64_t)then->tv_sec - now.tv_sec) * 1000 +
-	       (then->tv_nsec - now.tv_nsec) / 1000000 + 1;
-	return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
+	left = (int64_t)then->tv_sec - now.tv_sec;
+	left = left < FAR_S ? left : FAR_S;
+	left = left * 1000 + (then->tv_nsec - now.tv_nsec) / 1000000 + 1;
+	return clock_ms() + (left < 0 ? 0 : left);
+}
+
+int time_left_ms(int64_t deadline_ms)
+{
+	int64_t left = deadline_ms - clock_ms();
+
+	if (deadline_ms < 0)
+		return -1;
+	return left < 0 ? 0 : left > WAIT_MAX_MS ? WAIT_MAX_MS : (int)left;
 }

@@ -1,6 +1,7 @@
 /* --since and --until, as docker takes them. */
 #pragma once
 
+#include <stdint.h>
 #include <time.h>
 
 #include "base/error.h"
@@ -13,5 +14,10 @@
  */
 int time_option_parse(const char *option, const char *text,
 		      struct timespec *ret_time, struct error *err);
-/* Milliseconds until then, at most an hour; -1 for no time (0). */
-int time_left_ms(const struct timespec *then);
+/*
+ * A time as a deadline by clock_ms(), so that setting the wall clock meanwhile
+ * moves it no more; -1 for no time (0).
+ */
+int64_t time_deadline_ms(const struct timespec *then);
+/* Milliseconds until a deadline, at most an hour; -1 for none. */
+int time_left_ms(int64_t deadline_ms);

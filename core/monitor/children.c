@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -60,6 +61,7 @@ void children_reap(struct monitor *monitor)
 			monitor->ended = true;
 			monitor->process.pid = 0;
 			monitor->exit_code = status;
+			monitor->ran_ms = clock_ms() - monitor->launched_ms;
 			loop_stop(monitor->loop, 0);
 		} else if (pid == monitor->uplink.pid) {
 			uplink_ended(monitor);

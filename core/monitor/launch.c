@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/proc.h"
@@ -18,8 +19,8 @@
 #include "core/monitor/start.h"
 
 /* A network helper that dies more often within the time is let go. */
-#define UPLINK_RESTARTS_MAX  5
-#define UPLINK_RESTARTS_TIME 60 /* seconds */
+#define UPLINK_RESTARTS_MAX 5
+#define UPLINK_RESTARTS_MS  60000
 
 /* The ends of the container's standard streams, ours and its. */
 struct stdio {
@@ -354,13 +355,12 @@ static int configure_uplink(struct monitor *monitor, struct error *err)
 
 int launch_uplink_again(struct monitor *monitor, struct error *err)
 {
-	struct timespec now;
+	int64_t now = clock_ms();
 	int r;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec - monitor->uplink_time > UPLINK_RESTARTS_TIME)
+	if (now - monitor->uplink_ms > UPLINK_RESTARTS_MS)
 		monitor->uplink_restarts = 0;
-	monitor->uplink_time = now.tv_sec;
+	monitor->uplink_ms = now;
 	monitor->state.net_pid = 0;
 	if (monitor->uplink_restarts++ < UPLINK_RESTARTS_MAX) {
 		r = uplink_spawn(&monitor->uplink, err);
@@ -398,13 +398,10 @@ static void keep_of_spec(struct monitor *monitor, struct runtime_spec *spec)
 static int set_running(struct monitor *monitor, struct error *err)
 {
 	struct container_state *state = &monitor->state;
-	struct timespec clock;
 	char now[TIME_TEXT_MAX];
 	int r;
 
-	clock_gettime(CLOCK_MONOTONIC, &clock);
-	monitor->launched_ms =
-		(int64_t)clock.tv_sec * 1000 + clock.tv_nsec / 1000000;
+	monitor->launched_ms = clock_ms();
 	format_now(now);
 	state->status = CONTAINER_RUNNING;
 	state->pid = monitor->process.pid;

@@ -118,7 +118,7 @@ struct monitor {
 	struct uplink_forward *forwards;
 	size_t forward_count;
 	unsigned int uplink_restarts;
-	time_t uplink_time; /* of the last restart, CLOCK_MONOTONIC */
+	int64_t uplink_ms; /* of the last restart, clock_ms() */
 
 	/* Streams. */
 	struct log_writer *log;
@@ -148,10 +148,11 @@ struct monitor {
 	bool stays_ended;	  /* the same, or it was killed by hand */
 	bool is_restarting;	  /* ended, and waits for its next start */
 	int64_t restart_delay_ms; /* of the last restart; 0: none yet */
-	int64_t launched_ms;	  /* CLOCK_MONOTONIC */
+	int64_t launched_ms;	  /* clock_ms() */
+	int64_t ran_ms;		  /* from then to the end of init */
 	struct probe *probe;	  /* NULL: nobody asks for its health */
 	struct loop_source *kill_timer;
-	int64_t kill_at; /* ms, CLOCK_MONOTONIC; 0: no stop has a deadline */
+	int64_t kill_at; /* clock_ms(); 0: no stop has a deadline */
 };
 
 /* ---- launch.c ---- */
@@ -230,8 +231,8 @@ void connection_answer_exit(struct connection *connection, int exit_code);
 /* ---- exec.c ---- */
 
 /*
- * Starts request's program; the connection gets {"pid"} now and {"exit_code"}
- * later. fds: its stdio, stay the caller's.
+ * Starts request's program; the connection gets {"id", "pid"} now and
+ * {"exit_code"} later. fds: its stdio, stay the caller's.
  */
 int exec_start(struct monitor *monitor, struct connection *connection,
 	       const cJSON *request, const int *fds, size_t fd_count,
@@ -243,6 +244,8 @@ int exec_start(struct monitor *monitor, struct connection *connection,
 int exec_run(struct monitor *monitor, struct spec_process *process,
 	     bool privileged, const int fds[3],
 	     struct runtime_process *ret_process, struct error *err);
+/* {"ids"} of those that run. */
+cJSON *exec_list(const struct monitor *monitor);
 /* True when pid was one of ours. */
 bool exec_ended(struct monitor *monitor, pid_t pid, int exit_code);
 /* Its client has gone. */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "core/monitor/event.h"
 #include "core/monitor/monitor.h"
@@ -21,7 +22,7 @@ struct probe {
 	struct monitor *monitor;
 	struct spec_process process;
 	struct health health;
-	int64_t born_ms; /* the container, CLOCK_MONOTONIC */
+	int64_t born_ms; /* the container, clock_ms() */
 	struct loop_source *timer;
 	bool is_due;  /* a pause was in the way */
 	bool is_held; /* the user's pause */
@@ -38,18 +39,9 @@ struct probe {
 	bool is_cut;
 };
 
-/* Steps of the wall clock make no container older. */
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void set_next(struct probe *probe)
 {
-	int64_t age = now_ms() - probe->born_ms;
+	int64_t age = clock_ms() - probe->born_ms;
 
 	loop_timer_set(probe->timer,
 		       health_delay_ms(&probe->health,
@@ -181,7 +173,7 @@ static void run(struct probe *probe)
 	probe->is_late = probe->is_cut = probe->is_forgotten = false;
 	str_release(&probe->output);
 	clock_gettime(CLOCK_REALTIME, &probe->start);
-	probe->age_ms = now_ms() - probe->born_ms;
+	probe->age_ms = clock_ms() - probe->born_ms;
 	if (spawn(probe, &err) >= 0) {
 		loop_timer_set(probe->timer,
 			       probe->monitor->launch.health.timeout_ms);
@@ -293,7 +285,7 @@ int probe_start(struct monitor *monitor, struct spec_process *process,
 	probe->process.terminal = false;
 	strv_free(probe->process.args);
 	probe->process.args = strv_copy(check->command);
-	probe->born_ms = now_ms();
+	probe->born_ms = clock_ms();
 	health_begin(&probe->health, monitor->record.directory_fd);
 	r = health_write(&probe->health, monitor->record.directory_fd, err);
 	if (r >= 0)

@@ -1,22 +1,14 @@
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "core/monitor/monitor.h"
 
 /* docker's for a start that failed after a run that had not. */
 #define EXIT_NOT_STARTED 128
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Name, policy and the like may have been changed while it ran. */
 static bool read_again(struct monitor *monitor)
@@ -129,8 +121,8 @@ bool relaunch(struct monitor *monitor)
 	    !restart_is_due(&monitor->launch.restart, monitor->exit_code,
 			    monitor->state.restart_count))
 		return false;
-	monitor->restart_delay_ms = restart_delay_ms(
-		monitor->restart_delay_ms, now_ms() - monitor->launched_ms);
+	monitor->restart_delay_ms =
+		restart_delay_ms(monitor->restart_delay_ms, monitor->ran_ms);
 	pause_lift(monitor);
 	finish_run(monitor);
 	tell_run_end(monitor);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -59,14 +60,6 @@ struct status {
 	pid_t parent;
 	uint64_t start;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* 0, or -errno when it has gone. path: of its directory in /proc. */
 static int read_status(const char *path, struct status *ret_status)
@@ -199,7 +192,7 @@ static bool is_except(const struct hunt *hunt, pid_t parent, pid_t pid)
 
 static bool is_over(const struct hunt *hunt)
 {
-	return now_ms() > hunt->deadline;
+	return clock_ms() > hunt->deadline;
 }
 
 /*
@@ -362,7 +355,7 @@ int freeze_children(pid_t parent, const pid_t *except, size_t except_count,
 		.parent = parent,
 		.except = except,
 		.except_count = except_count,
-		.deadline = now_ms() + FREEZE_TIMEOUT_MS,
+		.deadline = clock_ms() + FREEZE_TIMEOUT_MS,
 	};
 	int r = run_hunt(&hunt, err);
 
