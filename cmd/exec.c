@@ -116,21 +116,22 @@ static void resize_console(unsigned int rows, unsigned int columns, void *data)
 }
 
 static int exec_attached(struct context *context, const struct options *options,
-			 struct pipes *pipes, int console_fd, int wait_fd)
+			 const char *id, struct exec_handle *handle,
+			 struct pipes *pipes)
 {
 	const char *keys = option_string(options, "detach-keys");
 	struct detach_keys detach;
 	struct stream_options stream = {
-		.stream_fd = console_fd,
-		.terminal = console_fd >= 0,
+		.stream_fd = handle->console_fd,
+		.terminal = handle->console_fd >= 0,
 		.input = option_flag(options, "interactive"),
 		.stdin_pipe = steal_fd(&pipes->outside[0]),
 		.stdout_pipe = pipes->outside[1],
 		.stderr_pipe = pipes->outside[2],
-		.wait_fd = wait_fd,
+		.wait_fd = handle->wait_fd,
 		.detach = &detach,
 		.resize = resize_console,
-		.data = &console_fd,
+		.data = &handle->console_fd,
 	};
 	enum stream_end end = STREAM_ENDED;
 	struct error err = {0};
@@ -140,9 +141,11 @@ static int exec_attached(struct context *context, const struct options *options,
 			      &err) < 0 ||
 	    stream_run(&stream, &end, &err) < 0)
 		return command_fail(context, &err);
-	if (end == STREAM_DETACHED)
+	if (end == STREAM_DETACHED) {
+		engine_exec_detached(&context->engine, id, handle->id);
 		return 0;
-	if (monitor_wait(wait_fd, &code, &err) < 0) {
+	}
+	if (monitor_wait(handle->wait_fd, &code, &err) < 0) {
 		/* The container's end took its processes with it. */
 		return 137;
 	}
@@ -153,14 +156,13 @@ static int exec_main(struct context *context, const struct options *options)
 {
 	struct pipes pipes = {{-1, -1, -1}, {-1, -1, -1}};
 	cleanup_json cJSON *body = NULL;
-	cleanup_fd int console_fd = -1;
-	cleanup_fd int wait_fd = -1;
+	CLEANUP(exec_handle_release)
+	struct exec_handle handle = EXEC_HANDLE_INIT;
 	bool detached = option_flag(options, "detach");
 	bool input = option_flag(options, "interactive") && !detached;
 	bool tty = option_flag(options, "tty");
 	struct error err = {0};
 	char id[ID_TEXT_MAX];
-	pid_t pid;
 	int r, code;
 
 	r = exec_body(options, &body, &err);
@@ -171,8 +173,8 @@ static int exec_main(struct context *context, const struct options *options)
 	if (r >= 0 && !tty)
 		r = pipes_open(&pipes, input, !detached, &err);
 	r = r < 0 ? r
-		  : engine_exec(&context->engine, id, body, pipes.inside, &pid,
-				&console_fd, &wait_fd, &err);
+		  : engine_exec(&context->engine, id, body, pipes.inside,
+				&handle, &err);
 	for (int i = 0; i < 3; i++)
 		close_fd(&pipes.inside[i]);
 	if (r < 0)
@@ -180,8 +182,7 @@ static int exec_main(struct context *context, const struct options *options)
 	else if (detached)
 		code = 0;
 	else
-		code = exec_attached(context, options, &pipes, console_fd,
-				     wait_fd);
+		code = exec_attached(context, options, id, &handle, &pipes);
 	pipes_close(&pipes);
 	return code;
 }

@@ -93,6 +93,8 @@ int engine_container_attach(struct engine *engine, const char *id,
 			    const struct attach_options *options,
 			    int *ret_stream_fd, int *ret_wait_fd,
 			    struct error *err);
+/* An attached client has left by its detach keys, which is an event. */
+void engine_container_detached(struct engine *engine, const char *id);
 /* Blocks until it is not running; its exit code (137 when its monitor was
    killed and it was to be removed at its end). */
 int engine_container_wait(struct engine *engine, const char *id,
@@ -169,8 +171,11 @@ int engine_container_logs(struct engine *engine, const char *id,
  * fds: the program's stdio (ignored with Tty). See monitor_exec().
  */
 int engine_exec(struct engine *engine, const char *id, const cJSON *body,
-		const int fds[3], pid_t *ret_pid, int *ret_console_fd,
-		int *ret_wait_fd, struct error *err);
+		const int fds[3], struct exec_handle *ret_handle,
+		struct error *err);
+/* As engine_container_detached(); exec_id: of its handle. */
+void engine_exec_detached(struct engine *engine, const char *id,
+			  const char *exec_id);
 
 struct commit_options {
 	const char *reference; /* of the new image; NULL: nameless */

@@ -5,8 +5,8 @@
 #include "base/json.h"
 
 int engine_exec(struct engine *engine, const char *id, const cJSON *body,
-		const int fds[3], pid_t *ret_pid, int *ret_console_fd,
-		int *ret_wait_fd, struct error *err)
+		const int fds[3], struct exec_handle *ret_handle,
+		struct error *err)
 {
 	CLEANUP(container_close) struct container container = CONTAINER_INIT;
 	cleanup_json cJSON *process = NULL;
@@ -27,6 +27,16 @@ int engine_exec(struct engine *engine, const char *id, const cJSON *body,
 	if (r < 0)
 		return r;
 	return monitor_exec(&container.record, process,
-			    member_bool(body, "Privileged"), fds, ret_pid,
-			    ret_console_fd, ret_wait_fd, err);
+			    member_bool(body, "Privileged"), fds, ret_handle,
+			    err);
+}
+
+void engine_exec_detached(struct engine *engine, const char *id,
+			  const char *exec_id)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+
+	if (container_open(engine, id, &container, NULL) >= 0)
+		container_tell(engine, &container, "exec_detach",
+			       event_attributes("execID", exec_id, NULL));
 }

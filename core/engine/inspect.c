@@ -54,6 +54,22 @@ static cJSON *graph_driver(const struct engine *engine,
 	return json;
 }
 
+/* NULL: none, or its monitor does not say. */
+static cJSON *exec_ids(const struct container *container)
+{
+	cleanup_strv char **ids = NULL;
+	cJSON *array;
+
+	if (!container_is_running(container) ||
+	    monitor_execs(&container->record, &ids, NULL) < 0 ||
+	    strv_length(ids) == 0)
+		return NULL;
+	array = json_array();
+	for (size_t i = 0; ids[i]; i++)
+		json_push_string(array, ids[i]);
+	return array;
+}
+
 int engine_container_inspect(struct engine *engine, const char *id,
 			     cJSON **ret_json, struct error *err)
 {
@@ -92,7 +108,7 @@ int engine_container_inspect(struct engine *engine, const char *id,
 	json_set_string(json, "MountLabel", "");
 	json_set_string(json, "ProcessLabel", "");
 	json_set_string(json, "AppArmorProfile", "");
-	json_set(json, "ExecIDs", NULL);
+	json_set(json, "ExecIDs", exec_ids(&container));
 	copy_member(json, container.json, "HostConfig");
 	json_set(json, "GraphDriver",
 		 graph_driver(engine, &container, directory));

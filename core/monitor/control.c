@@ -22,6 +22,7 @@
 #define STACK_SIZE   (256u << 10) /* touched as far as needed */
 /* A monitor answers at once; a stopped one should not stop its callers. */
 #define ANSWER_TIMEOUT_S 60
+#define LOOK_TIMEOUT_S	 2 /* for what its callers can do without */
 
 extern char **environ;
 
@@ -419,38 +420,75 @@ int monitor_unpause(const struct record *record, struct error *err)
 	return command(record, operation("unpause"), ANSWER_TIMEOUT_S, err);
 }
 
-int monitor_exec(const struct record *record, const cJSON *process,
-		 bool privileged, const int fds[3], pid_t *ret_pid,
-		 int *ret_console_fd, int *ret_wait_fd, struct error *err)
+void exec_handle_release(struct exec_handle *handle)
 {
+	close_fd(&handle->console_fd);
+	close_fd(&handle->wait_fd);
+}
+
+static int parse_exec(const cJSON *answer, struct exec_handle *handle,
+		      struct error *err)
+{
+	const char *id = NULL;
+	int64_t pid = 0;
+	int r = json_get_i64(answer, "answer", "pid", &pid, err);
+
+	if (r >= 0)
+		r = json_get_string(answer, "answer", "id", &id, err);
+	if (r < 0)
+		return r;
+	if (!id || !record_id_is_valid(id))
+		return err_set(err, ERROR_CORRUPT,
+			       "the container's monitor sent no ID");
+	memcpy(handle->id, id, sizeof(handle->id));
+	handle->pid = (pid_t)pid;
+	return 0;
+}
+
+int monitor_exec(const struct record *record, const cJSON *process,
+		 bool privileged, const int fds[3],
+		 struct exec_handle *ret_handle, struct error *err)
+{
+	CLEANUP(exec_handle_release)
+	struct exec_handle handle = EXEC_HANDLE_INIT;
 	cleanup_json cJSON *answer = NULL;
-	cleanup_fd int connection = -1;
-	cleanup_fd int console = -1;
 	cJSON *json = operation("exec");
 	bool terminal = cJSON_IsTrue(
 		cJSON_GetObjectItemCaseSensitive(process, "terminal"));
 	size_t count = 1;
-	int64_t pid = 0;
 	int r;
 
 	json_set(json, "process", cJSON_Duplicate(process, true));
 	json_set_bool(json, "privileged", privileged);
-	connection = request(record, json, fds, terminal ? 0 : 3, err);
-	if (connection < 0)
-		return connection;
-	r = receive(connection, &answer, &console, &count, err);
+	handle.wait_fd = request(record, json, fds, terminal ? 0 : 3, err);
+	if (handle.wait_fd < 0)
+		return handle.wait_fd;
+	r = receive(handle.wait_fd, &answer, &handle.console_fd, &count, err);
 	if (r < 0) {
-		console = -1;
+		handle.console_fd = -1;
 		return r;
 	}
-	if (terminal && console < 0)
+	if (terminal && handle.console_fd < 0)
 		return err_set(err, ERROR_CORRUPT,
 			       "the container's monitor sent no terminal");
-	r = json_get_i64(answer, "answer", "pid", &pid, err);
+	r = parse_exec(answer, &handle, err);
 	if (r < 0)
 		return r;
-	*ret_pid = (pid_t)pid;
-	*ret_console_fd = steal_fd(&console);
-	*ret_wait_fd = steal_fd(&connection);
+	*ret_handle = handle;
+	handle = (struct exec_handle)EXEC_HANDLE_INIT;
 	return 0;
+}
+
+int monitor_execs(const struct record *record, char ***ret_ids,
+		  struct error *err)
+{
+	cleanup_json cJSON *answer = NULL;
+	cleanup_fd int fd = request(record, operation("execs"), NULL, 0, err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	set_timeout(fd, LOOK_TIMEOUT_S);
+	r = receive(fd, &answer, NULL, NULL, err);
+	return r < 0 ? r : json_get_strv(answer, "answer", "ids", ret_ids, err);
 }

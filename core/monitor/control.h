@@ -16,7 +16,8 @@
  *   {"op":"resize","rows":n,"columns":n}  → {}
  *   {"op":"exec","process":{OCI process},"privileged":b} + 3 fds
  *        (stdin, stdout, stderr; none with a terminal)
- *        → {"pid":n} (+ the pty master) and later {"exit_code":n}
+ *        → {"id":s,"pid":n} (+ the pty master) and later {"exit_code":n}
+ *   {"op":"execs"}               → {"ids":[s…]}, those that run, but no probes
  *   {"op":"freeze"}              → {} once all its processes stand still; they
  *                                  do until the connection is closed, by its
  *                                  client or the client's death
@@ -78,11 +79,25 @@ int monitor_freeze(const struct record *record, int *ret_freeze_fd,
 /* As above, but for as long as the user wants; state.json tells. */
 int monitor_pause(const struct record *record, struct error *err);
 int monitor_unpause(const struct record *record, struct error *err);
+/* A program that was started by exec. */
+struct exec_handle {
+	char id[ID_TEXT_MAX];
+	pid_t pid;	/* the host's number */
+	int console_fd; /* pty master or -1 */
+	int wait_fd;	/* as monitor_wait_open(), for this process */
+};
+#define EXEC_HANDLE_INIT                        \
+	{                                       \
+		.console_fd = -1, .wait_fd = -1 \
+	}
+void exec_handle_release(struct exec_handle *handle);
 /*
  * process: an OCI process object. fds: the program's stdin, stdout, stderr
- * (ignored with a terminal). *ret_console_fd: pty master or -1. *ret_wait_fd:
- * as monitor_wait_open(), for this process.
+ * (ignored with a terminal).
  */
 int monitor_exec(const struct record *record, const cJSON *process,
-		 bool privileged, const int fds[3], pid_t *ret_pid,
-		 int *ret_console_fd, int *ret_wait_fd, struct error *err);
+		 bool privileged, const int fds[3],
+		 struct exec_handle *ret_handle, struct error *err);
+/* The IDs of those that run. */
+int monitor_execs(const struct record *record, char ***ret_ids,
+		  struct error *err);

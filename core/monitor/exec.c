@@ -105,37 +105,53 @@ static void tell(const struct exec *exec, const char *action, cJSON *details)
 }
 
 /* Docker's: made and started are two steps there. */
-static void tell_exec_start(const struct exec *exec,
-			    const struct spec_process *what)
+static void tell_start_of_exec(const struct exec *exec,
+			       const struct spec_process *what)
 {
 	static const char *const steps[] = {"exec_create", "exec_start"};
-	cleanup_free char *command = strv_join(what->args, " ");
+	cleanup_str struct str command = {0};
 
+	/* With a blank after the program, arguments or not. */
+	for (size_t i = 0; what->args && what->args[i]; i++)
+		str_appendf(&command,
+			    i > 1 ? " %s"
+			    : i	  ? "%s"
+				  : "%s ",
+			    what->args[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-		cleanup_free char *action = xasprintf(
-			"%s: %.*s", steps[i], EVENT_COMMAND_MAX, command);
+		cleanup_free char *action =
+			xasprintf("%s: %.*s", steps[i], EVENT_COMMAND_MAX,
+				  str_text(&command));
 
 		tell(exec, action, json_object());
 	}
 }
 
-static void tell_exec_end(const struct exec *exec, int exit_code)
+static void tell_end_of_exec(const struct exec *exec, int exit_code)
 {
 	cleanup_free char *code = xasprintf("%d", exit_code);
 
 	tell(exec, "exec_die", event_attributes("exitCode", code, NULL));
 }
 
-static void add(struct monitor *monitor, struct connection *connection,
-		const struct spec_process *what,
-		struct runtime_process *process)
+static struct exec *exec_new(struct monitor *monitor)
 {
 	struct exec *exec = xcalloc(1, sizeof(*exec));
+
+	exec->monitor = monitor;
+	exec->console_fd = -1;
+	random_id(exec->id);
+	return exec;
+}
+
+/* It runs. */
+static void add(struct exec *exec, struct connection *connection,
+		struct runtime_process *process)
+{
+	struct monitor *monitor = exec->monitor;
 	cleanup_json cJSON *answer = json_object();
 	size_t fd_count;
 
-	exec->monitor = monitor;
-	random_id(exec->id);
 	exec->pid = process->pid;
 	exec->connection = connection;
 	exec->console_fd = steal_fd(&process->console_fd);
@@ -143,8 +159,8 @@ static void add(struct monitor *monitor, struct connection *connection,
 	monitor->execs = exec;
 	monitor->exec_count++;
 
-	tell_exec_start(exec, what);
 	fd_count = exec->console_fd >= 0;
+	json_set_string(answer, "id", exec->id);
 	json_set_i64(answer, "pid", exec->pid);
 	if (msg_send(connection->fd, answer, &exec->console_fd, fd_count,
 		     NULL) < 0)
@@ -153,12 +169,31 @@ static void add(struct monitor *monitor, struct connection *connection,
 		connection->exec = exec;
 }
 
+static int run(struct monitor *monitor, struct connection *connection,
+	       struct spec_process *what, bool privileged, const int *fds,
+	       struct error *err)
+{
+	struct exec *exec = exec_new(monitor);
+	struct runtime_process started = {0};
+	int r;
+
+	tell_start_of_exec(exec, what);
+	r = exec_run(monitor, what, privileged, fds, &started, err);
+	if (r < 0) {
+		tell_end_of_exec(exec, error_meaning(err->kind)->exit_code);
+		exec_free(exec);
+		return r;
+	}
+	add(exec, connection, &started);
+	runtime_process_release(&started);
+	return 0;
+}
+
 int exec_start(struct monitor *monitor, struct connection *connection,
 	       const cJSON *request, const int *fds, size_t fd_count,
 	       struct error *err)
 {
 	struct spec_process process = {0};
-	struct runtime_process started = {0};
 	const cJSON *json = NULL;
 	bool privileged = false;
 	int r;
@@ -181,14 +216,21 @@ int exec_start(struct monitor *monitor, struct connection *connection,
 	if (!process.terminal && fd_count != 3)
 		r = err_set(err, ERROR_INVALID,
 			    "exec: expected 3 descriptors, not %zu", fd_count);
-	if (r >= 0)
-		r = exec_run(monitor, &process, privileged, fds, &started, err);
-	if (r >= 0) {
-		add(monitor, connection, &process, &started);
-		runtime_process_release(&started);
-	}
+	else
+		r = run(monitor, connection, &process, privileged, fds, err);
 	spec_process_release(&process);
 	return r < 0 ? r : 0;
+}
+
+cJSON *exec_list(const struct monitor *monitor)
+{
+	cJSON *ids = json_array();
+	cJSON *json = json_object();
+
+	for (const struct exec *exec = monitor->execs; exec; exec = exec->next)
+		json_push_string(ids, exec->id);
+	json_set(json, "ids", ids);
+	return json;
 }
 
 bool exec_ended(struct monitor *monitor, pid_t pid, int exit_code)
@@ -203,7 +245,7 @@ bool exec_ended(struct monitor *monitor, pid_t pid, int exit_code)
 		return false;
 	*link = exec->next;
 	monitor->exec_count--;
-	tell_exec_end(exec, exit_code);
+	tell_end_of_exec(exec, exit_code);
 	if (exec->connection)
 		connection_answer_exit(exec->connection, exit_code);
 	exec_free(exec);

@@ -9,10 +9,10 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/msg.h"
 #include "base/proc.h"
@@ -29,7 +29,7 @@
 /* What a request's handler makes of its connection. */
 enum outcome {
 	OUTCOME_DONE = 0, /* answer {}, close */
-	OUTCOME_LATER,	  /* the handler set its kind; the answer comes then */
+	OUTCOME_LATER,	  /* the handler set its kind or has answered itself */
 };
 
 static void connection_close(struct connection *connection)
@@ -267,6 +267,13 @@ static int handle_exec(struct connection *connection, const cJSON *request,
 	return OUTCOME_LATER;
 }
 
+static int handle_execs(struct connection *connection, const cJSON *request,
+			int *fds, size_t fd_count, struct error *err)
+{
+	answer(connection, exec_list(connection->monitor));
+	return OUTCOME_LATER;
+}
+
 static int handle_freeze(struct connection *connection, const cJSON *request,
 			 int *fds, size_t fd_count, struct error *err)
 {
@@ -299,11 +306,11 @@ static const struct {
 		      int *fds, size_t fd_count, struct error *err);
 	bool at_end; /* good even when the container has ended */
 } operations[] = {
-	{"attach", handle_attach, false},   {"wait", handle_wait, true},
-	{"kill", handle_kill, true},	    {"stop", handle_stop, true},
-	{"resize", handle_resize, false},   {"exec", handle_exec, false},
-	{"freeze", handle_freeze, false},   {"pause", handle_pause, false},
-	{"unpause", handle_unpause, false},
+	{"attach", handle_attach, false}, {"wait", handle_wait, true},
+	{"kill", handle_kill, true},	  {"stop", handle_stop, true},
+	{"resize", handle_resize, false}, {"exec", handle_exec, false},
+	{"execs", handle_execs, false},	  {"freeze", handle_freeze, false},
+	{"pause", handle_pause, false},	  {"unpause", handle_unpause, false},
 };
 
 static int dispatch(struct connection *connection, const cJSON *request,
@@ -478,14 +485,6 @@ int server_start(struct monitor *monitor, struct error *err)
 
 /* ---- stopping ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void on_kill_timer(struct loop_source *source, void *data)
 {
 	struct monitor *monitor = data;
@@ -520,16 +519,17 @@ int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 	if (timeout_s < 0)
 		return 0;
 	/* Of several stops the most impatient one counts. */
-	kill_at = now_ms() + (int64_t)timeout_s * 1000;
+	kill_at = clock_ms() + (int64_t)timeout_s * 1000;
 	if (monitor->kill_at != 0 && monitor->kill_at <= kill_at)
 		return 0;
 	monitor->kill_at = kill_at;
 	if (monitor->kill_timer) {
-		loop_timer_set(monitor->kill_timer, kill_at - now_ms());
+		loop_timer_set(monitor->kill_timer, kill_at - clock_ms());
 		return 0;
 	}
-	return loop_add_timer(monitor->loop, kill_at - now_ms(), on_kill_timer,
-			      monitor, &monitor->kill_timer, err);
+	return loop_add_timer(monitor->loop, kill_at - clock_ms(),
+			      on_kill_timer, monitor, &monitor->kill_timer,
+			      err);
 }
 
 /* ---- the end ---- */

@@ -281,7 +281,7 @@ static void test_not_running(void **state)
 	cleanup_json cJSON *body = json_object();
 	struct error err = {0};
 	int fd = -1, wait_fd = -1, code = 5;
-	pid_t pid;
+	struct exec_handle handle = EXEC_HANDLE_INIT;
 
 	make_two();
 	assert_true(engine_container_kill(&engine, "first", 9, &err) < 0);
@@ -299,8 +299,8 @@ static void test_not_running(void **state)
 	assert_true(engine_container_attach(&engine, "first", &options, &fd,
 					    &wait_fd, &err) < 0);
 	assert_non_null(strstr(err.message, "stopped container"));
-	assert_true(engine_exec(&engine, "first", body, fds, &pid, &fd,
-				&wait_fd, &err) < 0);
+	assert_true(engine_exec(&engine, "first", body, fds, &handle, &err) <
+		    0);
 	assert_string_equal(err.message, "container " ID_A " is not running");
 }
 

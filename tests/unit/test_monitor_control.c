@@ -21,7 +21,8 @@
 #include "base/msg.h"
 #include "base/str.h"
 
-#define ID "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define ID	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define EXEC_ID ID
 
 static char top_path[] = "/tmp/moss-test-XXXXXX";
 static struct store store;
@@ -114,13 +115,13 @@ static void answer_done(int fd, const cJSON *request, const int *fds,
 static void answer_garbage(int fd, const cJSON *request, const int *fds,
 			   size_t fd_count)
 {
-	say(fd, "{\"exit_code\":\"seven\",\"pid\":[]}");
+	say(fd, "{\"exit_code\":\"seven\",\"pid\":[],\"ids\":7}");
 }
 
 static void answer_pid(int fd, const cJSON *request, const int *fds,
 		       size_t fd_count)
 {
-	say(fd, "{\"pid\":42}");
+	say(fd, "{\"pid\":42,\"id\":\"" EXEC_ID "\"}");
 }
 
 static void answer_nothing(int fd, const cJSON *request, const int *fds,
@@ -142,8 +143,8 @@ static void test_requests(void **state)
 	cleanup_json cJSON *terminal = json_object();
 	struct error err = {0};
 	int fd = -1;
-	int console = -1;
-	pid_t pid;
+	struct exec_handle handle = EXEC_HANDLE_INIT;
+	char **ids = NULL;
 
 	start_server(answer_echo);
 	assert_int_equal(monitor_kill(&record, 9, &err), -EBUSY);
@@ -169,18 +170,21 @@ static void test_requests(void **state)
 			    "1 {\"op\":\"attach\",\"stdin\":false,"
 			    "\"stdout\":true,\"stderr\":false,\"logs\":true}");
 	json_set_string(process, "cwd", "/");
-	assert_true(monitor_exec(&record, process, true, stdio, &pid, &console,
-				 &fd, &err) < 0);
+	assert_true(monitor_exec(&record, process, true, stdio, &handle, &err) <
+		    0);
 	assert_string_equal(err.message,
 			    "3 {\"op\":\"exec\",\"process\":{\"cwd\":\"/\"},"
 			    "\"privileged\":true}");
 	/* With a terminal nothing is passed. */
 	json_set_bool(terminal, "terminal", true);
-	assert_true(monitor_exec(&record, terminal, false, stdio, &pid,
-				 &console, &fd, &err) < 0);
+	assert_true(monitor_exec(&record, terminal, false, stdio, &handle,
+				 &err) < 0);
 	assert_true(str_starts(err.message, "0 "));
 	assert_int_equal(fd, -1);
-	assert_int_equal(console, -1);
+	assert_int_equal(handle.wait_fd, -1);
+	assert_int_equal(handle.console_fd, -1);
+	assert_true(monitor_execs(&record, &ids, &err) < 0);
+	assert_string_equal(err.message, "0 {\"op\":\"execs\"}");
 }
 
 static void test_done(void **state)
@@ -225,20 +229,21 @@ static void test_garbage(void **state)
 	cleanup_json cJSON *process = json_object();
 	struct error err = {0};
 	cleanup_fd int fd = -1;
-	int console = -1;
-	int wait_fd = -1;
+	struct exec_handle handle = EXEC_HANDLE_INIT;
+	char **ids = NULL;
 	int code = 3;
-	pid_t pid;
 
 	start_server(answer_garbage);
 	fd = monitor_wait_open(&record, &err);
 	assert_true(monitor_wait(fd, &code, &err) < 0);
-	assert_true(monitor_exec(&record, process, false, stdio, &pid, &console,
-				 &wait_fd, &err) < 0);
+	assert_true(monitor_exec(&record, process, false, stdio, &handle,
+				 &err) < 0);
 	json_set_bool(process, "terminal", true);
-	assert_true(monitor_exec(&record, process, false, stdio, &pid, &console,
-				 &wait_fd, &err) < 0);
-	assert_int_equal(wait_fd, -1);
+	assert_true(monitor_exec(&record, process, false, stdio, &handle,
+				 &err) < 0);
+	assert_int_equal(handle.wait_fd, -1);
+	assert_true(monitor_execs(&record, &ids, &err) < 0);
+	assert_null(ids);
 }
 
 static void test_no_terminal(void **state)
@@ -246,16 +251,51 @@ static void test_no_terminal(void **state)
 	const int stdio[] = {-1, -1, -1};
 	cleanup_json cJSON *process = json_object();
 	struct error err = {0};
-	int console = -1;
-	int wait_fd = -1;
-	pid_t pid = 0;
+	struct exec_handle handle = EXEC_HANDLE_INIT;
 
 	start_server(answer_pid);
 	json_set_bool(process, "terminal", true);
-	assert_true(monitor_exec(&record, process, false, stdio, &pid, &console,
-				 &wait_fd, &err) < 0);
+	assert_true(monitor_exec(&record, process, false, stdio, &handle,
+				 &err) < 0);
 	assert_int_equal(err.kind, ERROR_CORRUPT);
-	assert_int_equal(wait_fd, -1);
+	assert_int_equal(handle.wait_fd, -1);
+}
+
+static void answer_wrong_id(int fd, const cJSON *request, const int *fds,
+			    size_t fd_count)
+{
+	say(fd, "{\"pid\":42,\"id\":\"../x\"}");
+}
+
+static void test_wrong_id(void **state)
+{
+	const int stdio[] = {0, 1, 2};
+	cleanup_json cJSON *process = json_object();
+	struct error err = {0};
+	struct exec_handle handle = EXEC_HANDLE_INIT;
+
+	start_server(answer_wrong_id);
+	assert_true(monitor_exec(&record, process, false, stdio, &handle,
+				 &err) < 0);
+	assert_int_equal(err.kind, ERROR_CORRUPT);
+	assert_int_equal(handle.wait_fd, -1);
+}
+
+static void answer_ids(int fd, const cJSON *request, const int *fds,
+		       size_t fd_count)
+{
+	say(fd, "{\"ids\":[\"a\",\"b\"]}");
+}
+
+static void test_execs(void **state)
+{
+	cleanup_strv char **ids = NULL;
+	struct error err = {0};
+
+	start_server(answer_ids);
+	assert_true(monitor_execs(&record, &ids, &err) >= 0);
+	assert_int_equal(strv_length(ids), 2);
+	assert_string_equal(ids[1], "b");
 }
 
 static void test_not_running(void **state)
@@ -312,6 +352,7 @@ static void answer_exec(int fd, const cJSON *request, const int *fds,
 	cleanup_json cJSON *json = json_object();
 	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+	json_set_string(json, "id", EXEC_ID);
 	json_set_i64(json, "pid", 42);
 	msg_send(fd, json, &null, 1, NULL);
 	say(fd, "{\"exit_code\":126}");
@@ -322,20 +363,19 @@ static void test_exec(void **state)
 	const int stdio[] = {-1, -1, -1};
 	cleanup_json cJSON *process = json_object();
 	struct error err = {0};
-	cleanup_fd int console = -1;
-	cleanup_fd int fd = -1;
+	CLEANUP(exec_handle_release)
+	struct exec_handle handle = EXEC_HANDLE_INIT;
 	int code = 0;
-	pid_t pid = 0;
 
 	start_server(answer_exec);
 	json_set_bool(process, "terminal", true);
-	assert_int_equal(monitor_exec(&record, process, false, stdio, &pid,
-				      &console, &fd, &err),
-			 0);
-	assert_int_equal(pid, 42);
-	assert_int_equal(write(console, "x", 1), 1);
-	assert_true(fcntl(console, F_GETFD) & FD_CLOEXEC);
-	assert_int_equal(monitor_wait(fd, &code, &err), 0);
+	assert_int_equal(
+		monitor_exec(&record, process, false, stdio, &handle, &err), 0);
+	assert_int_equal(handle.pid, 42);
+	assert_string_equal(handle.id, EXEC_ID);
+	assert_int_equal(write(handle.console_fd, "x", 1), 1);
+	assert_true(fcntl(handle.console_fd, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(monitor_wait(handle.wait_fd, &code, &err), 0);
 	assert_int_equal(code, 126);
 }
 
@@ -480,6 +520,8 @@ int main(void)
 		TEST(test_monitor_dies),
 		TEST(test_garbage),
 		TEST(test_no_terminal),
+		TEST(test_wrong_id),
+		TEST(test_execs),
 		TEST(test_not_running),
 		TEST(test_attach_stream),
 		TEST(test_exec),
