@@ -113,6 +113,8 @@ static int session_run(struct session *session)
 	if (stream_run(&options, &end, &err) < 0)
 		return run_fail(&err);
 	if (end == STREAM_DETACHED) {
+		engine_container_detached(&session->context->engine,
+					  session->id);
 		fprintf(stderr, "read escape sequence\n");
 		return 0;
 	}

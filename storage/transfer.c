@@ -13,6 +13,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "storage/store/image_event.h"
+#include "storage/store/reference.h"
 #include "storage/transfer_run.h"
 
 #define HELPER	   "moss-image"
@@ -167,6 +168,17 @@ int transfer_run(const struct store *store, const struct transfer *transfer,
 	return 0;
 }
 
+static void tell_tag(struct store *store, const char *id, const char *name)
+{
+	cleanup_free char *familiar = NULL;
+	struct reference reference;
+
+	if (reference_parse(name, &reference, NULL) < 0)
+		return;
+	familiar = reference_familiar(&reference);
+	image_event(store, "tag", id, NULL, familiar);
+}
+
 int image_import(struct store *store, const struct import_request *request,
 		 char **ret_id, struct error *err)
 {
@@ -200,6 +212,8 @@ int image_import(struct store *store, const struct import_request *request,
 			     : err_set(err, ERROR_GENERIC,
 				       HELPER " returned no image ID");
 	*ret_id = xstrdup(id);
+	if (request->reference)
+		tell_tag(store, id, request->reference);
 	image_event(store, "import", id, NULL, NULL);
 	return 0;
 }

@@ -6,6 +6,8 @@
 #include "base/str.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
+#include "storage/store/image_event.h"
+#include "storage/store/reference.h"
 #include "storage/transfer_root.h"
 
 /* What of a container's Config an image says; the rest is of this one run. */
@@ -92,6 +94,24 @@ static int commit(struct engine *engine, struct container *container,
 	return image_commit(&engine->store, &request, ret_id, err);
 }
 
+/* The image's name is told twice, as docker tags in a step of its own. */
+static void tell(struct engine *engine, const struct container *container,
+		 const struct commit_options *options, const char *image_id)
+{
+	const char *message = options->message ? options->message : "";
+	cleanup_free char *name = NULL;
+	struct reference reference;
+
+	if (options->reference &&
+	    reference_parse(options->reference, &reference, NULL) >= 0)
+		name = reference_familiar(&reference);
+	if (name)
+		image_event(&engine->store, "tag", image_id, NULL, name);
+	container_tell(engine, container, "commit",
+		       event_attributes("comment", message, "imageID", image_id,
+					"imageRef", name ? name : "", NULL));
+}
+
 int engine_container_commit(struct engine *engine, const char *id,
 			    const struct commit_options *options, char **ret_id,
 			    struct error *err)
@@ -108,9 +128,6 @@ int engine_container_commit(struct engine *engine, const char *id,
 		return r;
 	r = commit(engine, &container, options, ret_id, err);
 	if (r >= 0)
-		container_tell(engine, &container, "commit",
-			       event_attributes("comment", options->message,
-						"imageID", *ret_id, "imageRef",
-						options->reference, NULL));
+		tell(engine, &container, options, *ret_id);
 	return r;
 }

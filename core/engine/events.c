@@ -9,6 +9,7 @@
 #include "core/engine/engine.h"
 #include "core/engine/members.h"
 #include "storage/store/events.h"
+#include "storage/store/reference.h"
 
 struct event_stream {
 	struct event_reader *reader;
@@ -16,14 +17,17 @@ struct event_stream {
 	int64_t since_ns, until_ns;
 };
 
-/* A value of a filter against an event. */
-typedef bool (*event_match)(const char *value, const cJSON *event);
+/* What an event is held against: the values of one filter. */
+typedef bool (*event_match)(const cJSON *values, const cJSON *event);
+
+static const cJSON *attributes_of(const cJSON *event)
+{
+	return member_get(member_get(event, "Actor"), "Attributes");
+}
 
 static const char *attribute(const cJSON *event, const char *name)
 {
-	const cJSON *actor = member_get(event, "Actor");
-
-	return member_string(member_get(actor, "Attributes"), name);
+	return member_string(attributes_of(event), name);
 }
 
 static const char *actor_id(const cJSON *event)
@@ -31,139 +35,131 @@ static const char *actor_id(const cJSON *event)
 	return member_string(member_get(event, "Actor"), "ID");
 }
 
-static bool is_type(const char *type, const cJSON *event)
+static bool is_one_of(const cJSON *values, const char *text)
 {
-	return str_equal(type, member_string(event, "Type"));
+	const cJSON *value;
+
+	cJSON_ArrayForEach(value, values)
+	{
+		if (str_equal(item_string(value), text))
+			return true;
+	}
+	return false;
 }
 
-/* Docker's: the beginning of an ID or name will do. */
-static bool is_object(const char *type, const char *value, const cJSON *event)
+static bool begins_with_one_of(const cJSON *values, const char *text)
 {
-	return is_type(type, event) &&
-	       (str_starts(actor_id(event), value) ||
-		str_starts(attribute(event, "name"), value));
+	const cJSON *value;
+
+	cJSON_ArrayForEach(value, values)
+	{
+		if (str_starts(text, item_string(value)))
+			return true;
+	}
+	return false;
 }
 
-static bool match_container(const char *value, const cJSON *event)
+/* Docker's: the beginning of an ID or name will do, whatever its type is. */
+static bool match_object(const cJSON *values, const cJSON *event)
 {
-	return is_object(EVENT_CONTAINER, value, event);
+	return begins_with_one_of(values, actor_id(event)) ||
+	       begins_with_one_of(values, attribute(event, "name"));
 }
 
-static bool match_volume(const char *value, const cJSON *event)
-{
-	return is_object(EVENT_VOLUME, value, event);
-}
-
-static bool match_network(const char *value, const cJSON *event)
-{
-	return is_object("network", value, event);
-}
-
-/* "exec_start" stands for "exec_start: ls -l", but "exec_start: ls" does not.
- */
-static bool match_action(const char *value, const cJSON *event)
+/* With one of those that have a text behind them beginnings will do. */
+static bool match_action(const cJSON *values, const cJSON *event)
 {
 	static const char *const open[] = {"health_status", "exec_create",
 					   "exec_start"};
 	const char *action = member_string(event, "Action");
 
 	for (size_t i = 0; i < ARRAY_SIZE(open); i++)
-		if (str_equal(value, open[i]))
-			return str_starts(action, value);
-	return str_equal(action, value);
+		if (is_one_of(values, open[i]))
+			return begins_with_one_of(values, action);
+	return is_one_of(values, action);
 }
 
-static bool is_image_name(const char *value, const char *name)
+/* By its name with or without its tag. */
+static bool is_one_of_images(const cJSON *values, const char *name)
 {
-	const char *slash = strrchr(name, '/');
-	const char *tag = strchr(slash ? slash : name, ':');
-	size_t length = tag ? (size_t)(tag - name) : strlen(name);
+	cleanup_free char *bare = NULL;
+	struct reference reference;
 
-	return str_equal(value, name) ||
-	       (strlen(value) == length && strncmp(value, name, length) == 0);
-}
-
-static bool match_image(const char *value, const cJSON *event)
-{
-	bool is_image = is_type(EVENT_IMAGE, event);
-
-	if (!is_image && !is_type(EVENT_CONTAINER, event))
+	if (is_one_of(values, name))
+		return true;
+	if (reference_parse(name, &reference, NULL) < 0)
 		return false;
-	return is_image_name(value,
-			     attribute(event, is_image ? "name" : "image")) ||
-	       (is_image && is_image_name(value, actor_id(event)));
+	bare = reference_familiar_name(&reference);
+	return is_one_of(values, bare);
 }
 
-static bool match_label(const char *value, const cJSON *event)
+static bool match_image(const cJSON *values, const cJSON *event)
 {
-	const cJSON *attributes =
-		member_get(member_get(event, "Actor"), "Attributes");
-	const char *equals = strchr(value, '=');
+	bool is_image = str_equal(member_string(event, "Type"), EVENT_IMAGE);
+
+	return is_one_of_images(values, actor_id(event)) ||
+	       is_one_of_images(values,
+				attribute(event, is_image ? "name" : "image"));
+}
+
+static bool has_label(const cJSON *event, const char *wanted)
+{
+	const char *equals = strchr(wanted, '=');
 	cleanup_free char *key = NULL;
 	const cJSON *label;
 
-	key = equals ? xstrndup(value, (size_t)(equals - value))
-		     : xstrdup(value);
-	label = member_get(attributes, key);
+	key = equals ? xstrndup(wanted, (size_t)(equals - wanted))
+		     : xstrdup(wanted);
+	label = member_get(attributes_of(event), key);
 	return label && (!equals || str_equal(item_string(label), equals + 1));
 }
 
-static bool match_scope(const char *value, const cJSON *event)
-{
-	return str_equal(member_string(event, "scope"), value);
-}
-
-static bool match_type(const char *value, const cJSON *event)
-{
-	return is_type(value, event);
-}
-
-/* Objects that moss does not have. */
-static bool match_none(const char *value, const cJSON *event)
-{
-	return false;
-}
-
-static const struct {
-	const char *key;
-	event_match match;
-	bool all; /* every value has to match, not just one */
-} filters[] = {
-	{"config", match_none, false},
-	{"container", match_container, false},
-	{"daemon", match_none, false},
-	{"event", match_action, false},
-	{"image", match_image, false},
-	{"label", match_label, true},
-	{"network", match_network, false},
-	{"node", match_none, false},
-	{"plugin", match_none, false},
-	{"scope", match_scope, false},
-	{"secret", match_none, false},
-	{"service", match_none, false},
-	{"type", match_type, false},
-	{"volume", match_volume, false},
-};
-
-static bool passes(const cJSON *values, event_match match, bool all,
-		   const cJSON *event)
+/* All of them. */
+static bool match_labels(const cJSON *values, const cJSON *event)
 {
 	const cJSON *value;
 
 	cJSON_ArrayForEach(value, values)
 	{
-		if (match(item_string(value), event) != all)
-			return !all;
+		if (!has_label(event, item_string(value)))
+			return false;
 	}
-	return all || cJSON_GetArraySize(values) == 0;
+	return true;
 }
+
+static bool match_scope(const cJSON *values, const cJSON *event)
+{
+	return is_one_of(values, member_string(event, "scope"));
+}
+
+static bool match_type(const cJSON *values, const cJSON *event)
+{
+	return is_one_of(values, member_string(event, "Type"));
+}
+
+static const struct {
+	const char *key;
+	event_match match;
+} filters[] = {
+	{"config", match_object},  {"container", match_object},
+	{"daemon", match_object},  {"event", match_action},
+	{"image", match_image},	   {"label", match_labels},
+	{"network", match_object}, {"node", match_object},
+	{"plugin", match_object},  {"scope", match_scope},
+	{"secret", match_object},  {"service", match_object},
+	{"type", match_type},	   {"volume", match_object},
+};
 
 static bool passes_all(const struct event_stream *stream, const cJSON *event)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(filters); i++)
-		if (!passes(member_get(stream->filters, filters[i].key),
-			    filters[i].match, filters[i].all, event))
+	for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
+		const cJSON *values =
+			member_get(stream->filters, filters[i].key);
+
+		if (cJSON_GetArraySize(values) > 0 &&
+		    !filters[i].match(values, event))
 			return false;
+	}
 	return true;
 }
 

@@ -41,6 +41,19 @@ int engine_container_attach(struct engine *engine, const char *id,
 	return 0;
 }
 
+static void tell(struct engine *engine, const char *id, const char *action)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+
+	if (container_open(engine, id, &container, NULL) >= 0)
+		container_tell(engine, &container, action, NULL);
+}
+
+void engine_container_detached(struct engine *engine, const char *id)
+{
+	tell(engine, id, "detach");
+}
+
 /* The exit code of a container that has ended; 137 when it is gone. */
 static int ended_code(struct engine *engine, struct container *container,
 		      int *ret_exit_code, struct error *err)
@@ -118,14 +131,6 @@ int engine_container_stop(struct engine *engine, const char *id, int signal,
 	return stop(engine, id, signal, timeout_s, false, err);
 }
 
-static void tell_restart(struct engine *engine, const char *id)
-{
-	CLEANUP(container_close) struct container container = CONTAINER_INIT;
-
-	if (container_open(engine, id, &container, NULL) >= 0)
-		container_tell(engine, &container, "restart", NULL);
-}
-
 int engine_container_restart(struct engine *engine, const char *id, int signal,
 			     int timeout_s, struct error *err)
 {
@@ -139,7 +144,7 @@ int engine_container_restart(struct engine *engine, const char *id, int signal,
 	if (r >= 0)
 		r = engine_container_start(engine, full, NULL, NULL, NULL, err);
 	if (r >= 0)
-		tell_restart(engine, full);
+		tell(engine, full, "restart");
 	return r < 0 ? err_wrap(err, "Cannot restart container %s", id) : 0;
 }
 

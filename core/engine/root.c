@@ -149,7 +149,10 @@ int engine_container_export(struct engine *engine, const char *id,
 	if (r < 0)
 		return r;
 	request.root = root.request;
-	return root_export(&engine->store, &request, err);
+	r = root_export(&engine->store, &request, err);
+	if (r >= 0)
+		container_tell(engine, &container, "export", NULL);
+	return r;
 }
 
 /* Records as root_changes() writes them. */
@@ -207,17 +210,17 @@ int engine_container_changes(struct engine *engine, const char *id,
 	return 0;
 }
 
-/* A container of that name, or an image. */
-static int find_root(struct engine *engine, const char *name, struct root *root,
+/* A container of that name, which stays open, or an image. */
+static int find_root(struct engine *engine, const char *name,
+		     struct container *container, struct root *root,
 		     struct error *err)
 {
-	CLEANUP(container_close) struct container container = CONTAINER_INIT;
 	struct error problem = {0};
-	int r = container_open(engine, name, &container, &problem);
+	int r = container_open(engine, name, container, &problem);
 
 	if (r >= 0) {
-		r = container_root(engine, &container, root, err);
-		return r < 0 ? r : collect_mounts(&container, root, err);
+		r = container_root(engine, container, root, err);
+		return r < 0 ? r : collect_mounts(container, root, err);
 	}
 	if (problem.kind != ERROR_NOT_FOUND)
 		return err_copy(err, &problem);
@@ -232,6 +235,7 @@ int engine_copy_out(struct engine *engine, const char *name,
 		    const struct copy_out_options *options, uint64_t *ret_bytes,
 		    struct error *err)
 {
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
 	CLEANUP(root_release) struct root root = {0};
 	struct copy_out_request request = {
 		.path = options->path,
@@ -241,12 +245,36 @@ int engine_copy_out(struct engine *engine, const char *name,
 		.follow_link = options->follow_link,
 		.progress_fd = options->progress_fd,
 	};
-	int r = find_root(engine, name, &root, err);
+	int r = find_root(engine, name, &container, &root, err);
 
 	if (r < 0)
 		return r;
 	request.root = root.request;
-	return root_copy_out(&engine->store, &request, ret_bytes, err);
+	r = root_copy_out(&engine->store, &request, ret_bytes, err);
+	if (r >= 0 && container.json)
+		container_tell(engine, &container, "archive-path", NULL);
+	return r;
+}
+
+/* Into a running container, or one that ends just before anything is read. */
+static int copy_in(struct engine *engine, struct container *container,
+		   struct copy_in_request *request, uint64_t *ret_bytes,
+		   struct error *err)
+{
+	struct error problem = {0};
+	int r;
+
+	if (!container_is_running(container))
+		return root_copy_in(&engine->store, request, ret_bytes, err);
+	request->pid = container->state.pid;
+	request->pid_start = container->state.pid_start;
+	r = root_copy_in(&engine->store, request, ret_bytes, &problem);
+	if (r >= 0 || problem.kind != ERROR_CONFLICT ||
+	    container_refresh(engine, container, NULL) < 0 ||
+	    container_is_running(container))
+		return r < 0 ? err_copy(err, &problem) : 0;
+	request->pid = 0;
+	return root_copy_in(&engine->store, request, ret_bytes, err);
 }
 
 int engine_copy_in(struct engine *engine, const char *id,
@@ -263,7 +291,6 @@ int engine_copy_in(struct engine *engine, const char *id,
 		.follow_link = options->follow_link,
 		.progress_fd = options->progress_fd,
 	};
-	struct error problem = {0};
 	int r;
 
 	/* Held to the end: nobody may start or remove it meanwhile. */
@@ -280,16 +307,8 @@ int engine_copy_in(struct engine *engine, const char *id,
 	request.root = root.request;
 	request.read_only = member_bool(
 		member_get(container.json, "HostConfig"), "ReadonlyRootfs");
-	if (!container_is_running(&container))
-		return root_copy_in(&engine->store, &request, ret_bytes, err);
-	request.pid = container.state.pid;
-	request.pid_start = container.state.pid_start;
-	r = root_copy_in(&engine->store, &request, ret_bytes, &problem);
-	if (r >= 0 || problem.kind != ERROR_CONFLICT ||
-	    container_refresh(engine, &container, NULL) < 0 ||
-	    container_is_running(&container))
-		return r < 0 ? err_copy(err, &problem) : 0;
-	/* It has just ended, and nothing was read yet. */
-	request.pid = 0;
-	return root_copy_in(&engine->store, &request, ret_bytes, err);
+	r = copy_in(engine, &container, &request, ret_bytes, err);
+	if (r >= 0)
+		container_tell(engine, &container, "extract-to-dir", NULL);
+	return r;
 }

@@ -194,6 +194,20 @@ static int prepare(struct start *start, struct error *err)
 	return write_config(start, err);
 }
 
+/* Has its monitor told of the end and removed it, or will a repair do so? */
+static bool is_told(struct engine *engine, const struct container *container)
+{
+	struct container_state state = {0};
+	bool told;
+
+	if (!record_is_current(&engine->store, &container->record) ||
+	    record_state_read(&container->record, &state, NULL) < 0)
+		return true;
+	told = state.monitor_pid != 0;
+	container_state_release(&state);
+	return told;
+}
+
 /*
  * The monitor has recorded a failure of its own; what failed before it or
  * killed it is recorded here.
@@ -202,21 +216,25 @@ static void record_failure(struct engine *engine, struct container *container,
 			   const struct error *problem)
 {
 	struct container_state *state = &container->state;
+	bool told = is_told(engine, container);
+	int exit_code = error_meaning(problem->kind)->exit_code;
 
+	if (container_refresh(engine, container, NULL) < 0 ||
+	    container_is_running(container) ||
+	    str_equal(state->error, problem->message))
+		return;
+	if (exit_code <= 1)
+		exit_code = 125;
+	if (!told)
+		container_event_die(&engine->store, container->record.id,
+				    container->json, exit_code, 0);
 	if (member_bool(member_get(container->json, "HostConfig"),
 			"AutoRemove")) {
 		(void)container_discard(engine, container, true, NULL);
 		return;
 	}
-	if (container_refresh(engine, container, NULL) < 0 ||
-	    container_is_running(container) ||
-	    str_equal(state->error, problem->message))
-		return;
-	state->exit_code = error_meaning(problem->kind)->exit_code;
-	if (state->exit_code <= 1)
-		state->exit_code = 125;
-	free(state->error);
-	state->error = xstrdup(problem->message);
+	state->exit_code = exit_code;
+	container_state_set_text(&state->error, problem->message);
 	(void)record_state_write(&container->record, state, NULL);
 }
 

@@ -219,6 +219,7 @@ int engine_container_top(struct engine *engine, const char *id,
 	r = add_lines(&top, lines, titles, processes, err);
 	if (r < 0)
 		return r;
+	container_tell(engine, &container, "top", NULL);
 	*ret_json = steal_ptr(&top.json);
 	return 0;
 }

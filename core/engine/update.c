@@ -64,5 +64,7 @@ int engine_container_update(struct engine *engine, const char *id,
 		r = container_open_locked(engine, id, &container, err);
 	if (r >= 0 && !member_is_empty(policy))
 		r = set_policy(&container, policy, err);
+	if (r >= 0)
+		container_tell(engine, &container, "update", NULL);
 	return r < 0 ? err_wrap(err, "Cannot update container %s", id) : 0;
 }

@@ -1,7 +1,6 @@
 #include "core/monitor/event.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -85,20 +84,33 @@ void container_volume_events(const struct store *store, const char *id,
 	}
 }
 
+/* A network's ID is its name; one that was joined is another container's. */
+void container_network_event(const struct store *store, const char *id,
+			     const cJSON *container, const char *action)
+{
+	const char *mode = text(member(container, "HostConfig"), "NetworkMode");
+	const char *type = "bridge";
+
+	if (!container || (mode && str_starts(mode, "container:")))
+		return;
+	if (!mode || *mode == '\0' || str_equal(mode, "default"))
+		mode = "bridge";
+	if (str_equal(mode, "host"))
+		type = "host";
+	else if (str_equal(mode, "none"))
+		type = "null";
+	event_write(store, EVENT_NETWORK, action, mode,
+		    event_attributes("container", id, "name", mode, "type",
+				     type, NULL));
+}
+
 void container_event_die(const struct store *store, const char *id,
-			 const cJSON *container, int exit_code,
-			 const char *started_at)
+			 const cJSON *container, int exit_code, int64_t ran_s)
 {
 	char code[16], duration[32];
-	struct timespec started, now;
 
 	snprintf(code, sizeof(code), "%d", exit_code);
-	duration[0] = '\0';
-	if (started_at && parse_time(started_at, &started) == 0) {
-		clock_gettime(CLOCK_REALTIME, &now);
-		snprintf(duration, sizeof(duration), "%lld",
-			 (long long)(now.tv_sec - started.tv_sec));
-	}
+	snprintf(duration, sizeof(duration), "%lld", (long long)ran_s);
 	container_event(store, id, container, "die",
 			event_attributes("execDuration", duration, "exitCode",
 					 code, NULL));

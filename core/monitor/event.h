@@ -21,7 +21,10 @@ void record_event(const struct store *store, const struct record *record,
 /* "mount" or "unmount" of each volume that the container has. */
 void container_volume_events(const struct store *store, const char *id,
 			     const cJSON *container, const char *action);
-/* It has ended. started_at: RFC 3339. */
+/* "connect" or "disconnect" of the network that it has for itself or shares
+   with the host. */
+void container_network_event(const struct store *store, const char *id,
+			     const cJSON *container, const char *action);
+/* It has ended, ran_s seconds after its start; 0: it could not start. */
 void container_event_die(const struct store *store, const char *id,
-			 const cJSON *container, int exit_code,
-			 const char *started_at);
+			 const cJSON *container, int exit_code, int64_t ran_s);

@@ -62,6 +62,8 @@ void tell_start(struct monitor *monitor)
 	cleanup_json cJSON *container = NULL;
 
 	(void)record_read(&monitor->record, &container, NULL);
+	container_network_event(&monitor->store, monitor->record.id, container,
+				"connect");
 	container_volume_events(&monitor->store, monitor->record.id, container,
 				"mount");
 	container_event(&monitor->store, monitor->record.id, container, "start",
@@ -78,9 +80,10 @@ void tell_end(struct monitor *monitor, const cJSON *container)
 	if (!monitor->is_told)
 		return;
 	monitor->is_told = false;
-	container_event_die(store, id, container, monitor->exit_code,
-			    monitor->state.started_at);
+	container_network_event(store, id, container, "disconnect");
 	container_volume_events(store, id, container, "unmount");
+	container_event_die(store, id, container, monitor->exit_code,
+			    monitor->ran_ms / 1000);
 	if (monitor->is_stopping)
 		container_event(store, id, container, "stop", NULL);
 }
@@ -195,8 +198,12 @@ void finish_failed(struct monitor *monitor, const struct error *err)
 
 	container_state_clear(state);
 	state->exit_code = failure_code(err);
+	(void)record_read(&monitor->record, &container, NULL);
+	/* It got as far as to be ours. */
+	if (state->started_at)
+		container_event_die(&monitor->store, monitor->record.id,
+				    container, state->exit_code, 0);
 	if (monitor->launch.auto_remove) {
-		(void)record_read(&monitor->record, &container, NULL);
 		detach_record(monitor, container);
 		record_destroy(&monitor->store, &monitor->record, NULL);
 	} else if (state->started_at) {

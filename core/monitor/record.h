@@ -173,6 +173,8 @@ int record_state_write_unsynced(const struct record *record,
 				const struct container_state *state,
 				struct error *err);
 
+/* Is it still containers/ID, or was it renamed away to be removed? */
+bool record_is_current(struct store *store, const struct record *record);
 /* 1 when a monitor lives, 0, negative errno. */
 int record_is_monitored(const struct record *record);
 /*

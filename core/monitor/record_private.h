@@ -10,9 +10,6 @@
 #define RECORD_BURIED_NAME    "name"
 #define RECORD_PATH_MAX	      128
 
-/* Is it still containers/ID, or was it renamed away to be removed? */
-bool record_is_current(struct store *store, const struct record *record);
-
 /*
  * Frees the name of a record renamed away, by moving the link into its
  * directory: to free a file's last block can wait for the disk (a text of 64

@@ -85,11 +85,45 @@ static int remove_temporary(struct store *store, const struct record *record,
 	return r;
 }
 
+/* Steps of the wall clock may make its life look longer than it was. */
+static int64_t ran_s(const struct container_state *state)
+{
+	struct timespec started, finished;
+
+	if (!state->started_at || !state->finished_at ||
+	    parse_time(state->started_at, &started) < 0 ||
+	    parse_time(state->finished_at, &finished) < 0 ||
+	    finished.tv_sec < started.tv_sec)
+		return 0;
+	return finished.tv_sec - started.tv_sec;
+}
+
+/* before: what its monitor last wrote; of a restarting one it has told. */
+static void tell_end(const struct store *store, const struct record *record,
+		     const cJSON *container,
+		     const struct container_state *state,
+		     enum container_status before)
+{
+	bool ran = before == CONTAINER_RUNNING || before == CONTAINER_PAUSED;
+
+	if (before == CONTAINER_RESTARTING)
+		return;
+	if (ran) {
+		container_network_event(store, record->id, container,
+					"disconnect");
+		container_volume_events(store, record->id, container,
+					"unmount");
+	}
+	container_event_die(store, record->id, container, state->exit_code,
+			    ran ? ran_s(state) : 0);
+}
+
 /* With operation.lock held. */
 static int repair_locked(struct store *store, const struct record *record,
 			 struct container_state *state, struct error *err)
 {
 	cleanup_json cJSON *container = NULL;
+	enum container_status before;
 	int r = record_is_monitored(record);
 
 	if (r < 0)
@@ -106,11 +140,11 @@ static int repair_locked(struct store *store, const struct record *record,
 	end_process(state->pid, state->pid_start);
 	end_process(state->net_pid, state->net_start);
 	end_process(state->fuse_pid, state->fuse_start);
+	before = state->status;
 	set_lost(state);
 	unlinkat(record->directory_fd, "control", 0);
 	(void)record_read(record, &container, NULL);
-	container_event_die(store, record->id, container, state->exit_code,
-			    state->started_at);
+	tell_end(store, record, container, state, before);
 	r = remove_temporary(store, record, container, err);
 	if (r != 0)
 		return r;
