@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/store/events_files.h"
+
+#define OPEN_TRIES 8
 
 cJSON *event_attributes(const char *name, ...)
 {
@@ -90,7 +93,7 @@ static char *event_line(const cJSON *event, cJSON *attributes)
 	}
 }
 
-static int open_journal(const struct store *store)
+static int open_file(const struct store *store)
 {
 	const int flags =
 		O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
@@ -98,24 +101,58 @@ static int open_journal(const struct store *store)
 	int fd = openat(store->root_fd, path, flags, 0600);
 
 	if (fd < 0 && errno == ENOENT &&
-	    mkdirat(store->root_fd, EVENTS_DIRECTORY, 0700) == 0)
+	    (mkdirat(store->root_fd, EVENTS_DIRECTORY, 0700) == 0 ||
+	     errno == EEXIST))
 		fd = openat(store->root_fd, path, flags, 0600);
 	return fd;
 }
 
-/* The file is full. Who finds it locked leaves that to the other. */
+static bool is_present(const struct store *store, int fd)
+{
+	const char *path = EVENTS_DIRECTORY "/" EVENTS_JOURNAL;
+	struct stat opened, named;
+
+	return fstat(fd, &opened) == 0 &&
+	       fstatat(store->root_fd, path, &named, AT_SYMLINK_NOFOLLOW) ==
+		       0 &&
+	       opened.st_ino == named.st_ino;
+}
+
+/* To be written to: the present one, for as long as it is open. */
+static int open_journal(const struct store *store)
+{
+	for (int i = 0; i < OPEN_TRIES; i++) {
+		cleanup_fd int fd = open_file(store);
+
+		if (fd < 0)
+			return fd;
+		/* Where there are no locks it is written without. */
+		if (flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+			continue;
+		if (is_present(store, fd))
+			return steal_fd(&fd);
+	}
+	return open_file(store);
+}
+
+/* The file is full. Who finds it in use leaves that to the next one. */
 static void turn(const struct store *store)
 {
 	cleanup_fd int dir_fd = openat(store->root_fd, EVENTS_DIRECTORY,
 				       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_fd int lock_fd = -1;
+	cleanup_fd int fd = -1;
 	struct stat status;
 
 	if (dir_fd < 0)
 		return;
 	lock_fd = lock_open_at(dir_fd, "lock", LOCK_EXCLUSIVE, false, NULL);
-	if (lock_fd < 0 || fstatat(dir_fd, EVENTS_JOURNAL, &status, 0) < 0 ||
+	fd = openat(dir_fd, EVENTS_JOURNAL, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (lock_fd < 0 || fd < 0 || fstat(fd, &status) < 0 ||
 	    status.st_size < EVENTS_FILE_MAX)
+		return;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK &&
+	    status.st_size < 2 * (off_t)EVENTS_FILE_MAX)
 		return;
 	(void)renameat(dir_fd, EVENTS_JOURNAL, dir_fd, EVENTS_BEFORE);
 }
@@ -130,6 +167,7 @@ void event_write(const struct store *store, const char *type,
 	cleanup_fd int fd = -1;
 	struct stat status;
 	ssize_t written;
+	bool is_full;
 
 	if (!line)
 		return;
@@ -139,6 +177,8 @@ void event_write(const struct store *store, const char *type,
 	do
 		written = write(fd, line, strlen(line));
 	while (written < 0 && errno == EINTR);
-	if (fstat(fd, &status) == 0 && status.st_size >= EVENTS_FILE_MAX)
+	is_full = fstat(fd, &status) == 0 && status.st_size >= EVENTS_FILE_MAX;
+	close_fd(&fd);
+	if (is_full)
 		turn(store);
 }

@@ -22,8 +22,13 @@
  * left of another; readers skip what is no event.
  *
  * Readers follow the directory with inotify, and go over to the next file when
- * they have read the one that was turned away. One that is so slow that this
- * happens twice in between has missed what was in the middle.
+ * they have read the one that was turned away. Who writes holds a shared
+ * flock(2) on the file and sees that it is still the present one; who turns it
+ * away holds an exclusive one: nothing is written to a file that readers have
+ * left. Nobody waits for these locks. A full file in which somebody writes is
+ * turned by a later writer, at twice its size in any case. A reader misses
+ * something when the files were turned three times since it has read the last
+ * line.
  */
 #pragma once
 
@@ -34,7 +39,7 @@
 #include "base/error.h"
 #include "storage/store/store.h"
 
-#define EVENTS_FILE_MAX (4u << 20) /* a bit more, when many write at once */
+#define EVENTS_FILE_MAX (4u << 20) /* up to twice that when many write */
 
 #define EVENT_CONTAINER "container"
 #define EVENT_IMAGE	"image"

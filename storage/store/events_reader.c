@@ -95,7 +95,8 @@ int event_reader_open(const struct store *store, enum event_position position,
 	}
 	open_files(reader);
 	if (position == EVENTS_NEW) {
-		close_fd(&reader->before_fd);
+		if (reader->before_fd >= 0)
+			lseek(reader->before_fd, 0, SEEK_END);
 		if (reader->fd >= 0)
 			lseek(reader->fd, 0, SEEK_END);
 	}
@@ -172,18 +173,39 @@ static ssize_t fill(struct event_reader *reader, int fd, struct error *err)
 	return length;
 }
 
-/* Goes over to the next file: 1, or 0 when there is none. */
+static bool is_same(int a, int b)
+{
+	struct stat first, second;
+
+	return a >= 0 && b >= 0 && fstat(a, &first) == 0 &&
+	       fstat(b, &second) == 0 && first.st_ino == second.st_ino;
+}
+
+/*
+ * Goes over to what comes after a file that was read to its end: 1, or 0 when
+ * there is nothing yet. A file that was turned away is read once more, for what
+ * was written until then. It is held until its successors are open, so that no
+ * other file is taken for it.
+ */
 static int next_file(struct event_reader *reader)
 {
-	if (reader->before_fd >= 0)
-		close_fd(&reader->before_fd);
-	else if (is_present(reader, reader->fd))
-		return 0;
-	else
+	cleanup_fd int finished = -1;
+
+	if (reader->before_fd < 0 && reader->fd >= 0) {
+		if (is_present(reader, reader->fd))
+			return 0;
 		reader->before_fd = steal_fd(&reader->fd);
+		return 1;
+	}
+	if (reader->fd < 0 && is_present(reader, -1))
+		return 0;
+	finished = steal_fd(&reader->before_fd);
 	reader->start = reader->end = 0;
-	if (reader->fd < 0)
-		reader->fd = open_file(reader, EVENTS_JOURNAL);
+	if (reader->fd < 0) {
+		open_files(reader);
+		if (is_same(finished, reader->before_fd))
+			close_fd(&reader->before_fd);
+	}
 	return reader->fd >= 0 || reader->before_fd >= 0;
 }
 

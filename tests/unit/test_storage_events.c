@@ -7,7 +7,9 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -197,6 +199,171 @@ static void test_turn(void **state)
 	event_reader_close(reader);
 }
 
+/* One that is behind by more than a file still finds all that is there. */
+static void test_turned_twice(void **state)
+{
+	struct event_reader *reader;
+	int number = 0;
+
+	write_number(++number);
+	reader = open_reader(EVENTS_NEW);
+	for (int turns = 0; turns < 2; turns++) {
+		struct stat before = {0}, now;
+
+		(void)fstatat(store.root_fd, "events/journal.1", &before, 0);
+		do
+			write_number(++number);
+		while (fstatat(store.root_fd, "events/journal.1", &now, 0) <
+			       0 ||
+		       now.st_ino == before.st_ino);
+	}
+	write_number(++number);
+	for (int i = 2; i <= number; i++)
+		assert_int_equal(next_number(reader), i);
+	assert_int_equal(next_number(reader), -1);
+	event_reader_close(reader);
+}
+
+/* Between a turn and the next event there is no present file. */
+static void test_new_after_turn(void **state)
+{
+	struct event_reader *reader;
+
+	write_number(1);
+	assert_int_equal(renameat(store.root_fd, "events/journal",
+				  store.root_fd, "events/journal.1"),
+			 0);
+	reader = open_reader(EVENTS_NEW);
+	assert_int_equal(next_number(reader), -1);
+	write_number(2);
+	assert_int_equal(next_number(reader), 2);
+	assert_int_equal(next_number(reader), -1);
+	event_reader_close(reader);
+}
+
+/* Times are what the wall clock said; the order is that of writing. */
+static void test_clock_set_back(void **state)
+{
+	struct event_reader *reader;
+	const char *line = NULL;
+	int64_t first = 0, second = 0;
+
+	write_number(1);
+	append("\n{\"Actor\":{\"ID\":\"2\"},\"timeNano\":7}\n");
+	write_number(3);
+	reader = open_reader(EVENTS_PAST);
+	assert_int_equal(event_reader_next(reader, &line, &first, NULL), 1);
+	assert_int_equal(event_reader_next(reader, &line, &second, NULL), 1);
+	assert_int_equal(second, 7);
+	assert_int_equal(next_number(reader), 3);
+	event_reader_close(reader);
+}
+
+/* What the writers and their reader share. */
+struct crowd {
+	_Atomic int written, read;
+};
+
+#define WRITERS	    200
+#define WRITES	    20
+#define BIG_WRITERS 4
+#define BIG_WRITES  900 /* together more than three files */
+#define LEAD_MAX    900 /* less than a file */
+
+static struct crowd *crowd_new(void)
+{
+	struct crowd *crowd = mmap(NULL, sizeof(*crowd), PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(crowd != MAP_FAILED);
+	return crowd;
+}
+
+static void write_many(struct crowd *crowd, int writer, int count,
+		       const char *text)
+{
+	for (int i = 0; i < count; i++) {
+		cleanup_free char *id = xasprintf("%d", writer * count + i);
+
+		while (crowd->written - crowd->read > LEAD_MAX)
+			usleep(1000);
+		event_write(&store, EVENT_VOLUME, "create", id,
+			    event_attributes("text", text, NULL));
+		crowd->written++;
+	}
+}
+
+static void start_writers(struct crowd *crowd, int writers, int count,
+			  const char *text)
+{
+	for (int i = 0; i < writers; i++) {
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid > 0)
+			continue;
+		write_many(crowd, i, count, text);
+		_exit(0);
+	}
+}
+
+/* Each once, and none that nobody wrote. */
+static void read_all(struct event_reader *reader, struct crowd *crowd,
+		     int expected)
+{
+	cleanup_free bool *seen = xcalloc((size_t)expected, sizeof(*seen));
+
+	while (crowd->read < expected) {
+		int number = next_number(reader);
+		struct pollfd event = {.fd = event_reader_fd(reader),
+				       .events = POLLIN};
+
+		if (number < 0) {
+			assert_int_equal(poll(&event, 1, 60000), 1);
+			continue;
+		}
+		assert_true(number < expected);
+		assert_false(seen[number]);
+		seen[number] = true;
+		crowd->read++;
+	}
+	assert_int_equal(next_number(reader), -1);
+}
+
+static void run_crowd(int writers, int count, const char *text)
+{
+	struct crowd *crowd = crowd_new();
+	struct event_reader *reader = open_reader(EVENTS_NEW);
+	int status;
+
+	start_writers(crowd, writers, count, text);
+	read_all(reader, crowd, writers * count);
+	for (int i = 0; i < writers; i++) {
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	event_reader_close(reader);
+	munmap(crowd, sizeof(*crowd));
+}
+
+static void test_many_writers(void **state)
+{
+	run_crowd(WRITERS, WRITES, "");
+}
+
+static void test_many_turns(void **state)
+{
+	cleanup_free char *text = xrealloc(NULL, 3801, 1);
+	struct stat status;
+
+	memset(text, 'x', 3800);
+	text[3800] = '\0';
+	run_crowd(BIG_WRITERS, BIG_WRITES, text);
+	assert_int_equal(fstatat(store.root_fd, "events/journal.1", &status, 0),
+			 0);
+	assert_true(status.st_size < 2 * (off_t)EVENTS_FILE_MAX + PIPE_BUF);
+}
+
 /* Nobody is told of what cannot be written. */
 static void test_no_directory(void **state)
 {
@@ -215,8 +382,12 @@ int main(void)
 #define TEST(function) \
 	cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 	const struct CMUnitTest unit_tests[] = {
-		TEST(test_form), TEST(test_follow), TEST(test_damage),
-		TEST(test_long), TEST(test_turn),   TEST(test_no_directory),
+		TEST(test_form),	   TEST(test_follow),
+		TEST(test_damage),	   TEST(test_long),
+		TEST(test_turn),	   TEST(test_no_directory),
+		TEST(test_turned_twice),   TEST(test_new_after_turn),
+		TEST(test_clock_set_back), TEST(test_many_writers),
+		TEST(test_many_turns),
 	};
 
 	return cmocka_run_group_tests(unit_tests, NULL, NULL);
