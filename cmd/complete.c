@@ -83,6 +83,21 @@ static int volumes(struct context *context, struct error *err)
 	return 0;
 }
 
+static int networks(struct context *context, struct error *err)
+{
+	cleanup_json cJSON *list = NULL;
+	const cJSON *network;
+	int r = engine_network_list(&context->engine, &list, err);
+
+	if (r < 0)
+		return r;
+	cJSON_ArrayForEach(network, list)
+	{
+		printf("%s\n", text_of(network, "Name"));
+	}
+	return 0;
+}
+
 /* Nobody sees an error here: there is nothing to offer then. */
 static int complete_main(struct context *context, const struct options *options)
 {
@@ -100,6 +115,8 @@ static int complete_main(struct context *context, const struct options *options)
 		r |= images(context, NULL);
 	if (any || str_equal(kind, "volume"))
 		r |= volumes(context, NULL);
+	if (any || str_equal(kind, "network"))
+		r |= networks(context, NULL);
 	return r < 0 ? 1 : 0;
 }
 

@@ -1,7 +1,8 @@
 /*
  * moss completion bash|zsh|fish: a script made of a text in cmd/completion/ and
  * the command tables, which take the place of its @MARKS@. Names of containers,
- * images and volumes come from `moss __complete` when the key is pressed.
+ * images, volumes and networks come from `moss __complete` when the key is
+ * pressed.
  */
 #include "cmd/command.h"
 
@@ -40,7 +41,7 @@ static const struct {
 	{"save-format", "archive oci-dir"},
 	{"security-opt", "seccomp=unconfined no-new-privileges"},
 	{"storage-driver", "overlay fuse-overlayfs"},
-	{"type", "container image volume"},
+	{"type", "container image volume network"},
 	{"userns", "host nomap keep-id auto"},
 	{"uts", "host"},
 	{"volumes-from", "@container"},

@@ -173,6 +173,7 @@ static const struct {
 	{"image", "Manage images"},
 	{"manifest", "Look at manifests in registries"},
 	{"system", "Manage moss"},
+	{"network", "Manage networks"},
 	{"volume", "Manage volumes"},
 };
 

@@ -1,5 +1,6 @@
 /*
- * moss inspect, container inspect, image inspect and volume inspect: the
+ * moss inspect, container inspect, image inspect, volume inspect and network
+ * inspect: the
  * engine's objects as they are. What is found is printed even when something
  * else is not.
  */
@@ -27,8 +28,12 @@ static const struct option platform_options[] = {
 	{0, "platform", OPTION_STRING, NULL, NULL, "Inspect the image only if it is for the given platform (\"os[/arch[/variant]]\")", false},
 	{0},
 };
+static const struct option verbose_options[] = {
+	{'v', "verbose", OPTION_FLAG, NULL, NULL, "Verbose output for diagnostics", false},
+	{0},
+};
 static const struct option type_options[] = {
-	{0, "type", OPTION_STRING, NULL, NULL, "Only inspect objects of the given type (container, image, volume)", false},
+	{0, "type", OPTION_STRING, NULL, NULL, "Only inspect objects of the given type (container, image, volume, network)", false},
 	{0},
 };
 /* clang-format on */
@@ -99,6 +104,13 @@ static int inspect_volume(struct inspection *inspection, const char *name,
 				     ret_json, err);
 }
 
+static int inspect_network(struct inspection *inspection, const char *name,
+			   cJSON **ret_json, struct error *err)
+{
+	return engine_network_inspect(&inspection->context->engine, name,
+				      ret_json, err);
+}
+
 /* In the order in which a name without --type is looked for. */
 static const struct kind {
 	const char *name;
@@ -108,6 +120,7 @@ static const struct kind {
 	{"container", inspect_container},
 	{"image", inspect_image},
 	{"volume", inspect_volume},
+	{"network", inspect_network},
 };
 
 static int inspect_any(struct inspection *inspection, const char *name,
@@ -182,7 +195,7 @@ static int inspect_main(struct context *context, const struct options *options)
 	if (!str_empty(type) && !kind) {
 		err_set(&err, ERROR_INVALID,
 			"unknown type: \"%s\": must be one of \"container\", "
-			"\"image\", \"volume\"",
+			"\"image\", \"volume\", \"network\"",
 			type);
 		return command_fail(context, &err);
 	}
@@ -217,19 +230,29 @@ static int volume_main(struct context *context, const struct options *options)
 	return inspect_all(&inspection, kind_by_name("volume"), options);
 }
 
+static int network_main(struct context *context, const struct options *options)
+{
+	struct inspection inspection = {.context = context};
+
+	return inspect_all(&inspection, kind_by_name("network"), options);
+}
+
 static const struct option *const inspect_tables[] = {
 	common_options, size_options, type_options, NULL};
 static const struct option *const container_tables[] = {common_options,
 							size_options, NULL};
 static const struct option *const image_tables[] = {common_options,
 						    platform_options, NULL};
+/* Of what docker shows with --verbose, all is there without. */
+static const struct option *const network_tables[] = {common_options,
+						      verbose_options, NULL};
 static const struct option *const plain_tables[] = {common_options, NULL};
 
 const struct command command_inspect = {
 	.name = "inspect",
 	.usage = "[OPTIONS] NAME|ID [NAME|ID...]",
-	.summary = "Return low-level information on containers, images and "
-		   "volumes",
+	.summary = "Return low-level information on containers, images, "
+		   "volumes and networks",
 	.options = inspect_tables,
 	.operands_min = 1,
 	.operands_max = -1,
@@ -272,4 +295,16 @@ const struct command command_volume_inspect = {
 	.hidden = true,
 	.run = volume_main,
 	.completes = "volume",
+};
+
+const struct command command_network_inspect = {
+	.name = "network-inspect",
+	.usage = "[OPTIONS] NETWORK [NETWORK...]",
+	.summary = "Display detailed information on one or more networks",
+	.options = network_tables,
+	.operands_min = 1,
+	.operands_max = -1,
+	.hidden = true,
+	.run = network_main,
+	.completes = "network",
 };

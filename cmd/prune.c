@@ -1,6 +1,6 @@
 /*
- * moss container, volume, image and system prune: what nobody needs goes, after
- * a question.
+ * moss container, volume, network, image and system prune: what nobody needs
+ * goes, after a question.
  */
 #include "cmd/command.h"
 
@@ -26,6 +26,11 @@ static const struct option container_options[] = {
 static const struct option volume_options[] = {
 	{'a', "all", OPTION_FLAG, NULL, NULL, "Remove all unused volumes, not just anonymous ones", false},
 	{0, "filter", OPTION_LIST, "filter", NULL, "Provide filter values (e.g. \"label=<label>\")", false},
+	{'f', "force", OPTION_FLAG, NULL, NULL, "Do not prompt for confirmation", false},
+	{0},
+};
+static const struct option network_options[] = {
+	{0, "filter", OPTION_LIST, "filter", NULL, "Provide filter values (e.g. \"until=<timestamp>\")", false},
 	{'f', "force", OPTION_FLAG, NULL, NULL, "Do not prompt for confirmation", false},
 	{0},
 };
@@ -181,6 +186,8 @@ static const struct step containers = {
 	engine_container_prune, "ContainersDeleted", "Deleted Containers:"};
 static const struct step volumes = {engine_volume_prune, "VolumesDeleted",
 				    "Deleted Volumes:"};
+static const struct step networks = {engine_network_prune, "NetworksDeleted",
+				     "Deleted Networks:"};
 static const struct step images = {engine_image_prune, "ImagesDeleted",
 				   "Deleted Images:"};
 
@@ -258,8 +265,23 @@ static int image_main(struct context *context, const struct options *options)
 	return run_alone(context, &images, &prune);
 }
 
-/* docker's question. There is no network but the built-in ones, and no build
-   cache, to be removed, which is soon done. */
+/* Networks take no space, and docker tells of none. */
+static int network_main(struct context *context, const struct options *options)
+{
+	CLEANUP(prune_release) struct prune prune = {0};
+	struct error err = {0};
+	int64_t bytes = 0;
+
+	if (prune_read(options, time_keys, false, &prune, &err) < 0)
+		return command_fail(context, &err);
+	if (!confirmed(options, "WARNING! This will remove all custom networks "
+				"not used by at least one container."))
+		return 0;
+	return run_step(context, &networks, &prune.wanted, &bytes);
+}
+
+/* docker's question. There is no build cache to be removed, which is soon done.
+ */
 static char *system_question(const struct options *options, bool all,
 			     bool with_volumes)
 {
@@ -311,6 +333,7 @@ static int system_main(struct context *context, const struct options *options)
 	anonymous = prune.wanted;
 	anonymous.all = false;
 	code = run_step(context, &containers, &prune.wanted, &bytes);
+	code |= run_step(context, &networks, &prune.wanted, &bytes);
 	if (with_volumes)
 		code |= run_step(context, &volumes, &anonymous, &bytes);
 	code |= run_step(context, &images, &prune.wanted, &bytes);
@@ -321,6 +344,7 @@ static int system_main(struct context *context, const struct options *options)
 static const struct option *const container_tables[] = {container_options,
 							NULL};
 static const struct option *const volume_tables[] = {volume_options, NULL};
+static const struct option *const network_tables[] = {network_options, NULL};
 static const struct option *const image_tables[] = {image_options, NULL};
 static const struct option *const system_tables[] = {system_options, NULL};
 
@@ -340,6 +364,15 @@ const struct command command_volume_prune = {
 	.options = volume_tables,
 	.hidden = true,
 	.run = volume_main,
+};
+
+const struct command command_network_prune = {
+	.name = "network-prune",
+	.usage = "[OPTIONS]",
+	.summary = "Remove all unused networks",
+	.options = network_tables,
+	.hidden = true,
+	.run = network_main,
 };
 
 const struct command command_image_prune = {

@@ -35,6 +35,10 @@ extern const struct listing_column image_columns[];
 cJSON *container_row(const cJSON *container, bool whole);
 extern const struct listing_column container_columns[];
 
+/* network.c; whole: long ID. */
+cJSON *network_row(const cJSON *network, bool whole);
+extern const struct listing_column network_columns[];
+
 /* volume.c */
 cJSON *volume_row(const cJSON *volume);
 extern const struct listing_column volume_columns[];

@@ -1,6 +1,6 @@
 /*
- * The engine: containers, images and volumes as objects. The one API for every
- * front end (the command line, an HTTP server, Compose, the builder).
+ * The engine: containers, images, volumes and networks as objects. The one API
+ * for every front end (the command line, an HTTP server, Compose, the builder).
  *
  * It never prints, never exits, keeps no process-wide state, returns errors as
  * values and streams as descriptors. Objects go in and out in the Docker Engine
@@ -336,6 +336,22 @@ int engine_volume_inspect(struct engine *engine, const char *name,
 int engine_volume_remove(struct engine *engine, const char *name, bool force,
 			 struct error *err);
 
+/* ---- networks ---- */
+
+/* Array of Network (without their Containers), the built-in ones first. */
+int engine_network_list(struct engine *engine, cJSON **ret_array,
+			struct error *err);
+/* body: NetworkCreate. {"Id", "Warning"}; ERROR_EXISTS "network with name NAME
+   already exists". */
+int engine_network_create(struct engine *engine, const cJSON *body,
+			  cJSON **ret_json, struct error *err);
+/* Network, with the containers that are on it now. */
+int engine_network_inspect(struct engine *engine, const char *name,
+			   cJSON **ret_json, struct error *err);
+/* ERROR_CONFLICT while a container is on it. */
+int engine_network_remove(struct engine *engine, const char *name,
+			  struct error *err);
+
 /* ---- prune: whatever nobody needs ---- */
 
 /* Which of those; all of these filters must pass. */
@@ -362,6 +378,10 @@ int engine_volume_prune(struct engine *engine, const struct engine_prune *prune,
 			cJSON **ret_json, struct error *err);
 int engine_image_prune(struct engine *engine, const struct engine_prune *prune,
 		       cJSON **ret_json, struct error *err);
+/* Those that no container mentions: {"NetworksDeleted": [name…], …}. */
+int engine_network_prune(struct engine *engine,
+			 const struct engine_prune *prune, cJSON **ret_json,
+			 struct error *err);
 
 /* ---- events ---- */
 

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
+#include "core/engine/network_store.h"
 #include "storage/store/image_event.h"
 #include "storage/root/volume.h"
 
@@ -196,6 +197,63 @@ int engine_volume_prune(struct engine *engine, const struct engine_prune *prune,
 			prune_volume(engine, names[i], prune, &outcome);
 	event_write_prune(&engine->store, EVENT_VOLUME, outcome.bytes);
 	*ret_json = outcome_json(&outcome, "VolumesDeleted");
+	return 0;
+}
+
+static int add_networks(const struct container *container, void *data,
+			struct error *err)
+{
+	const cJSON *moss = member_get(container->json, "Moss");
+	char ***names = data;
+	const cJSON *network;
+
+	cJSON_ArrayForEach(network, member_get(moss, "Networks"))
+	{
+		strv_push(names, member_string(network, "Name"));
+	}
+	return 0;
+}
+
+static void prune_network(struct engine *engine, const char *name,
+			  const struct engine_prune *prune,
+			  struct outcome *outcome)
+{
+	CLEANUP(network_record_release) struct network_record record = {0};
+	struct error problem = {0};
+	struct timespec created = {0};
+	bool has_time;
+	int r;
+
+	if (network_find(&engine->store, name, &record, NULL) < 0)
+		return;
+	has_time = parse_time(member_string(record.json, "Created"),
+			      &created) == 0;
+	if (!passes(prune, member_get(record.json, "Labels"), has_time,
+		    created.tv_sec))
+		return;
+	r = engine_network_remove(engine, name, &problem);
+	note(outcome, name, 0, r, &problem);
+}
+
+int engine_network_prune(struct engine *engine,
+			 const struct engine_prune *prune, cJSON **ret_json,
+			 struct error *err)
+{
+	struct outcome outcome = {0};
+	cleanup_strv char **names = NULL;
+	cleanup_strv char **used = NULL;
+	int r = network_names(&engine->store, &names, err);
+
+	r = r < 0 ? r : container_for_each(engine, add_networks, &used, err);
+	if (r < 0)
+		return r;
+	outcome.deleted = json_array();
+	outcome.errors = json_array();
+	for (size_t i = 0; names && names[i]; i++)
+		if (!strv_contains(used, names[i]))
+			prune_network(engine, names[i], prune, &outcome);
+	event_write_prune(&engine->store, EVENT_NETWORK, 0);
+	*ret_json = outcome_json(&outcome, "NetworksDeleted");
 	return 0;
 }
 

@@ -36,7 +36,7 @@ static const struct part {
 	{"image", true},  {"layers", true},	 {"volumes", true},
 	{"tmp", true},	  {"containers", false}, {"names", false},
 	{"cache", false}, {"lock", false},	 {"events", false},
-	{MARK, false},
+	{MARK, false},	  {"networks", false},
 };
 
 /* A name of moss's own in the store's directory? */

@@ -17,7 +17,7 @@ import sys
 SHARED = {"container-inspect": "inspect"}
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "EXAMPLES",
             "SEE ALSO"]
-OPTION = re.compile(r"^(?:\*(-\w)\*, )?\*(--[a-z-]+)\*(.*)$", re.M)
+OPTION = re.compile(r"^(?:\*(-\w)\*, )?\*(--[a-z0-9-]+)\*(.*)$", re.M)
 SAME = re.compile(r"The\s+options\s+are\s+those\s+of\s+\*moss-([a-z-]+)\*\(1\)"
                   r"\s+except\s+([^.]*)\.")
 
@@ -65,7 +65,7 @@ def page_options(pages, name):
     options = {long: (short, rest.startswith((" ", "[")))
                for short, long, rest in OPTION.findall(SAME.sub("", text))}
     if same:
-        missing = re.findall(r"\*(--[a-z-]+)\*", same[2])
+        missing = re.findall(r"\*(--[a-z0-9-]+)\*", same[2])
         base = page_options(pages, same[1])
         for option in missing:
             del base[option]
