@@ -33,6 +33,7 @@ int file_read_fd(int fd, const char *name, size_t max, char **ret_data,
 {
 	cleanup_free char *data = NULL;
 	size_t capacity = READ_STEP_MIN;
+	size_t expected = SIZE_MAX;
 	size_t length = 0;
 	struct stat st;
 
@@ -42,16 +43,19 @@ int file_read_fd(int fd, const char *name, size_t max, char **ret_data,
 			return err_set(err, ERROR_INVALID,
 				       "%s is larger than %zu bytes", name,
 				       max);
-		capacity = (size_t)st.st_size + 1;
+		expected = (size_t)st.st_size;
+		capacity = expected + 1;
 	}
 	for (;;) {
 		ssize_t part;
+		size_t room;
 
 		/* One more than there may be, to see that there is more. */
 		if (capacity > max)
 			capacity = max + 1;
 		data = xrealloc(data, capacity + 1, 1);
-		part = read(fd, data + length, capacity - length);
+		room = capacity - length;
+		part = read(fd, data + length, room);
 		if (part < 0 && errno == EINTR)
 			continue;
 		if (part < 0)
@@ -63,6 +67,9 @@ int file_read_fd(int fd, const char *name, size_t max, char **ret_data,
 			return err_set(err, ERROR_INVALID,
 				       "%s is larger than %zu bytes", name,
 				       max);
+		/* All there was to be, and no more came with it. */
+		if (length >= expected && (size_t)part < room)
+			break;
 		if (length == capacity)
 			capacity *= 2;
 	}

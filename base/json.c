@@ -84,45 +84,51 @@ static const char *check_text(const char *text, size_t length, size_t *ret_at,
 	return NULL;
 }
 
-int json_parse(const char *text, size_t length, const char *name,
-	       cJSON **ret_json, struct error *err)
+/* text has a byte of its own behind its end: cJSON may look at it. */
+static int parse(const char *text, size_t length, const char *name,
+		 cJSON **ret_json, struct error *err)
 {
-	cleanup_free char *copy = NULL;
 	cleanup_json cJSON *json = NULL;
 	const char *end = NULL;
 	const char *what;
 	bool open = false;
 	size_t at = 0;
 
+	what = check_text(text, length, &at, &open);
+	if (what)
+		return parse_error(text, at, name, what, err);
+	json = cJSON_ParseWithLengthOpts(text, length, &end, 0);
+	at = end ? (size_t)(end - text) : 0;
+	if (!json) {
+		/* cJSON names the last character when it runs out of text. */
+		if (strspn(text, " \t\r\n") == length ||
+		    (open && at + 1 >= length))
+			return parse_error(text, length, name,
+					   "JSON text ends too early", err);
+		return parse_error(text, at, name, "malformed JSON", err);
+	}
+	at += strspn(text + at, " \t\r\n");
+	if (at < length)
+		return parse_error(text, at, name, "text after the JSON value",
+				   err);
+	*ret_json = steal_ptr(&json);
+	return 0;
+}
+
+int json_parse(const char *text, size_t length, const char *name,
+	       cJSON **ret_json, struct error *err)
+{
+	cleanup_free char *copy = NULL;
+
 	if (length > JSON_FILE_MAX)
 		return err_set(err, ERROR_INVALID,
 			       "%s: JSON text is larger than %u bytes", name,
 			       JSON_FILE_MAX);
-	what = check_text(text, length, &at, &open);
-	if (what)
-		return parse_error(text, at, name, what, err);
-
-	/* cJSON may look one byte past the length it is given. */
 	copy = xrealloc(NULL, length + 1, 1);
 	if (length > 0)
 		memcpy(copy, text, length);
 	copy[length] = '\0';
-	json = cJSON_ParseWithLengthOpts(copy, length, &end, 0);
-	at = end ? (size_t)(end - copy) : 0;
-	if (!json) {
-		/* cJSON names the last character when it runs out of text. */
-		if (strspn(copy, " \t\r\n") == length ||
-		    (open && at + 1 >= length))
-			return parse_error(copy, length, name,
-					   "JSON text ends too early", err);
-		return parse_error(copy, at, name, "malformed JSON", err);
-	}
-	at += strspn(copy + at, " \t\r\n");
-	if (at < length)
-		return parse_error(copy, at, name, "text after the JSON value",
-				   err);
-	*ret_json = steal_ptr(&json);
-	return 0;
+	return parse(copy, length, name, ret_json, err);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -177,9 +183,7 @@ int json_read_at(int dir_fd, const char *path, cJSON **ret_json,
 	int r;
 
 	r = file_read_at(dir_fd, path, JSON_FILE_MAX, &text, &length, err);
-	if (r < 0)
-		return r;
-	return json_parse(text, length, path, ret_json, err);
+	return r < 0 ? r : parse(text, length, path, ret_json, err);
 }
 
 int json_write_at(int dir_fd, const char *path, const cJSON *json,
@@ -260,6 +264,20 @@ char *json_print_pretty(const cJSON *json)
 	return str_steal(&text);
 }
 
+const cJSON *json_member(const cJSON *object, const char *key)
+{
+	const cJSON *member;
+
+	cJSON_ArrayForEach(member, object)
+	{
+		/* The first letters tell most of them apart. */
+		if (member->string && *member->string == *key &&
+		    strcmp(member->string, key) == 0)
+			break;
+	}
+	return member;
+}
+
 static int type_error(const char *path, const char *key, const char *expected,
 		      struct error *err)
 {
@@ -279,7 +297,7 @@ static int get_member(const cJSON *object, const char *path, const char *key,
 	if (!cJSON_IsObject(object))
 		return type_error(path, str_empty(path) ? key : "", "an object",
 				  err);
-	member = cJSON_GetObjectItemCaseSensitive(object, key);
+	member = json_member(object, key);
 	if (!member || cJSON_IsNull(member))
 		return 0;
 	*ret_member = member;
@@ -415,7 +433,7 @@ void json_set(cJSON *object, const char *key, cJSON *value)
 
 	if (!value)
 		value = checked(cJSON_CreateNull());
-	if (cJSON_GetObjectItemCaseSensitive(object, key))
+	if (json_member(object, key))
 		done = cJSON_ReplaceItemInObjectCaseSensitive(object, key,
 							      value);
 	else

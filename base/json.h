@@ -38,6 +38,19 @@ int json_parse(const char *text, size_t length, const char *name,
 int json_check_unique(const cJSON *json, const char *name, struct error *err);
 int json_read_at(int dir_fd, const char *path, cJSON **ret_json,
 		 struct error *err);
+/*
+ * Of an object, the named members only, for lists that read many documents of
+ * our own: what is not named is passed over, and whether it is well-formed is
+ * not looked at. members ends with NULL; "a" names all of the member a, "a.b"
+ * the member b of the object a; those of one object stand together. text ends
+ * with a NUL at length.
+ */
+int json_parse_members(const char *text, size_t length, const char *name,
+		       const char *const *members, cJSON **ret_json,
+		       struct error *err);
+int json_read_members_at(int dir_fd, const char *path,
+			 const char *const *members, cJSON **ret_json,
+			 struct error *err);
 /* Atomic, see file_write_atomic_at(); flags as there. JSON_FILE_MAX holds. */
 int json_write_at(int dir_fd, const char *path, const cJSON *json,
 		  unsigned int flags, struct error *err);
@@ -45,6 +58,8 @@ char *json_print(const cJSON *json); /* compact; caller frees */
 char *
 json_print_pretty(const cJSON *json); /* 4 spaces, docker's inspect form */
 
+/* NULL when there is none, or no object. */
+const cJSON *json_member(const cJSON *object, const char *key);
 int json_get_string(const cJSON *object, const char *path, const char *key,
 		    const char **ret_borrowed, struct error *err);
 int json_get_bool(const cJSON *object, const char *path, const char *key,

@@ -16,8 +16,7 @@ DEFINE_CLEANUP(struct template *, template_free);
 
 static const char *member_text(const cJSON *row, const char *field)
 {
-	const char *text = cJSON_GetStringValue(
-		cJSON_GetObjectItemCaseSensitive(row, field));
+	const char *text = cJSON_GetStringValue(json_member(row, field));
 
 	return text ? text : "";
 }

@@ -5,9 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/json.h"
+
 static inline const cJSON *member_of(const cJSON *object, const char *member)
 {
-	return cJSON_GetObjectItemCaseSensitive(object, member);
+	return json_member(object, member);
 }
 
 /* "" when it is absent or no string. */

@@ -19,9 +19,8 @@ bool member_is_empty(const cJSON *value)
 
 const cJSON *member_get(const cJSON *object, const char *name)
 {
-	const cJSON *member;
+	const cJSON *member = json_member(object, name);
 
-	member = cJSON_GetObjectItemCaseSensitive(object, name);
 	return cJSON_IsNull(member) ? NULL : member;
 }
 

@@ -320,6 +320,74 @@ static void test_files(void **state)
 	assert_int_equal(tree_remove_at(AT_FDCWD, directory, &err), 0);
 }
 
+static const char members_text[] =
+	" {\"a\": {\"x\": [1, {\"b\": 2}], \"y\": \"\\\"}\"},\n"
+	"\"skip\": [{\"a\": \"]\\\\\"}, 1.5, null], \"b\": {\"x\": 1, "
+	"\"xx\": true, \"y\": {}}, \"c\": 3, \"n\": null, \"ab\": {}, "
+	"\"d\" : -4 } ";
+
+static void test_members(void **state)
+{
+	static const struct {
+		const char *members[4];
+		const char *expected;
+	} rows[] = {
+		{{"a"}, "{\"a\":{\"x\":[1,{\"b\":2}],\"y\":\"\\\"}\"}}"},
+		{{"b.x", "d"}, "{\"b\":{\"x\":1},\"d\":-4}"},
+		{{"b.y", "b.xx"}, "{\"b\":{\"xx\":true,\"y\":{}}}"},
+		{{"b.none", "x"}, "{\"b\":{}}"},
+		/* No object: whole. */
+		{{"c.x", "n.x", "n"}, "{\"c\":3,\"n\":null}"},
+		{{NULL}, "{}"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_json cJSON *json = NULL;
+		cleanup_free char *text = NULL;
+		struct error err = {0};
+
+		assert_int_equal(
+			json_parse_members(members_text, strlen(members_text),
+					   "t", rows[i].members, &json, &err),
+			0);
+		text = json_print(json);
+		assert_string_equal(text, rows[i].expected);
+	}
+}
+
+/* Nothing but a whole object is one, wherever its text is cut. */
+static void test_members_malformed(void **state)
+{
+	static const char *const bad[] = {
+		"",	     "[]",	    "1",	  "{a:1}",
+		"{\"a\"}",   "{\"a\":}",    "{\"a\":1,}", "{\"a\":1}}",
+		"{\"b\":]}", "{\"a\":tru}", "{\"b\" 1}",  "{\"b\":1 \"a\":2}",
+		"{,}",
+	};
+	static const char *const members[] = {"a", "c", NULL};
+	char text[sizeof(members_text)] = "";
+	cJSON *json = NULL;
+	struct error err = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		if (json_parse_members(bad[i], strlen(bad[i]), "t", members,
+				       &json, &err) != -EINVAL)
+			fail_msg("accepted: %s", bad[i]);
+		assert_string_equal(err.message, "t: malformed JSON");
+	}
+	for (size_t i = 0; i < strlen(members_text) - 1; i++) {
+		memcpy(text, members_text, i);
+		assert_int_equal(
+			json_parse_members(text, i, "t", members, &json, &err),
+			-EINVAL);
+	}
+	/* A NUL within is no end. */
+	assert_int_equal(
+		json_parse_members("{}\0{}", 5, "t", members, &json, &err),
+		-EINVAL);
+	assert_null(json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +398,8 @@ int main(void)
 		cmocka_unit_test(test_wrong_types),
 		cmocka_unit_test(test_build_and_print),
 		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_members_malformed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
