@@ -155,13 +155,19 @@ static int repair(struct store *store, const struct record *record,
 		  struct container_state *state, struct error *err)
 {
 	struct record own = *record;
-	int r = record_is_monitored(record);
+	int r = record_state_read(record, state, NULL);
 
+	/* Nobody's, so that nobody need be looked for: most of a list's. */
+	if (r == 0 && !is_interrupted(state))
+		return 0;
+	container_state_release(state);
+	r = record_is_monitored(record);
 	if (r < 0)
 		return err_number(err, r, "cannot look at container %.12s",
 				  record->id);
 	if (r > 0)
 		return record_state_read(record, state, err);
+	/* Only what is read now is the last that its monitor wrote. */
 	r = read_state(record, state, err);
 	if (r < 0 || !is_interrupted(state))
 		return r;

@@ -202,40 +202,48 @@ int record_state_read(const struct record *record,
 	return 0;
 }
 
+/* Left out is what container_state_init() sets: lists read many of these. */
+static void set_field(cJSON *json, size_t index,
+		      const struct container_state *state)
+{
+	const char *name = fields[index].name;
+	const void *at = (const char *)state + fields[index].offset;
+	const char *text;
+	int64_t number = 0;
+
+	switch (fields[index].type) {
+	case FIELD_PID:
+		number = *(const pid_t *)at;
+		break;
+	case FIELD_INT:
+		number = *(const int *)at;
+		break;
+	case FIELD_U64:
+		number = (int64_t) * (const uint64_t *)at;
+		break;
+	case FIELD_BOOL:
+		if (*(const bool *)at)
+			json_set_bool(json, name, true);
+		return;
+	case FIELD_TEXT:
+		text = *(char *const *)at;
+		if (!str_empty(text) && !str_equal(text, CONTAINER_TIME_NONE))
+			json_set_string(json, name, text);
+		return;
+	}
+	if (number != 0)
+		json_set_i64(json, name, number);
+}
+
 static cJSON *state_json(const struct container_state *state)
 {
 	cJSON *json = json_object();
 
 	json_set_string(json, "Status", container_status_name(state->status));
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		const char *name = fields[i].name;
-		const char *at = (const char *)state + fields[i].offset;
-
-		switch (fields[i].type) {
-		case FIELD_PID:
-			json_set_i64(json, name,
-				     *(const pid_t *)(const void *)at);
-			break;
-		case FIELD_INT:
-			json_set_i64(json, name,
-				     *(const int *)(const void *)at);
-			break;
-		case FIELD_U64:
-			json_set_i64(
-				json, name,
-				(int64_t) * (const uint64_t *)(const void *)at);
-			break;
-		case FIELD_BOOL:
-			json_set_bool(json, name,
-				      *(const bool *)(const void *)at);
-			break;
-		case FIELD_TEXT:
-			json_set_string(json, name,
-					*(char *const *)(const void *)at);
-			break;
-		}
-	}
-	json_set(json, "Ports", record_ports_json(&state->ports));
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		set_field(json, i, state);
+	if (state->ports.count > 0)
+		json_set(json, "Ports", record_ports_json(&state->ports));
 	return json;
 }
 
