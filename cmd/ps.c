@@ -371,6 +371,17 @@ static bool passes(const struct filters *filters, const cJSON *container,
 	       (since < 0 || created > since);
 }
 
+/* All that -q shows. */
+static cJSON *id_row(const cJSON *container, bool whole)
+{
+	cJSON *row = json_object();
+	cleanup_free char *id =
+		xstrndup(text_of(container, "Id"), whole ? SIZE_MAX : SHORT_ID);
+
+	json_set_string(row, "ID", id);
+	return row;
+}
+
 static int rows_of(struct context *context, const struct options *options,
 		   cJSON *rows, cJSON *labels, struct error *err)
 {
@@ -407,11 +418,15 @@ static int rows_of(struct context *context, const struct options *options,
 			break;
 		if (!passes(&filters, container, before, since))
 			continue;
+		last -= last > 0;
+		if (option_flag(options, "quiet")) {
+			json_push(rows, id_row(container, whole));
+			continue;
+		}
 		json_push(rows, container_row(container, whole));
 		json_push(
 			labels,
 			cJSON_Duplicate(member_of(container, "Labels"), true));
-		last -= last > 0;
 	}
 	return 0;
 }

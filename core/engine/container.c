@@ -37,12 +37,18 @@ static int no_such_container(const char *name, struct error *err)
 	return err_set(err, ERROR_NOT_FOUND, "No such container: %s", name);
 }
 
-static int read_json(struct container *container, struct error *err)
+/* members: NULL for all. */
+static int read_json(struct container *container, const char *const *members,
+		     struct error *err)
 {
 	const char *name;
 	int r;
 
-	r = record_read(&container->record, &container->json, err);
+	if (members)
+		r = record_read_members(&container->record, members,
+					&container->json, err);
+	else
+		r = record_read(&container->record, &container->json, err);
 	if (r < 0)
 		return r;
 	name = member_string(container->json, "Name");
@@ -91,7 +97,7 @@ static int open_container(struct engine *engine, const char *name, bool lock,
 	r = container_refresh(engine, &container, err);
 	if (r < 0)
 		return r;
-	r = read_json(&container, err);
+	r = read_json(&container, NULL, err);
 	if (r < 0)
 		return r;
 	*ret_container = container;
@@ -109,6 +115,27 @@ int container_open_locked(struct engine *engine, const char *name,
 			  struct container *ret_container, struct error *err)
 {
 	return open_container(engine, name, true, ret_container, err);
+}
+
+int container_open_listed(struct engine *engine, const char *id, bool all,
+			  const char *const *members,
+			  struct container *ret_container, struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	int r;
+
+	r = record_open(&engine->store, id, &container.record, err);
+	r = r < 0 ? r : container_refresh(engine, &container, err);
+	if (r < 0)
+		return r;
+	if (!all && !container_is_running(&container))
+		return 0;
+	r = read_json(&container, members, err);
+	if (r < 0)
+		return r;
+	*ret_container = container;
+	container = (struct container)CONTAINER_INIT;
+	return 1;
 }
 
 bool container_is_running(const struct container *container)
@@ -145,7 +172,7 @@ static int visit_one(struct engine *engine, const char *id,
 
 	/* It may vanish while we look; one that is damaged concerns rm only. */
 	if (record_open(&engine->store, id, &container.record, NULL) < 0 ||
-	    read_json(&container, NULL) < 0 ||
+	    read_json(&container, NULL, NULL) < 0 ||
 	    record_state_read(&container.record, &container.state, NULL) < 0)
 		return 0;
 	return visit(&container, data, err);

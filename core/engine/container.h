@@ -41,6 +41,14 @@ int container_open(struct engine *engine, const char *name,
 /* As container_open, and holds operation.lock until container_close(). */
 int container_open_locked(struct engine *engine, const char *name,
 			  struct container *ret_container, struct error *err);
+/*
+ * As container_open, one of a list: with these members of container.json only
+ * (json_read_members_at(); HostConfig.AutoRemove and Name among them). 1, or 0
+ * and nothing when it does not run and not all are asked for.
+ */
+int container_open_listed(struct engine *engine, const char *id, bool all,
+			  const char *const *members,
+			  struct container *ret_container, struct error *err);
 void container_close(struct container *container);
 
 /* Reads the state again, repairing it. ERROR_NOT_FOUND when it is gone. */

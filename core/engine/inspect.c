@@ -13,7 +13,7 @@
 
 static void copy_member(cJSON *to, const cJSON *from, const char *name)
 {
-	const cJSON *value = cJSON_GetObjectItemCaseSensitive(from, name);
+	const cJSON *value = json_member(from, name);
 	cJSON *copy = value ? cJSON_Duplicate(value, true) : NULL;
 
 	if (value && !copy)
@@ -240,14 +240,36 @@ static int compare_entries(const void *a, const void *b)
 			      member_string(right->json, "Id"));
 }
 
+/* What summary() and what it calls look at. */
+static const char *const summary_members[] = {
+	"Id",
+	"Created",
+	"Path",
+	"Args",
+	"Image",
+	"Name",
+	"Mounts",
+	"Config.Image",
+	"Config.Labels",
+	"Config.ExposedPorts",
+	"HostConfig.NetworkMode",
+	"HostConfig.Annotations",
+	"HostConfig.AutoRemove",
+	"Moss.Network",
+	"Moss.Address",
+	"Moss.Mac",
+	"Engine.Layers",
+	NULL,
+};
+
 static void add_summary(struct summaries *summaries, const char *id)
 {
 	CLEANUP(container_close) struct container container = CONTAINER_INIT;
 	struct entry *entry;
 
 	/* One that vanishes or cannot be read does not spoil the list. */
-	if (container_open(summaries->engine, id, &container, NULL) < 0 ||
-	    (!summaries->all && !container_is_running(&container)))
+	if (container_open_listed(summaries->engine, id, summaries->all,
+				  summary_members, &container, NULL) <= 0)
 		return;
 	summaries->entries = xrealloc(summaries->entries, summaries->count + 1,
 				      sizeof(*summaries->entries));
@@ -265,8 +287,7 @@ int engine_container_list(struct engine *engine, bool all, bool size,
 	cleanup_strv char **ids = NULL;
 	int r;
 
-	(void)record_sweep(&engine->store);
-	r = record_list(&engine->store, &ids, err);
+	r = record_list_swept(&engine->store, &ids, err);
 	if (r < 0)
 		return r;
 	clock_gettime(CLOCK_REALTIME, &summaries.now);

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "core/monitor/record_private.h"
 
+#define CONTAINER_NAME "container.json"
 #define OPERATION_LOCK "operation.lock"
 #define ID_LENGTH      (ID_TEXT_MAX - 1)
 #define DESTROY_TRIES  4
@@ -123,11 +124,13 @@ static bool is_made(int containers_fd, const char *id)
 {
 	char path[RECORD_PATH_MAX];
 
-	snprintf(path, sizeof(path), "%.64s/container.json", id);
+	snprintf(path, sizeof(path), "%.64s/" CONTAINER_NAME, id);
 	return faccessat(containers_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int record_list(struct store *store, char ***ret_ids, struct error *err)
+/* IDs in containers/, half-made ones removed if sweep. */
+static int list(struct store *store, bool sweep, char ***ret_ids,
+		struct error *err)
 {
 	cleanup_strv char **ids = NULL;
 	cleanup_dir DIR *directory = NULL;
@@ -145,29 +148,52 @@ int record_list(struct store *store, char ***ret_ids, struct error *err)
 		steal_fd(&fd);
 	}
 	while (directory && (entry = readdir(directory))) {
-		if (record_id_is_valid(entry->d_name) &&
-		    is_made(dirfd(directory), entry->d_name))
+		if (!record_id_is_valid(entry->d_name))
+			continue;
+		if (is_made(dirfd(directory), entry->d_name))
 			strv_push(&ids, entry->d_name);
+		else if (sweep)
+			record_sweep_half_made(store, entry->d_name);
 	}
 	*ret_ids = steal_ptr(&ids);
 	return 0;
 }
 
-int record_read(const struct record *record, cJSON **ret_container,
-		struct error *err)
+int record_list(struct store *store, char ***ret_ids, struct error *err)
 {
-	int r = json_read_at(record->directory_fd, "container.json",
-			     ret_container, err);
+	return list(store, false, ret_ids, err);
+}
 
+static int read_result(const struct record *record, int r, struct error *err)
+{
 	if (r == -ENOENT)
 		return no_such_container(record->id, err);
 	return r < 0 ? err_wrap(err, "container %.12s", record->id) : r;
 }
 
+int record_read(const struct record *record, cJSON **ret_container,
+		struct error *err)
+{
+	return read_result(record,
+			   json_read_at(record->directory_fd, CONTAINER_NAME,
+					ret_container, err),
+			   err);
+}
+
+int record_read_members(const struct record *record, const char *const *members,
+			cJSON **ret_container, struct error *err)
+{
+	return read_result(record,
+			   json_read_members_at(record->directory_fd,
+						CONTAINER_NAME, members,
+						ret_container, err),
+			   err);
+}
+
 int record_write(const struct record *record, const cJSON *container,
 		 struct error *err)
 {
-	int r = json_write_at(record->directory_fd, "container.json", container,
+	int r = json_write_at(record->directory_fd, CONTAINER_NAME, container,
 			      record->is_volatile ? FILE_VOLATILE : 0, err);
 
 	return r < 0 ? err_wrap(err, "container %.12s", record->id) : r;
@@ -279,7 +305,7 @@ int record_sweep_half_made(struct store *store, const char *id)
 	/* Its creator holds the lock until container.json is there. */
 	r = record_lock(&record, false, NULL);
 	if (r == 0 &&
-	    faccessat(record.directory_fd, "container.json", F_OK,
+	    faccessat(record.directory_fd, CONTAINER_NAME, F_OK,
 		      AT_SYMLINK_NOFOLLOW) < 0 &&
 	    errno == ENOENT)
 		r = record_remove(store, &record, NULL, NULL) == 0;
@@ -310,4 +336,16 @@ int record_sweep(struct store *store)
 			count += record_sweep_half_made(store, entry->d_name);
 	}
 	return count;
+}
+
+int record_list_swept(struct store *store, char ***ret_ids, struct error *err)
+{
+	int r;
+
+	sweep_removed(store);
+	r = list(store, true, ret_ids, err);
+	/* Each container has a name, so that a name too many shows. */
+	if (r >= 0 && record_count_names(store) > strv_length(*ret_ids))
+		record_sweep_names(store);
+	return r;
 }

@@ -160,6 +160,9 @@ int record_name_find(struct store *store, const char *name,
 
 int record_read(const struct record *record, cJSON **ret_container,
 		struct error *err);
+/* Of container.json these members only: json_read_members_at(). */
+int record_read_members(const struct record *record, const char *const *members,
+			cJSON **ret_container, struct error *err);
 int record_write(const struct record *record, const cJSON *container,
 		 struct error *err);
 /* A record without state.json is a created one. */
@@ -209,6 +212,9 @@ void record_volumes_remove(struct store *store, const char *id,
  * lead nowhere. Errors are not the caller's; returns how many things went.
  */
 int record_sweep(struct store *store);
+/* The list of record_list() after a sweep, for who lists often: names are only
+   looked through when there are more of them than containers. */
+int record_list_swept(struct store *store, char ***ret_ids, struct error *err);
 
 enum launch_network {
 	LAUNCH_NETWORK_NONE,

@@ -192,25 +192,40 @@ int record_name_claim(struct store *store, const char *name, const char *id,
 	return err_return(err);
 }
 
+static DIR *list_names(int names_fd)
+{
+	int fd = openat(names_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!directory && fd >= 0)
+		close(fd);
+	return directory;
+}
+
+size_t record_count_names(struct store *store)
+{
+	cleanup_dir DIR *directory = NULL;
+	cleanup_fd int names_fd = open_names(store, NULL);
+	struct dirent *entry;
+	size_t count = 0;
+
+	if (names_fd >= 0)
+		directory = list_names(names_fd);
+	while (directory && (entry = readdir(directory)))
+		count += entry->d_name[0] != '.';
+	return count;
+}
+
 int record_sweep_names(struct store *store)
 {
 	cleanup_dir DIR *directory = NULL;
 	cleanup_fd int names_fd = open_names(store, NULL);
 	struct dirent *entry;
 	int count = 0;
-	int fd;
 
-	if (names_fd < 0)
-		return 0;
-	fd = openat(names_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	directory = fdopendir(fd);
-	if (!directory) {
-		close(fd);
-		return 0;
-	}
-	while ((entry = readdir(directory))) {
+	if (names_fd >= 0)
+		directory = list_names(names_fd);
+	while (directory && (entry = readdir(directory))) {
 		char id[ID_TEXT_MAX];
 
 		if (entry->d_name[0] == '.' ||

@@ -230,6 +230,48 @@ static void test_sweep(void **state)
 	record_close(&record);
 }
 
+static void test_list_swept(void **state)
+{
+	struct record record = make(ID_A, "web", false);
+	struct record half;
+	struct error err = {0};
+	cleanup_strv char **ids = NULL;
+
+	assert_int_equal(symlinkat(ID_B, store.root_fd, "names/gone"), 0);
+	assert_int_equal(mkdirat(store.tmp_fd, "removed-" ID_B, 0700), 0);
+	assert_int_equal(record_create(&store, ID_B, true, &half, &err), 0);
+	record_close(&half);
+	assert_int_equal(record_list_swept(&store, &ids, &err), 0);
+	assert_int_equal(strv_length(ids), 1);
+	assert_string_equal(ids[0], ID_A);
+	assert_false(exists("containers/" ID_B));
+	assert_false(exists("names/gone"));
+	assert_false(exists("tmp/removed-" ID_B));
+	assert_true(exists("names/web"));
+	record_close(&record);
+}
+
+static void test_read_members(void **state)
+{
+	static const char *const members[] = {"Name", NULL};
+	struct record record = make(ID_A, "web", false);
+	cleanup_json cJSON *some = NULL;
+	cleanup_json cJSON *all = NULL;
+	struct error err = {0};
+
+	assert_int_equal(record_read(&record, &all, &err), 0);
+	assert_int_equal(record_read_members(&record, members, &some, &err), 0);
+	assert_int_equal(cJSON_GetArraySize(some), 1);
+	assert_true(cJSON_Compare(
+		cJSON_GetObjectItemCaseSensitive(all, "Name"),
+		cJSON_GetObjectItemCaseSensitive(some, "Name"), 1));
+	assert_int_equal(unlinkat(record.directory_fd, "container.json", 0), 0);
+	assert_int_equal(record_read_members(&record, members, &some, &err),
+			 -ENOENT);
+	assert_string_equal(err.message, "No such container: " ID_A);
+	record_close(&record);
+}
+
 static void test_operation_lock(void **state)
 {
 	struct record record = make(ID_A, "web", false);
@@ -683,6 +725,8 @@ int main(void)
 		TEST(test_names),
 		TEST(test_stale_names),
 		TEST(test_sweep),
+		TEST(test_list_swept),
+		TEST(test_read_members),
 		TEST(test_operation_lock),
 		TEST(test_state_round_trip),
 		TEST(test_state_bad),
