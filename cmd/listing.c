@@ -101,11 +101,13 @@ static cJSON *headings_labels(const struct listing *listing)
 }
 
 static int template_row(const struct template *template, const cJSON *row,
-			const cJSON *labels, struct table *table,
+			const cJSON *labels, bool headings, struct table *table,
 			struct error *err)
 {
 	cleanup_str struct str line = {0};
-	int r = template_execute(template, row, labels, &line, err);
+	int r = headings ? template_execute_headings(template, row, labels,
+						     &line, err)
+			 : template_execute(template, row, labels, &line, err);
 
 	if (r < 0)
 		return r;
@@ -124,11 +126,12 @@ static int print_template_table(const struct listing *listing,
 	const cJSON *row;
 	int r;
 
-	r = template_row(template, headings, heading_labels, &table, err);
+	r = template_row(template, headings, heading_labels, true, &table, err);
 	cJSON_ArrayForEach(row, rows)
 	{
 		if (r >= 0)
-			r = template_row(template, row, labels, &table, err);
+			r = template_row(template, row, labels, false, &table,
+					 err);
 		labels = labels ? labels->next : NULL;
 	}
 	if (r >= 0)

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum node_type {
@@ -21,6 +22,9 @@ enum node_type {
 	NODE_IF,       /* pipeline, body, otherwise */
 	NODE_WITH,
 	NODE_RANGE, /* text, text2: variables, or NULL */
+	NODE_BREAK,
+	NODE_CONTINUE,
+	NODE_TEMPLATE, /* text: its name; pipeline: its dot, or NULL */
 };
 
 struct node {
@@ -34,15 +38,22 @@ struct node {
 	struct node *pipeline;
 	struct node *body; /* a NODE_COMMAND used as a plain list */
 	struct node *otherwise;
-	int assigns;  /* NODE_PIPELINE: "=" instead of ":=" */
-	char *source; /* as written, for messages */
+	bool assigns;  /* NODE_PIPELINE, NODE_RANGE: "=" instead of ":=" */
+	char *source;  /* as written, for messages */
+	size_t offset; /* in the template's text */
 };
 
 struct template
 {
+	char *text;
 	struct node *root; /* list */
+	/* {{define}}: children are lists with their name as text. */
+	struct node *definitions;
 };
 
 struct node *node_new(enum node_type type);
 void node_free(struct node *node);
 void node_push(struct node *parent, struct node *child);
+/* NULL: there is none. */
+struct node *template_definition(const struct template *template,
+				 const char *name);

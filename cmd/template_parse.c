@@ -1,21 +1,13 @@
 #include "cmd/template.h"
 
 #include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "cmd/template_eval.h"
 #include "cmd/template_node.h"
-
-struct parser {
-	const char *start; /* of the whole text, for line numbers */
-	const char *at;
-	const char *end; /* of the action that is being parsed */
-	int depth;
-	bool trim_next;
-	struct error *err;
-};
+#include "cmd/template_scan.h"
 
 struct node *node_new(enum node_type type)
 {
@@ -52,22 +44,14 @@ void node_push(struct node *parent, struct node *child)
 	parent->children[parent->child_count++] = child;
 }
 
-static void *parse_fail(struct parser *p, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void *parse_fail(struct parser *p, const char *format, ...)
+struct node *template_definition(const struct template *template,
+				 const char *name)
 {
-	char message[256];
-	va_list arguments;
-	int line = 1;
+	const struct node *all = template->definitions;
 
-	for (const char *c = p->start; c < p->at; c++)
-		line += *c == '\n';
-	va_start(arguments, format);
-	vsnprintf(message, sizeof(message), format, arguments);
-	va_end(arguments);
-	err_set(p->err, ERROR_INVALID,
-		"template parsing error: template: :%d: %s", line, message);
+	for (size_t i = 0; i < all->child_count; i++)
+		if (str_equal(all->children[i]->text, name))
+			return all->children[i];
 	return NULL;
 }
 
@@ -110,132 +94,163 @@ static bool take_word(struct parser *p, const char *word)
 	return true;
 }
 
-static struct node *parse_pipeline(struct parser *p);
+static struct node *node_at(const struct parser *p, enum node_type type)
+{
+	struct node *node = node_new(type);
+
+	node->offset = (size_t)(p->at - p->start);
+	return node;
+}
+
+/* "$x", or "$". Caller frees. */
+static char *take_variable(struct parser *p)
+{
+	const char *start = p->at++;
+
+	p->at += word_length(p);
+	return xstrndup(start, (size_t)(p->at - start));
+}
+
+/* Variables declared since end with the action that they were declared in. */
+static void forget_variables(struct parser *p, size_t count)
+{
+	for (size_t i = strv_length(p->variables); i > count; i--) {
+		free(p->variables[i - 1]);
+		p->variables[i - 1] = NULL;
+	}
+}
+
+/* context: what it is the value of: "command", "if" … */
+static struct node *parse_pipeline(struct parser *p, const char *context);
 
 /* ".A.B" after an operand. */
-static void parse_fields(struct parser *p, struct node *node)
+static bool parse_fields(struct parser *p, struct node *node)
 {
+	size_t first = node->offset;
+
 	while (p->at + 1 < p->end && *p->at == '.' &&
 	       (isalpha((unsigned char)p->at[1]) || p->at[1] == '_')) {
+		/* Go says of a chain where its second part is. */
+		if (node->fields && node->offset == first)
+			node->offset = (size_t)(p->at - p->start);
 		p->at++;
 		strv_push_take(&node->fields, xstrndup(p->at, word_length(p)));
 		p->at += word_length(p);
 	}
-}
-
-static struct node *parse_quoted(struct parser *p)
-{
-	cleanup_str struct str text = {0};
-	struct node *node;
-	char quote = *p->at++;
-
-	while (p->at < p->end && *p->at != quote) {
-		if (*p->at == '\\' && quote == '"' && p->at + 1 < p->end) {
-			static const char names[] = "ntr\\\"";
-			static const char bytes[] = "\n\t\r\\\"";
-			const char *found = strchr(names, *++p->at);
-
-			str_append_char(&text,
-					found ? bytes[found - names] : *p->at);
-		} else {
-			str_append_char(&text, *p->at);
-		}
-		p->at++;
-	}
-	if (p->at >= p->end)
-		return parse_fail(p, "unterminated quoted string");
-	p->at++;
-	node = node_new(NODE_STRING);
-	node->text = str_steal(&text);
-	return node;
-}
-
-static struct node *parse_number(struct parser *p)
-{
-	struct node *node;
-	char *end;
-	double number = strtod(p->at, &end);
-
-	if (end == p->at || end > p->end || !isfinite(number))
-		return parse_fail(p, "bad number syntax");
-	p->at = end;
-	node = node_new(NODE_NUMBER);
-	node->number = number;
-	return node;
+	if (p->at >= p->end || *p->at != '.')
+		return true;
+	parse_fail(p, "unexpected <.> in operand");
+	return false;
 }
 
 static struct node *parse_word(struct parser *p)
 {
+	cleanup_node struct node *node = node_at(p, NODE_FUNCTION);
 	cleanup_free char *word = xstrndup(p->at, word_length(p));
-	struct node *node;
 
 	p->at += strlen(word);
 	if (str_equal(word, "true") || str_equal(word, "false")) {
-		node = node_new(NODE_BOOL);
+		node->type = NODE_BOOL;
 		node->number = str_equal(word, "true");
 	} else if (str_equal(word, "nil")) {
-		node = node_new(NODE_NIL);
-	} else {
-		node = node_new(NODE_FUNCTION);
+		node->type = NODE_NIL;
+	} else if (template_function_exists(word)) {
 		node->text = steal_ptr(&word);
+	} else {
+		return parse_fail(p, "function \"%.64s\" not defined", word);
 	}
-	return node;
+	return steal_ptr(&node);
 }
 
 static struct node *parse_parenthesis(struct parser *p)
 {
-	cleanup_node struct node *node = node_new(NODE_FIELD);
+	cleanup_node struct node *node = node_at(p, NODE_FIELD);
 	struct node *inner;
 
 	p->at++;
 	if (++p->depth > TEMPLATE_DEPTH_MAX)
 		return parse_fail(p, "nested too deeply");
-	inner = parse_pipeline(p);
+	inner = parse_pipeline(p, "parenthesized pipeline");
 	p->depth--;
 	if (!inner)
 		return NULL;
 	node_push(node, inner);
 	if (!take(p, ")"))
 		return parse_fail(p, "unclosed left paren");
-	parse_fields(p, node);
+	return parse_fields(p, node) ? steal_ptr(&node) : NULL;
+}
+
+static struct node *parse_variable(struct parser *p)
+{
+	cleanup_node struct node *node = node_at(p, NODE_VARIABLE);
+
+	node->text = take_variable(p);
+	if (!strv_contains(p->variables, node->text))
+		return parse_fail(p, "undefined variable \"%.64s\"",
+				  node->text);
+	return parse_fields(p, node) ? steal_ptr(&node) : NULL;
+}
+
+static struct node *parse_field(struct parser *p)
+{
+	cleanup_node struct node *node = node_at(p, NODE_FIELD);
+
+	if (p->at + 1 < p->end && p->at[1] == '.')
+		return parse_fail(p, "unexpected . after term \".\"");
+	if (p->at + 1 == p->end ||
+	    (!isalpha((unsigned char)p->at[1]) && p->at[1] != '_')) {
+		p->at++;
+		return steal_ptr(&node);
+	}
+	return parse_fields(p, node) ? steal_ptr(&node) : NULL;
+}
+
+/* A constant, which has no fields. */
+static struct node *parse_constant(struct parser *p)
+{
+	const char *start = p->at;
+	cleanup_node struct node *node = NULL;
+
+	if (*start == '"' || *start == '`')
+		node = scan_string(p);
+	else if (*start == '\'')
+		node = scan_character(p);
+	else if (scan_is_number(p))
+		node = scan_number(p);
+	else
+		node = parse_word(p);
+	if (!node)
+		return NULL;
+	node->offset = (size_t)(start - p->start);
+	if (p->at < p->end && *p->at == '.')
+		return parse_fail(
+			p, "unexpected . after term \"%.*s\"",
+			(int)(p->at - start < 64 ? p->at - start : 64), start);
 	return steal_ptr(&node);
 }
 
 static struct node *parse_operand(struct parser *p)
 {
-	struct node *node;
-	char c = *p->at;
+	const char c = *p->at;
 
-	if (c == '"' || c == '`')
-		return parse_quoted(p);
 	if (c == '(')
 		return parse_parenthesis(p);
-	if (isdigit((unsigned char)c) || c == '-' || c == '+')
-		return parse_number(p);
-	if (c == '$') {
-		const char *start = p->at++;
-
-		p->at += word_length(p);
-		node = node_new(NODE_VARIABLE);
-		node->text = xstrndup(start, (size_t)(p->at - start));
-		parse_fields(p, node);
-		return node;
-	}
-	if (c == '.') {
-		node = node_new(NODE_FIELD);
-		parse_fields(p, node);
-		if (!node->fields)
-			p->at++;
-		return node;
-	}
-	if (isalpha((unsigned char)c) || c == '_')
-		return parse_word(p);
-	return parse_fail(p, "unexpected \"%c\" in operand", c);
+	if (c == '$')
+		return parse_variable(p);
+	if (c == '.' && !scan_is_number(p))
+		return parse_field(p);
+	if (isalpha((unsigned char)c) || strchr("_\"`'", c) ||
+	    scan_is_number(p))
+		return parse_constant(p);
+	if (c == ')')
+		return parse_fail(p, "unexpected right paren");
+	return parse_fail(p, "unexpected \"%c\" in command", c);
 }
 
-static struct node *parse_command(struct parser *p)
+static struct node *parse_command(struct parser *p, const char *context)
 {
-	cleanup_node struct node *command = node_new(NODE_COMMAND);
+	cleanup_node struct node *command = node_at(p, NODE_COMMAND);
+	const char *first = NULL;
 
 	for (;;) {
 		const char *start;
@@ -245,84 +260,126 @@ static struct node *parse_command(struct parser *p)
 		if (p->at >= p->end || *p->at == '|' || *p->at == ')')
 			break;
 		start = p->at;
+		first = first ? first : start;
 		operand = parse_operand(p);
 		if (!operand)
 			return NULL;
 		operand->source = xstrndup(start, (size_t)(p->at - start));
 		node_push(command, operand);
+		command->offset = (size_t)(first - p->start);
+		free(command->source);
+		command->source = xstrndup(first, (size_t)(p->at - first));
 	}
-	if (command->child_count == 0)
-		return parse_fail(p, "missing value for command");
-	return steal_ptr(&command);
+	if (first)
+		return steal_ptr(&command);
+	if (p->at < p->end && (*p->at == '|' || p->depth == 0))
+		return parse_fail(p, *p->at == '|'
+					     ? "unexpected \"|\" in command"
+					     : "unexpected right paren");
+	return parse_fail(p, "missing value for %s", context);
 }
 
 /* "$x :=" or "$x =" at the start of a pipeline. */
-static void parse_declaration(struct parser *p, struct node *pipeline)
+static bool parse_declaration(struct parser *p, struct node *pipeline)
 {
 	const char *saved = p->at;
-	const char *start;
 
 	skip_space(p);
-	start = p->at;
 	if (p->at < p->end && *p->at == '$') {
-		p->at++;
-		p->at += word_length(p);
-		pipeline->text = xstrndup(start, (size_t)(p->at - start));
+		pipeline->text = take_variable(p);
 		if (take(p, ":="))
-			return;
-		if (take(p, "=")) {
-			pipeline->assigns = 1;
-			return;
+			return true;
+		pipeline->assigns = take(p, "=");
+		if (pipeline->assigns &&
+		    !strv_contains(p->variables, pipeline->text)) {
+			parse_fail(p, "undefined variable \"%.64s\"",
+				   pipeline->text);
+			return false;
+		}
+		if (pipeline->assigns)
+			return true;
+		if (take(p, ",") && take(p, "$")) {
+			p->at += word_length(p);
+			if (take(p, ":=") || take(p, "=")) {
+				parse_fail(p, "too many declarations in "
+					      "command");
+				return false;
+			}
 		}
 		free(steal_ptr(&pipeline->text));
 	}
 	p->at = saved;
+	return true;
 }
 
-static struct node *parse_pipeline(struct parser *p)
+/* A stage behind the first gets a value: it has to be a function. */
+static bool can_take_value(const struct node *command)
 {
-	cleanup_node struct node *pipeline = node_new(NODE_PIPELINE);
+	const struct node *first = command->children[0];
 
-	parse_declaration(p, pipeline);
+	return first->type == NODE_FUNCTION || first->type == NODE_VARIABLE ||
+	       (first->type == NODE_FIELD &&
+		(first->fields || first->child_count > 0));
+}
+
+static struct node *parse_pipeline(struct parser *p, const char *context)
+{
+	cleanup_node struct node *pipeline = node_at(p, NODE_PIPELINE);
+
+	if (!parse_declaration(p, pipeline))
+		return NULL;
 	do {
-		struct node *command = parse_command(p);
+		struct node *command = parse_command(p, context);
 
 		if (!command)
 			return NULL;
 		node_push(pipeline, command);
+		if (pipeline->child_count > 1 && !can_take_value(command))
+			return parse_fail(p,
+					  "non executable command in pipeline "
+					  "stage %zu",
+					  pipeline->child_count);
 	} while (take(p, "|"));
+	/* It is not known in its own value. */
+	if (pipeline->text && !pipeline->assigns)
+		strv_push(&p->variables, pipeline->text);
 	return steal_ptr(&pipeline);
 }
 
 /* "$i, $v := " of a range; leaves p->at where it was when there is none. */
-static void parse_range_variables(struct parser *p, struct node *range)
+static bool parse_range_variables(struct parser *p, struct node *range)
 {
 	const char *saved = p->at;
-	char *names[2] = {NULL, NULL};
+	cleanup_strv char **names = NULL;
 	size_t count = 0;
 
-	while (count < 2) {
-		const char *start;
-
-		skip_space(p);
-		start = p->at;
-		if (p->at >= p->end || *p->at != '$')
-			break;
-		p->at++;
-		p->at += word_length(p);
-		names[count++] = xstrndup(start, (size_t)(p->at - start));
+	skip_space(p);
+	while (p->at < p->end && *p->at == '$') {
+		strv_push_take(&names, take_variable(p));
+		count++;
 		if (!take(p, ","))
 			break;
+		skip_space(p);
 	}
-	if (count > 0 && take(p, ":=")) {
-		/* A single variable is the element. */
-		range->text = count == 2 ? names[0] : NULL;
-		range->text2 = count == 2 ? names[1] : names[0];
-		return;
+	range->assigns = count > 0 && !take(p, ":=") && take(p, "=");
+	if (count == 0 || (!range->assigns && p->at[-1] != '=')) {
+		p->at = saved;
+		return true;
 	}
-	free(names[0]);
-	free(names[1]);
-	p->at = saved;
+	if (count > 2) {
+		parse_fail(p, "too many declarations in range");
+		return false;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (range->assigns && !strv_contains(p->variables, names[i])) {
+			parse_fail(p, "undefined variable \"%.64s\"", names[i]);
+			return false;
+		}
+	}
+	/* A single variable is the element. */
+	range->text = count == 2 ? xstrdup(names[0]) : NULL;
+	range->text2 = xstrdup(names[count - 1]);
+	return true;
 }
 
 /* How a list of nodes ended. */
@@ -337,12 +394,16 @@ static void action_close(struct parser *p);
 /* What follows {{else}}: the rest of the action may be " if …" or " with …". */
 static enum list_end parse_otherwise(struct parser *p, struct node *node)
 {
+	enum list_end end;
+
 	node->otherwise = node_new(NODE_COMMAND);
-	if (take_word(p, "if"))
+	if (node->type == NODE_RANGE)
+		p->loops--;
+	if (node->type == NODE_IF && take_word(p, "if"))
 		return parse_control(p, NODE_IF, node->otherwise) < 0
 			       ? LIST_FAILED
 			       : LIST_END;
-	if (take_word(p, "with"))
+	if (node->type == NODE_WITH && take_word(p, "with"))
 		return parse_control(p, NODE_WITH, node->otherwise) < 0
 			       ? LIST_FAILED
 			       : LIST_END;
@@ -352,13 +413,47 @@ static enum list_end parse_otherwise(struct parser *p, struct node *node)
 		return LIST_FAILED;
 	}
 	action_close(p);
-	return parse_list(p, node->otherwise);
+	end = parse_list(p, node->otherwise);
+	if (node->type == NODE_RANGE)
+		p->loops++;
+	if (end == LIST_ELSE) {
+		parse_fail(p, "expected end; found {{else}}");
+		return LIST_FAILED;
+	}
+	return end;
+}
+
+static bool parse_head(struct parser *p, struct node *node)
+{
+	static const char *const names[] = {
+		[NODE_IF] = "if",
+		[NODE_WITH] = "with",
+		[NODE_RANGE] = "range",
+	};
+
+	if (node->type == NODE_RANGE && !parse_range_variables(p, node))
+		return false;
+	node->pipeline = parse_pipeline(p, names[node->type]);
+	if (!node->pipeline)
+		return false;
+	if (p->at < p->end) {
+		parse_fail(p, "unexpected \"%c\" in %s", *p->at,
+			   names[node->type]);
+		return false;
+	}
+	action_close(p);
+	if (!node->assigns && node->text)
+		strv_push(&p->variables, node->text);
+	if (!node->assigns && node->text2)
+		strv_push(&p->variables, node->text2);
+	return true;
 }
 
 static int parse_control(struct parser *p, enum node_type type,
 			 struct node *list)
 {
-	struct node *node = node_new(type);
+	size_t known = strv_length(p->variables);
+	struct node *node = node_at(p, type);
 	enum list_end end;
 
 	node_push(list, node);
@@ -366,58 +461,19 @@ static int parse_control(struct parser *p, enum node_type type,
 		parse_fail(p, "nested too deeply");
 		return -1;
 	}
-	if (type == NODE_RANGE)
-		parse_range_variables(p, node);
-	node->pipeline = parse_pipeline(p);
-	if (!node->pipeline)
+	if (!parse_head(p, node))
 		return -1;
-	if (p->at < p->end) {
-		parse_fail(p, "unexpected \"%c\" in command", *p->at);
-		return -1;
-	}
-	action_close(p);
+	p->loops += type == NODE_RANGE;
 	node->body = node_new(NODE_COMMAND);
 	end = parse_list(p, node->body);
 	if (end == LIST_ELSE)
 		end = parse_otherwise(p, node);
+	p->loops -= type == NODE_RANGE;
 	p->depth--;
-	if (end == LIST_END)
-		return 0;
+	forget_variables(p, known);
 	if (end == LIST_EOF)
 		parse_fail(p, "unexpected EOF");
-	else if (end == LIST_ELSE)
-		parse_fail(p, "unexpected {{else}}");
-	return -1;
-}
-
-/* Finds the end of the action that starts at p->at (after "{{"). */
-static const char *action_end(const char *at)
-{
-	char quote = 0;
-
-	for (; *at; at++) {
-		if (quote) {
-			if (*at == '\\' && quote == '"' && at[1])
-				at++;
-			else if (*at == quote)
-				quote = 0;
-		} else if (*at == '"' || *at == '`') {
-			quote = *at;
-		} else if (at[0] == '}' && at[1] == '}') {
-			return at;
-		}
-	}
-	return NULL;
-}
-
-/* The same when it is a comment, which may hold anything but its own end. */
-static const char *comment_end(const char *at)
-{
-	at += strspn(at, " \t\r\n");
-	if (strncmp(at, "/*", 2) != 0)
-		return NULL;
-	at = strstr(at + 2, "*/");
-	return at ? strstr(at, "}}") : NULL;
+	return end == LIST_END ? 0 : -1;
 }
 
 static int action_open(struct parser *p)
@@ -427,13 +483,9 @@ static int action_open(struct parser *p)
 	p->at += 2;
 	if (p->at[0] == '-' && isspace((unsigned char)p->at[1]))
 		p->at++;
-	close = comment_end(p->at);
+	close = scan_action_end(p);
 	if (!close)
-		close = action_end(p->at);
-	if (!close) {
-		parse_fail(p, "unclosed action");
 		return -1;
-	}
 	p->trim_next = close - p->at >= 2 && close[-1] == '-' &&
 		       isspace((unsigned char)close[-2]);
 	p->end = p->trim_next ? close - 1 : close;
@@ -467,9 +519,102 @@ static void parse_text(struct parser *p, struct node *list)
 	p->at = next;
 }
 
-static int parse_action(struct parser *p, struct node *list)
+/* {{break}} and {{continue}}. */
+static int parse_jump(struct parser *p, enum node_type type, struct node *list)
 {
-	struct node *pipeline;
+	const char *name = type == NODE_BREAK ? "break" : "continue";
+
+	skip_space(p);
+	if (p->at < p->end)
+		parse_fail(p, "unexpected \"%c\" in {{%s}}", *p->at, name);
+	else if (p->loops == 0)
+		parse_fail(p, "{{%s}} outside {{range}}", name);
+	else
+		node_push(list, node_at(p, type));
+	return p->at < p->end || p->loops == 0 ? -1 : 0;
+}
+
+/* The name in {{template "x" …}}, {{define "x"}} and {{block "x" …}}. */
+static char *parse_name(struct parser *p, const char *clause)
+{
+	cleanup_node struct node *name = NULL;
+
+	skip_space(p);
+	if (p->at >= p->end || (*p->at != '"' && *p->at != '`')) {
+		parse_fail(p, "unexpected \"%.*s\" in %s clause",
+			   p->at < p->end ? 1 : 2, p->at, clause);
+		return NULL;
+	}
+	name = scan_string(p);
+	return name ? steal_ptr(&name->text) : NULL;
+}
+
+/* {{template "x" .}}, and the first half of {{block "x" .}}. */
+static struct node *parse_call(struct parser *p, const char *clause)
+{
+	cleanup_node struct node *node = NULL;
+	const char *start;
+
+	skip_space(p);
+	start = p->at;
+	node = node_at(p, NODE_TEMPLATE);
+	node->text = parse_name(p, clause);
+	if (!node->text)
+		return NULL;
+	skip_space(p);
+	if (p->at < p->end || str_equal(clause, "block")) {
+		node->pipeline = parse_pipeline(p, clause);
+		if (!node->pipeline)
+			return NULL;
+	}
+	node->source =
+		xasprintf("{{%s %.*s}}", clause, (int)(p->at - start), start);
+	return steal_ptr(&node);
+}
+
+/* What is between {{define "x"}}, or {{block "x" .}}, and its end: it knows no
+   variables from around it. Takes name. */
+static int parse_definition(struct parser *p, char *name)
+{
+	struct node *list = node_new(NODE_COMMAND);
+	char **variables = steal_ptr(&p->variables);
+	bool known = template_definition(p->template, name) != NULL;
+	int loops = p->loops;
+	enum list_end end;
+
+	list->text = name;
+	node_push(p->template->definitions, list);
+	if (p->depth >= TEMPLATE_DEPTH_MAX) {
+		parse_fail(p, "nested too deeply");
+		strv_free(variables);
+		return -1;
+	}
+	action_close(p);
+	strv_push(&p->variables, "$");
+	p->loops = 0;
+	p->depth++;
+	end = parse_list(p, list);
+	p->depth--;
+	p->loops = loops;
+	strv_free(p->variables);
+	p->variables = variables;
+	if (end == LIST_EOF)
+		parse_fail(p, "unexpected EOF");
+	else if (end == LIST_ELSE)
+		parse_fail(p, "unexpected {{else}}");
+	else if (end == LIST_END && known)
+		parse_fail(p,
+			   "template: multiple definition of template "
+			   "\"%.64s\"",
+			   list->text);
+	return end == LIST_END && !known ? 0 : -1;
+}
+
+/* Of all but pipelines. 1: it is none of them. */
+static int parse_keyword(struct parser *p, struct node *list)
+{
+	struct node *call;
+	char *name;
 
 	if (take_word(p, "if"))
 		return parse_control(p, NODE_IF, list);
@@ -477,28 +622,56 @@ static int parse_action(struct parser *p, struct node *list)
 		return parse_control(p, NODE_RANGE, list);
 	if (take_word(p, "with"))
 		return parse_control(p, NODE_WITH, list);
-	pipeline = parse_pipeline(p);
-	if (!pipeline)
-		return -1;
-	node_push(list, pipeline);
-	if (p->at < p->end) {
-		parse_fail(p, "unexpected \"%c\" in command", *p->at);
+	if (take_word(p, "break"))
+		return parse_jump(p, NODE_BREAK, list);
+	if (take_word(p, "continue"))
+		return parse_jump(p, NODE_CONTINUE, list);
+	if (take_word(p, "template")) {
+		call = parse_call(p, "template");
+		if (call)
+			node_push(list, call);
+		return call ? 0 : -1;
+	}
+	if (take_word(p, "block")) {
+		call = parse_call(p, "block");
+		if (call)
+			node_push(list, call);
+		return call ? parse_definition(p, xstrdup(call->text)) : -1;
+	}
+	if (p->depth == 0 && take_word(p, "define")) {
+		name = parse_name(p, "define");
+		return name ? parse_definition(p, name) : -1;
+	}
+	return 1;
+}
+
+static int parse_action(struct parser *p, struct node *list)
+{
+	int r = parse_keyword(p, list);
+
+	if (r == 1) {
+		struct node *pipeline = parse_pipeline(p, "command");
+
+		if (!pipeline)
+			return -1;
+		node_push(list, pipeline);
+		r = 0;
+	}
+	if (r == 0 && p->at < p->end) {
+		parse_fail(p,
+			   *p->at == ')' ? "unexpected right paren"
+					 : "unexpected \"%c\" in command",
+			   *p->at);
 		return -1;
 	}
-	return 0;
+	return r;
 }
 
 static int skip_comment(struct parser *p)
 {
-	const char *end = strstr(p->at + 2, "*/");
-
-	if (!end || end + 2 > p->end) {
-		parse_fail(p, "unclosed comment");
-		return -1;
-	}
-	p->at = end + 2;
+	p->at = strstr(p->at + 2, "*/") + 2;
 	skip_space(p);
-	if (p->at != p->end) {
+	if (p->at != p->end || (!p->trim_next && p->at[-1] != '/')) {
 		parse_fail(p, "comment ends before closing delimiter");
 		return -1;
 	}
@@ -554,18 +727,23 @@ int template_parse(const char *text, struct template **ret_template,
 			       "template parsing error: longer than %d bytes",
 			       TEMPLATE_TEXT_MAX);
 	template = xcalloc(1, sizeof(*template));
+	template->text = xstrdup(text);
 	template->root = node_new(NODE_COMMAND);
+	template->definitions = node_new(NODE_COMMAND);
+	p.template = template;
+	strv_push(&p.variables, "$");
 	end = parse_list(&p, template->root);
+	strv_free(p.variables);
+	if (end == LIST_EOF) {
+		*ret_template = template;
+		return 0;
+	}
 	if (end == LIST_END)
 		parse_fail(&p, "unexpected {{end}}");
-	if (end == LIST_ELSE)
+	else if (end == LIST_ELSE)
 		parse_fail(&p, "unexpected {{else}}");
-	if (end != LIST_EOF) {
-		template_free(template);
-		return err_return(p.err);
-	}
-	*ret_template = template;
-	return 0;
+	template_free(template);
+	return err_return(p.err);
 }
 
 void template_free(struct template *template)
@@ -573,5 +751,7 @@ void template_free(struct template *template)
 	if (!template)
 		return;
 	node_free(template->root);
+	node_free(template->definitions);
+	free(template->text);
 	free(template);
 }

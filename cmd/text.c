@@ -1,14 +1,15 @@
 #include "cmd/text.h"
 
+#include <ctype.h>
 #include <locale.h>
 #include <string.h>
 #include <wchar.h>
+#include <wctype.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 
-/* Bytes of the character at text, *ret_code its number; 0: not UTF-8. */
-static size_t character_at(const char *text, unsigned int *ret_code)
+size_t text_character(const char *text, unsigned int *ret_code)
 {
 	static const unsigned int smallest[] = {0, 0, 0x80, 0x800, 0x10000};
 	unsigned char first = (unsigned char)text[0];
@@ -35,6 +36,28 @@ static size_t character_at(const char *text, unsigned int *ret_code)
 	return length;
 }
 
+bool text_append_character(struct str *text, unsigned int code)
+{
+	if (code == 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+		return false;
+	if (code < 0x80) {
+		str_append_char(text, (char)code);
+		return true;
+	}
+	if (code < 0x800) {
+		str_append_char(text, (char)(0xc0 | code >> 6));
+	} else if (code < 0x10000) {
+		str_append_char(text, (char)(0xe0 | code >> 12));
+		str_append_char(text, (char)(0x80 | (code >> 6 & 0x3f)));
+	} else {
+		str_append_char(text, (char)(0xf0 | code >> 18));
+		str_append_char(text, (char)(0x80 | (code >> 12 & 0x3f)));
+		str_append_char(text, (char)(0x80 | (code >> 6 & 0x3f)));
+	}
+	str_append_char(text, (char)(0x80 | (code & 0x3f)));
+	return true;
+}
+
 static bool is_control(unsigned int code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0);
@@ -46,7 +69,7 @@ char *text_printable(const char *text, bool one_line)
 
 	while (*text) {
 		unsigned int code = 0;
-		size_t length = character_at(text, &code);
+		size_t length = text_character(text, &code);
 		bool layout = !one_line && (code == '\n' || code == '\t');
 
 		if (length > 0 && (layout || !is_control(code))) {
@@ -60,18 +83,25 @@ char *text_printable(const char *text, bool one_line)
 	return str_steal(&plain);
 }
 
-/* 1 for what the C library does not know. It knows nothing but ASCII before it
-   has read a table, which costs too much to be done at every start. */
-static size_t character_width(unsigned int code)
+/* The C library knows nothing but ASCII before it has read a table, which costs
+   too much to be done at every start. */
+static void know_characters(void)
 {
 	static bool ready;
+
+	if (!ready)
+		setlocale(LC_CTYPE, "C.UTF-8");
+	ready = true;
+}
+
+/* 1 for what the C library does not know. */
+static size_t character_width(unsigned int code)
+{
 	int width;
 
 	if (code < 0x80)
 		return 1;
-	if (!ready)
-		setlocale(LC_CTYPE, "C.UTF-8");
-	ready = true;
+	know_characters();
 	width = wcwidth((wchar_t)code);
 	return width < 0 ? 1 : (size_t)width;
 }
@@ -82,12 +112,43 @@ size_t text_width(const char *text)
 
 	while (*text) {
 		unsigned int code = '?';
-		size_t length = character_at(text, &code);
+		size_t length = text_character(text, &code);
 
 		width += character_width(code);
 		text += length ? length : 1;
 	}
 	return width;
+}
+
+/* As Go's strings.Title: what a word may not go on behind. */
+static bool separates(unsigned int code)
+{
+	if (code < 0x80)
+		return !isalnum((int)code) && code != '_';
+	return iswspace((wint_t)code);
+}
+
+char *text_change_case(const char *text, enum text_case to)
+{
+	struct str changed = {0};
+	bool start = true;
+
+	while (*text) {
+		unsigned int code = 0;
+		size_t length = text_character(text, &code);
+
+		if (length > 1)
+			know_characters();
+		if (to == TEXT_LOWER)
+			code = towlower((wint_t)code);
+		else if (to == TEXT_UPPER || start)
+			code = towupper((wint_t)code);
+		start = length > 0 && separates(code);
+		if (length == 0 || !text_append_character(&changed, code))
+			str_append_char(&changed, *text);
+		text += length ? length : 1;
+	}
+	return str_steal(&changed);
 }
 
 char *text_cut(const char *text, size_t columns)
@@ -100,7 +161,7 @@ char *text_cut(const char *text, size_t columns)
 		return xstrdup(text);
 	for (at = text; *at;) {
 		unsigned int code = '?';
-		size_t length = character_at(at, &code);
+		size_t length = text_character(at, &code);
 
 		width += character_width(code);
 		if (width + 1 > columns)
@@ -120,7 +181,7 @@ char *text_quote(const char *text)
 	str_append_char(&quoted, '"');
 	while (*text) {
 		unsigned int code = 0;
-		size_t length = character_at(text, &code);
+		size_t length = text_character(text, &code);
 		const char *found = length == 1 ? strchr(plain, *text) : NULL;
 
 		if (found)

@@ -7,6 +7,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/str.h"
+
+/* Bytes of the UTF-8 character at text, *ret_code its number; 0: it is none. */
+size_t text_character(const char *text, unsigned int *ret_code);
+/* False for what is no character, and for zero. */
+bool text_append_character(struct str *text, unsigned int code);
+
+enum text_case {
+	TEXT_LOWER,
+	TEXT_UPPER,
+	TEXT_TITLE, /* the first letter of each word */
+};
+char *text_change_case(const char *text, enum text_case to); /* caller frees */
+
 /*
  * A copy with control characters (C0, DEL, C1) and bytes that are not UTF-8
  * written as "\xNN". Newlines and tabs stay, unless one_line. Caller frees.

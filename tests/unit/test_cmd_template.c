@@ -91,7 +91,8 @@ static void test_values(void **state)
 		{"{{.Yes}} {{.No}} {{.Null}}", "true false <no value>", NULL},
 		{"{{.Int}} {{.Big}} {{.Float}}", "42 8589934592 1.5", NULL},
 		{"{{.List}}", "[a b c]", NULL},
-		{"{{.State}}", "map[Pid:7 Status:running]", NULL},
+		/* A struct and a map. */
+		{"{{.State}}", "{running 7}", NULL},
 		{"{{.Labels}}", "map[com.x:1 maintainer:me]", NULL},
 		{"{{$.Name}}", "/www", NULL},
 		{"{{(.State).Status}}", "running", NULL},
@@ -239,7 +240,9 @@ static void test_functions(void **state)
 		{"{{.List | json}}", "[\"a\",\"b\",\"c\"]", NULL},
 		{"{{join .List \", \"}}", "a, b, c", NULL},
 		{"{{join .None \",\"}}", "", NULL},
-		{"{{split \"a,b\" \",\"}}", "[a b]", NULL},
+		{"{{split \"a,b\" \",\"}} {{split \"aé\" \"\"}} {{split \"\" "
+		 "\",\"}}",
+		 "[a b] [a é] []", NULL},
 		{"{{upper .State.Status}} {{lower \"AbC\"}} {{title \"a b\"}}",
 		 "RUNNING abc A B", NULL},
 		{"{{.State.Status | upper | printf \"<%s>\"}}", "<RUNNING>",
@@ -250,8 +253,8 @@ static void test_functions(void **state)
 		 "1.255 \"ab\"}}",
 		 "[   ab][ab   ][00042][1.25][a]", NULL},
 		{"{{printf \"%s\"}}", "%!s(MISSING)", NULL},
-		{"{{printf \"%d\" .Name}}", "%!d(/www)", NULL},
-		{"{{printf \"%q\" nil}}", "%!q(<no value>)", NULL},
+		{"{{printf \"%d\" .Name}}", "%!d(string=/www)", NULL},
+		{"{{printf \"%q\" nil}}", "%!q(<nil>)", NULL},
 		{"{{print 1 2 \"x\" \"y\"}}", "1 2xy", NULL},
 		{"{{println \"x\" 1}}", "x 1\n", NULL},
 		{"{{len .List}} {{len .Name}} {{len .Labels}}", "3 4 2", NULL},
@@ -265,9 +268,11 @@ static void test_functions(void **state)
 		{"{{.Label \"nope\"}}", "", NULL},
 		{"{{\"com.x.web-root\" | .Label}}", "/srv", NULL},
 		{"{{.Label 3}}", NULL, "Label takes a text"},
-		{"{{.Name \"x\"}}", NULL, "can't give argument"},
+		{"{{.Name \"x\"}}", NULL,
+		 "Name is not a method but has arguments"},
+		{"{{1 2}}", NULL, "can't give argument to non-function 1"},
 		{"{{nosuch .Name}}", NULL, "function \"nosuch\" not defined"},
-		{"{{len}}", NULL, "wrong number of arguments"},
+		{"{{len}}", NULL, "wrong number of args for len: want 1 got 0"},
 		{"{{len .Int}}", NULL, "error calling len"},
 	};
 
@@ -289,9 +294,9 @@ static void test_syntax_errors(void **state)
 		{"{{if .Yes}}{{end x}}", NULL, "in end"},
 		{"{{if .Yes}}{{else x}}{{end}}", NULL, "in else"},
 		{"{{.Name | }}", NULL, "missing value for command"},
-		{"{{\"open}}", NULL, "unclosed action"},
+		{"{{\"open}}", NULL, "unterminated quoted string"},
 		{"{{(.Name}}", NULL, "unclosed left paren"},
-		{"{{.Name)}}", NULL, "unexpected \")\""},
+		{"{{.Name)}}", NULL, "unexpected right paren"},
 		{"{{/* open }}", NULL, "unclosed"},
 		{"{{/* a */ .Name}}", NULL, "comment ends"},
 		{"{{@}}", NULL, "unexpected \"@\""},
@@ -342,6 +347,36 @@ static void test_hostile(void **state)
 			"{{$x = printf \"%s%s\" $x $x}}{{end}}",
 			&output, &err) < 0);
 	assert_non_null(strstr(err.message, "too much text"));
+
+	/* A width for each item of a long list, and one that is too large. */
+	assert_true(run("{{$x := \"aaaaaaaaaaaaaaaa\"}}{{range 12}}"
+			"{{$x = print $x $x}}{{end}}"
+			"{{printf \"%4000s\" (split $x \"\")}}",
+			&output, &err) < 0);
+	assert_non_null(strstr(err.message, "too much text"));
+	str_clear(&output);
+	assert_int_equal(run("{{printf \"%999999999d|%.999999999f\" 1 1.5}}",
+			     &output, &err),
+			 0);
+	assert_true(output.length < 100);
+
+	/* Templates that run each other without end, or twice each. */
+	assert_true(run("{{define \"r\"}}{{template \"r\" .}}{{end}}"
+			"{{template \"r\" .}}",
+			&output, &err) < 0);
+	assert_non_null(strstr(err.message, "exceeded maximum template depth"));
+	str_clear(&text);
+	for (int i = 0; i < 30; i++) {
+		str_appendf(&text, "{{define \"t%d\"}}", i);
+		str_appendf(&text, "{{template \"t%d\"}}{{template \"t%d\"}}",
+			    i + 1, i + 1);
+		str_append(&text, "{{end}}");
+	}
+	str_append(&text, "{{define \"t30\"}}{{end}}{{template \"t0\"}}");
+	assert_true(run(str_text(&text), &output, &err) < 0);
+	assert_non_null(strstr(err.message, "steps"));
+	check_nested("{{block \"b\" .}}", "x", "{{end}}", 100,
+		     "nested too deeply");
 
 	str_clear(&text);
 	for (int i = 0; i <= TEMPLATE_TEXT_MAX; i++)
