@@ -17,6 +17,7 @@
 #define OPERATION_LOCK "operation.lock"
 #define ID_LENGTH      (ID_TEXT_MAX - 1)
 #define DESTROY_TRIES  4
+#define CREATE_TRIES   16
 
 bool record_id_is_valid(const char *id)
 {
@@ -52,16 +53,12 @@ static int open_directory(struct store *store, const char *id, bool is_volatile,
 	return 0;
 }
 
-int record_create(struct store *store, const char *id, bool is_volatile,
-		  struct record *ret_record, struct error *err)
+static int make_directory(struct store *store, const char *id,
+			  struct error *err)
 {
-	struct record record;
 	char path[RECORD_PATH_MAX];
 	int r;
 
-	if (!record_id_is_valid(id))
-		return err_set(err, ERROR_INVALID, "invalid container ID '%s'",
-			       id);
 	record_path(path, id);
 	r = mkdirat(store->root_fd, path, 0700);
 	if (r < 0 && errno == ENOENT) {
@@ -70,18 +67,43 @@ int record_create(struct store *store, const char *id, bool is_volatile,
 			return err_errno(err, "cannot make containers/");
 		r = mkdirat(store->root_fd, path, 0700);
 	}
-	if (r < 0)
-		return err_errno(err, "cannot make %s", path);
-	r = open_directory(store, id, is_volatile, &record, err);
-	if (r < 0)
-		return r;
-	r = record_lock(&record, true, err);
-	if (r < 0) {
+	return r < 0 ? err_errno(err, "cannot make %s", path) : 0;
+}
+
+int record_create(struct store *store, const char *id, bool is_volatile,
+		  struct record *ret_record, struct error *err)
+{
+	struct record record;
+	struct error problem = {0};
+	int r = 0;
+
+	if (!record_id_is_valid(id))
+		return err_set(err, ERROR_INVALID, "invalid container ID '%s'",
+			       id);
+	/* Until it is locked, a sweep takes it for a leftover. */
+	for (int i = 0; i < CREATE_TRIES; i++) {
+		r = make_directory(store, id, err);
+		if (r < 0)
+			return r;
+		r = open_directory(store, id, is_volatile, &record, &problem);
+		if (r < 0) {
+			if (r == -ENOENT)
+				continue;
+			break;
+		}
+		r = record_lock(&record, true, &problem);
+		if (r == 0 && record_is_current(store, &record)) {
+			*ret_record = record;
+			return 0;
+		}
 		record_close(&record);
-		return r;
+		if (r < 0 && r != -ENOENT)
+			break;
 	}
-	*ret_record = record;
-	return 0;
+	if (r == 0)
+		return err_set(err, ERROR_CONFLICT,
+			       "container %.12s is removed all the time", id);
+	return err_copy(err, &problem);
 }
 
 int record_open(struct store *store, const char *id, struct record *ret_record,
@@ -315,20 +337,20 @@ int record_sweep_half_made(struct store *store, const char *id)
 	return r;
 }
 
-int record_sweep(struct store *store)
+static int sweep_records(struct store *store)
 {
 	cleanup_dir DIR *directory = NULL;
 	struct dirent *entry;
-	int count = sweep_removed(store) + record_sweep_names(store);
+	int count = 0;
 	int fd = openat(store->root_fd, "containers",
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
-		return count;
+		return 0;
 	directory = fdopendir(fd);
 	if (!directory) {
 		close(fd);
-		return count;
+		return 0;
 	}
 	while ((entry = readdir(directory))) {
 		if (record_id_is_valid(entry->d_name) &&
@@ -336,6 +358,14 @@ int record_sweep(struct store *store)
 			count += record_sweep_half_made(store, entry->d_name);
 	}
 	return count;
+}
+
+int record_sweep(struct store *store)
+{
+	/* Names last: those of half-made ones lead nowhere only then. */
+	int count = sweep_records(store) + sweep_removed(store);
+
+	return count + record_sweep_names(store);
 }
 
 int record_list_swept(struct store *store, char ***ret_ids, struct error *err)
