@@ -18,7 +18,9 @@
  *
  * names/NAME is a symbolic link whose text is the ID; symlink(2) is exclusive
  * and is what makes a name unique. A link without its directory is a leftover,
- * and so is a directory without container.json whose operation.lock is free.
+ * and so is a directory without container.json whose operation.lock is free. A
+ * rename claims the new name, writes container.json and releases the old name:
+ * killed, it leaves a second link, which container.json does not have.
  * Compiled filters lie in cache/ below the store's root.
  *
  * A container that waits for its next start by its restart policy is

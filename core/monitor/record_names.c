@@ -2,12 +2,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
 #include "core/monitor/record_private.h"
 
 /* Names begin with a letter or a digit, so that this is none. */
@@ -133,6 +136,36 @@ int record_name_bury(struct store *store, const char *name,
 	return release(store, name, record->id, record->directory_fd, NULL);
 }
 
+/* True when it can be told that the record has another name. */
+static bool has_other_name(const struct record *record, const char *name)
+{
+	cleanup_json cJSON *container = NULL;
+	const char *own = NULL;
+
+	if (record_read(record, &container, NULL) < 0 ||
+	    json_get_string(container, "container", "Name", &own, NULL) <= 0)
+		return false;
+	return !str_equal(*own == '/' ? own + 1 : own, name);
+}
+
+/* A rename that was killed leaves a second name: 1 when this is it and is free
+   now. */
+static int free_second(struct store *store, int names_fd, const char *name,
+		       const char *owner)
+{
+	struct record record;
+	int r = 0;
+
+	if (record_open(store, owner, &record, NULL) < 0)
+		return 0;
+	/* Whoever renames it holds the lock. */
+	if (record_lock(&record, false, NULL) == 0 &&
+	    has_other_name(&record, name))
+		r = remove_name(store, names_fd, name, owner, -1, NULL);
+	record_close(&record);
+	return r > 0;
+}
+
 /* 1 when the name's owner was dead and gave it up, 0 when it keeps it. */
 static int evict(struct store *store, int names_fd, const char *name,
 		 const char *owner, struct error *err)
@@ -151,6 +184,8 @@ static int evict(struct store *store, int names_fd, const char *name,
 		return r;
 	r = record_repair(store, &record, NULL, err);
 	record_close(&record);
+	if (r == 0)
+		return free_second(store, names_fd, name, owner);
 	return r == RECORD_REMOVED ? 1 : r;
 }
 
@@ -216,9 +251,36 @@ size_t record_count_names(struct store *store)
 	return count;
 }
 
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* links: "ID NAME" each. Of several names that lead to one ID, one is its. */
+static int sweep_seconds(struct store *store, int names_fd, char **links)
+{
+	size_t links_count = strv_length(links);
+	int count = 0;
+
+	if (links_count > 1)
+		qsort(links, links_count, sizeof(*links), compare);
+	for (size_t i = 0; i < links_count; i++) {
+		char id[ID_TEXT_MAX];
+
+		memcpy(id, links[i], ID_TEXT_MAX - 1);
+		id[ID_TEXT_MAX - 1] = '\0';
+		if ((i > 0 && str_starts(links[i - 1], id)) ||
+		    (i + 1 < links_count && str_starts(links[i + 1], id)))
+			count += free_second(store, names_fd,
+					     links[i] + ID_TEXT_MAX, id);
+	}
+	return count;
+}
+
 int record_sweep_names(struct store *store)
 {
 	cleanup_dir DIR *directory = NULL;
+	cleanup_strv char **links = NULL;
 	cleanup_fd int names_fd = open_names(store, NULL);
 	struct dirent *entry;
 	int count = 0;
@@ -226,15 +288,15 @@ int record_sweep_names(struct store *store)
 	if (names_fd >= 0)
 		directory = list_names(names_fd);
 	while (directory && (entry = readdir(directory))) {
+		const char *name = entry->d_name;
 		char id[ID_TEXT_MAX];
 
-		if (entry->d_name[0] == '.' ||
-		    read_name(names_fd, entry->d_name, id) == 0 ||
-		    record_exists(store, id))
+		if (name[0] == '.' || read_name(names_fd, name, id) == 0)
 			continue;
-		if (remove_name(store, names_fd, entry->d_name, NULL, -1,
-				NULL) > 0)
+		if (record_exists(store, id))
+			strv_push_take(&links, xasprintf("%s %s", id, name));
+		else if (remove_name(store, names_fd, name, NULL, -1, NULL) > 0)
 			count++;
 	}
-	return count;
+	return count + sweep_seconds(store, names_fd, links);
 }

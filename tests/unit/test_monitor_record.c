@@ -214,6 +214,34 @@ static void test_stale_names(void **state)
 	record_close(&record);
 }
 
+/* A rename was killed before or after it wrote the new name down. */
+static void test_second_names(void **state)
+{
+	struct record record = make(ID_A, "web", false);
+	struct record other = make(ID_B, "db", false);
+	struct error err = {0};
+
+	assert_int_equal(symlinkat(ID_A, store.root_fd, "names/new"), 0);
+	/* It may be just being renamed. */
+	assert_int_equal(record_lock(&record, false, &err), 0);
+	assert_int_equal(record_sweep(&store), 0);
+	assert_int_equal(record_name_claim(&store, "new", ID_B, true, &err),
+			 -EEXIST);
+	record_unlock(&record);
+	assert_int_equal(record_name_claim(&store, "new", ID_B, true, &err), 0);
+	assert_int_equal(record_name_release(&store, "new", ID_B, &err), 0);
+
+	assert_int_equal(symlinkat(ID_A, store.root_fd, "names/a"), 0);
+	assert_int_equal(symlinkat(ID_A, store.root_fd, "names/z"), 0);
+	assert_int_equal(record_sweep(&store), 2);
+	assert_false(exists("names/a"));
+	assert_false(exists("names/z"));
+	assert_true(exists("names/web"));
+	assert_true(exists("names/db"));
+	record_close(&record);
+	record_close(&other);
+}
+
 static void test_sweep(void **state)
 {
 	struct record record = make(ID_A, "web", false);
@@ -724,6 +752,7 @@ int main(void)
 		TEST(test_list),
 		TEST(test_names),
 		TEST(test_stale_names),
+		TEST(test_second_names),
 		TEST(test_sweep),
 		TEST(test_list_swept),
 		TEST(test_read_members),
