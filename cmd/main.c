@@ -3,6 +3,7 @@
  * the pinned user namespace, opens the engine, prints what went wrong.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +137,21 @@ static int command_run(const struct command *command, const char *path,
 	return output_end(code);
 }
 
+/*
+ * A standard stream that we were started without would be the next file opened,
+ * and our output would go into it. The wrong way round, so that using it fails.
+ */
+static void occupy_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+			continue;
+		if (open("/dev/null",
+			 fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			_exit(EXIT_USAGE);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
@@ -146,6 +162,7 @@ int main(int argc, char **argv)
 	int code;
 	int r;
 
+	occupy_standard_streams();
 	signal(SIGPIPE, SIG_IGN);
 	/* An ignored SIGCHLD is inherited, and no child could be waited for. */
 	signal(SIGCHLD, SIG_DFL);
