@@ -126,8 +126,8 @@ static void print_setting(const struct conf_key *key, void *data)
 	printf("setting\t%s\t%s\n", key->section, key->key);
 }
 
-/* "command NAME", "option NAME -d --detach VALUE" and "setting SECTION KEY",
-   apart by tabs. */
+/* "command NAME", "option NAME -d --detach VALUE", "hidden …" for one that is
+   in no help, and "setting SECTION KEY", apart by tabs. */
 static int options_main(struct context *context, const struct options *options)
 {
 	(void)context;
@@ -145,9 +145,8 @@ static int options_main(struct context *context, const struct options *options)
 				const char *value = option_value_name(o);
 				char letter[] = {'-', o->short_name, '\0'};
 
-				if (o->hidden)
-					continue;
-				printf("option\t%s\t%s\t--%s\t%s\n",
+				printf("%s\t%s\t%s\t--%s\t%s\n",
+				       o->hidden ? "hidden" : "option",
 				       command->name,
 				       o->short_name ? letter : "", o->name,
 				       value ? value : "");

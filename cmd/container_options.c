@@ -9,7 +9,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "cmd/docker_config.h"
 #include "cmd/member.h"
+#include "cmd/refused_options.h"
 #include "net/port.h"
 #include "policy/seccomp.h"
 
@@ -22,6 +24,7 @@ const struct option container_options[] = {
 	{'a', "attach", OPTION_LIST, NULL, NULL, "Attach to STDIN, STDOUT or STDERR", false},
 	{0, "cap-add", OPTION_LIST, NULL, NULL, "Add Linux capabilities", false},
 	{0, "cap-drop", OPTION_LIST, NULL, NULL, "Drop Linux capabilities", false},
+	{0, "cgroupns", OPTION_STRING, NULL, NULL, "Cgroup namespace to use (host|private)", false},
 	{0, "cidfile", OPTION_STRING, NULL, NULL, "Write the container ID to the file", false},
 	{0, "cpus", OPTION_STRING, "decimal", NULL, "Number of CPUs (needs cgroup delegation)", false},
 	{0, "device", OPTION_LIST, NULL, NULL, "Add a host device to the container", false},
@@ -46,6 +49,7 @@ const struct option container_options[] = {
 	{'i', "interactive", OPTION_FLAG, NULL, NULL, "Keep STDIN open even if not attached", false},
 	{0, "ip", OPTION_STRING, NULL, NULL, "IPv4 address (in 10.0.2.0/24)", false},
 	{0, "ipc", OPTION_STRING, NULL, NULL, "IPC mode to use (private|host|shareable|none|container:NAME)", false},
+	{0, "isolation", OPTION_STRING, NULL, NULL, "Container isolation technology (default)", false},
 	{'l', "label", OPTION_LIST, NULL, NULL, "Set meta data on a container", false},
 	{0, "label-file", OPTION_LIST, NULL, NULL, "Read in a line delimited file of labels", false},
 	{0, "log-driver", OPTION_STRING, NULL, NULL, "Logging driver for the container (json-file|none)", false},
@@ -68,6 +72,7 @@ const struct option container_options[] = {
 	{0, "read-only", OPTION_FLAG, NULL, NULL, "Mount the container's root filesystem as read only", false},
 	{0, "restart", OPTION_STRING, NULL, "no", "Restart policy to apply when a container exits", false},
 	{0, "rm", OPTION_FLAG, NULL, NULL, "Automatically remove the container and its associated anonymous volumes when it exits", false},
+	{0, "runtime", OPTION_STRING, NULL, NULL, "Runtime to use for this container (moss)", false},
 	{0, "security-opt", OPTION_LIST, NULL, NULL, "Security Options", false},
 	{0, "shm-size", OPTION_BYTES, NULL, NULL, "Size of /dev/shm", false},
 	{0, "stop-signal", OPTION_STRING, NULL, NULL, "Signal to stop the container", false},
@@ -81,6 +86,7 @@ const struct option container_options[] = {
 	{0, "userns", OPTION_STRING, NULL, NULL, "User namespace to use (host|nomap|keep-id[:uid=,gid=]|auto[:size=])", false},
 	{0, "uts", OPTION_STRING, NULL, NULL, "UTS namespace to use (host)", false},
 	{'v', "volume", OPTION_LIST, NULL, NULL, "Bind mount a volume", false},
+	{0, "volume-driver", OPTION_STRING, NULL, NULL, "Optional volume driver for the container (local)", false},
 	{0, "volumes-from", OPTION_LIST, NULL, NULL, "Mount volumes from the specified container(s)", false},
 	{'w', "workdir", OPTION_STRING, NULL, NULL, "Working directory inside the container", false},
 	{0},
@@ -95,6 +101,8 @@ static const struct {
 	{"add-host", "ExtraHosts", true},
 	{"cap-add", "CapAdd", true},
 	{"cap-drop", "CapDrop", true},
+	{"cgroupns", "CgroupnsMode", true},
+	{"cidfile", "ContainerIDFile", true},
 	{"dns", "Dns", true},
 	{"dns-option", "DnsOptions", true},
 	{"dns-search", "DnsSearch", true},
@@ -104,6 +112,7 @@ static const struct {
 	{"init", "Init", true},
 	{"interactive", "OpenStdin", false},
 	{"ipc", "IpcMode", true},
+	{"isolation", "Isolation", true},
 	{"mac-address", "MacAddress", false},
 	{"memory", "Memory", true},
 	{"network", "NetworkMode", true},
@@ -114,6 +123,7 @@ static const struct {
 	{"publish-all", "PublishAllPorts", true},
 	{"read-only", "ReadonlyRootfs", true},
 	{"rm", "AutoRemove", true},
+	{"runtime", "Runtime", true},
 	{"shm-size", "ShmSize", true},
 	{"stop-signal", "StopSignal", false},
 	{"stop-timeout", "StopTimeout", false},
@@ -121,6 +131,7 @@ static const struct {
 	{"user", "User", false},
 	{"userns", "UsernsMode", true},
 	{"uts", "UTSMode", true},
+	{"volume-driver", "VolumeDriver", true},
 	{"volumes-from", "VolumesFrom", true},
 	{"workdir", "WorkingDir", false},
 };
@@ -167,6 +178,24 @@ static void add_plain_members(const struct options *options, cJSON *body,
 	}
 }
 
+/* Takes "NAME" out, and "NAME=value" when values is set. */
+static void env_forget(char **env, const char *name, bool values)
+{
+	size_t length = strlen(name);
+	size_t kept = 0;
+
+	for (size_t i = 0; env && env[i]; i++) {
+		if (strncmp(env[i], name, length) == 0 &&
+		    (env[i][length] == '\0' ||
+		     (values && env[i][length] == '=')))
+			free(env[i]);
+		else
+			env[kept++] = env[i];
+	}
+	if (env)
+		env[kept] = NULL;
+}
+
 int env_option_add(char ***env, const char *text, struct error *err)
 {
 	const char *equals = strchr(text, '=');
@@ -176,14 +205,13 @@ int env_option_add(char ***env, const char *text, struct error *err)
 	if (equals == text || *text == '\0')
 		return err_set(err, ERROR_INVALID,
 			       "invalid environment variable: %s", text);
-	if (equals) {
-		name = xstrndup(text, (size_t)(equals - text));
-		env_set(env, name, equals + 1);
-		return 0;
-	}
-	value = getenv(text);
+	name = equals ? xstrndup(text, (size_t)(equals - text)) : xstrdup(text);
+	value = equals ? equals + 1 : getenv(text);
+	env_forget(*env, name, !value);
 	if (value)
-		env_set(env, text, value);
+		env_set(env, name, value);
+	else
+		strv_push(env, name);
 	return 0;
 }
 
@@ -224,6 +252,9 @@ int option_file_read(const char *path, bool from_environment, char ***list,
 			return err_set(err, ERROR_INVALID,
 				       "%s:%zu: invalid variable name: %s",
 				       path, i + 1, line);
+		/* One that we do not have is not there, unlike with -e. */
+		if (line[end] == '\0' && !getenv(line))
+			continue;
 		r = env_option_add(list, line, err);
 		if (r < 0)
 			return err_wrap(err, "%s:%zu", path, i + 1);
@@ -234,11 +265,13 @@ int option_file_read(const char *path, bool from_environment, char ***list,
 static int add_env(const struct options *options, cJSON *body,
 		   struct error *err)
 {
+	cleanup_json cJSON *config = docker_config_read();
 	cleanup_strv char **env = NULL;
 	char *const *files = option_list(options, "env-file");
 	char *const *list = option_list(options, "env");
 	int r;
 
+	docker_config_add_proxies(config, &env);
 	for (size_t i = 0; files[i]; i++) {
 		r = option_file_read(files[i], true, &env, err);
 		if (r < 0)
@@ -298,7 +331,8 @@ static int add_attach(const struct options *options, bool detached, cJSON *body,
 		      struct error *err)
 {
 	char *const *list = option_list(options, "attach");
-	bool in = false, out = false, error = false;
+	bool in = option_flag(options, "interactive");
+	bool out = false, error = false;
 
 	for (size_t i = 0; list[i]; i++) {
 		if (strcasecmp(list[i], "stdin") == 0)
@@ -317,10 +351,10 @@ static int add_attach(const struct options *options, bool detached, cJSON *body,
 	if (list[0] && detached)
 		return err_set(err, ERROR_INVALID,
 			       "Conflicting options: -a and -d");
-	if (!list[0] && !detached) {
+	if (detached)
+		in = false;
+	else if (!list[0])
 		out = error = true;
-		in = option_flag(options, "interactive");
-	}
 	json_set_bool(body, "AttachStdin", in);
 	json_set_bool(body, "AttachStdout", out);
 	json_set_bool(body, "AttachStderr", error);
@@ -674,8 +708,10 @@ int container_body(const struct options *options, bool detached,
 	cJSON *moss = member_object(host, "Moss");
 	const char *driver = option_string(options, "storage-driver");
 	const char *platform = option_string(options, "platform");
-	int r;
+	int r = refused_options_check(options, err);
 
+	if (r < 0)
+		return r;
 	add_plain_members(options, body, host);
 	add_command(options, body);
 	add_endpoint(options, body);

@@ -27,8 +27,8 @@ int cpus_option_add(const struct options *options, cJSON *host,
    alone (from the environment when from_environment). */
 int option_file_read(const char *path, bool from_environment, char ***list,
 		     struct error *err);
-/* -e as docker: "NAME=value", or "NAME" with the caller's value if it has one.
- */
+/* -e as docker: "NAME=value", or "NAME" with the caller's value; when it has
+   none, "NAME" alone, which takes the image's variable away. */
 int env_option_add(char ***env, const char *text, struct error *err);
 
 /* mount_options.c: -v to Binds, --mount to Mounts, --tmpfs to Tmpfs. */

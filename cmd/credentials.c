@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "cmd/credential_file.h"
 #include "cmd/credential_helper.h"
+#include "cmd/docker_config.h"
 #include "cmd/paths.h"
 
 struct credentials {
@@ -49,7 +50,6 @@ static char *make_absolute(char *path)
 static void name_files(struct credentials *credentials)
 {
 	const char *auth_file = getenv("REGISTRY_AUTH_FILE");
-	const char *docker = getenv("DOCKER_CONFIG");
 	const char *runtime = absolute("XDG_RUNTIME_DIR");
 	const char *config = absolute("XDG_CONFIG_HOME");
 	const char *home = path_home();
@@ -57,11 +57,7 @@ static void name_files(struct credentials *credentials)
 	if (!str_empty(auth_file))
 		strv_push_take(&credentials->files,
 			       make_absolute(xstrdup(auth_file)));
-	if (!str_empty(docker))
-		credentials->docker =
-			make_absolute(path_join(docker, "config.json"));
-	else if (home)
-		credentials->docker = path_join(home, ".docker/config.json");
+	credentials->docker = docker_config_path();
 	if (credentials->docker)
 		strv_push(&credentials->files, credentials->docker);
 	if (runtime)

@@ -3,15 +3,21 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/str.h"
+#include "cmd/docker_config.h"
 
-/* "ctrl-X" for a-z @ [ \ ] ^ _, or one character. */
+/* "ctrl-X" for a-z @ [ \ ] ^ _, "DEL", or one character. */
 static int key_parse(const char *word, unsigned char *ret_key)
 {
 	static const char specials[] = "@[\\]^_";
 
 	if (strlen(word) == 1) {
 		*ret_key = (unsigned char)word[0];
+		return 0;
+	}
+	if (str_equal(word, "DEL")) {
+		*ret_key = 127;
 		return 0;
 	}
 	if (strncasecmp(word, "ctrl-", 5) != 0 || strlen(word) != 6)
@@ -46,4 +52,18 @@ int detach_keys_parse(const char *text, struct detach_keys *ret_keys,
 	}
 	*ret_keys = keys;
 	return 0;
+}
+
+int detach_keys_choose(const struct options *options,
+		       struct detach_keys *ret_keys, struct error *err)
+{
+	const char *text = option_string(options, "detach-keys");
+	cleanup_json cJSON *config = NULL;
+
+	if (!text) {
+		config = docker_config_read();
+		text = docker_config_detach_keys(config);
+	}
+	return detach_keys_parse(text ? text : DETACH_KEYS_DEFAULT, ret_keys,
+				 err);
 }

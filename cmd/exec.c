@@ -119,7 +119,6 @@ static int exec_attached(struct context *context, const struct options *options,
 			 const char *id, struct exec_handle *handle,
 			 struct pipes *pipes)
 {
-	const char *keys = option_string(options, "detach-keys");
 	struct detach_keys detach;
 	struct stream_options stream = {
 		.stream_fd = handle->console_fd,
@@ -137,8 +136,7 @@ static int exec_attached(struct context *context, const struct options *options,
 	struct error err = {0};
 	int code;
 
-	if (detach_keys_parse(keys ? keys : DETACH_KEYS_DEFAULT, &detach,
-			      &err) < 0 ||
+	if (detach_keys_choose(options, &detach, &err) < 0 ||
 	    stream_run(&stream, &end, &err) < 0)
 		return command_fail(context, &err);
 	if (end == STREAM_DETACHED) {

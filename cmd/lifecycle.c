@@ -17,6 +17,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/refused_options.h"
 
 #define PARALLEL_MAX 64 /* containers stopped at once by one command */
 
@@ -260,7 +261,10 @@ static int rm_main(struct context *context, const struct options *options)
 		.how = &removal,
 		.may_be_missing = removal.force,
 	};
+	struct error err = {0};
 
+	if (refused_options_check(options, &err) < 0)
+		return command_fail(context, &err);
 	return for_each_at_once(context, options, &visit);
 }
 
@@ -299,7 +303,8 @@ static int rename_main(struct context *context, const struct options *options)
 
 static const struct option *const stop_tables[] = {stop_options, NULL};
 static const struct option *const kill_tables[] = {kill_options, NULL};
-static const struct option *const rm_tables[] = {rm_options, NULL};
+static const struct option *const rm_tables[] = {rm_options, refused_rm_options,
+						 NULL};
 
 const struct command command_stop = {
 	.name = "stop",

@@ -26,16 +26,14 @@ static void print_printable(FILE *file, const char *text)
 	fputs(plain, file);
 }
 
+/* In one piece: processes that work side by side share the terminal. */
 void report_error(const struct error *err)
 {
+	cleanup_free char *message = text_printable(err->message, false);
+	cleanup_free char *hint = text_printable(err->hint, false);
+
 	fflush(stdout);
-	fputs("moss: ", stderr);
-	print_printable(stderr, err->message);
-	fputc('\n', stderr);
-	if (err->hint[0]) {
-		print_printable(stderr, err->hint);
-		fputc('\n', stderr);
-	}
+	fprintf(stderr, "moss: %s\n%s%s", message, hint, *hint ? "\n" : "");
 }
 
 void report_warning(const char *format, ...)

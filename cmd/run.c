@@ -20,6 +20,7 @@
 #include "cmd/container_options.h"
 #include "cmd/credentials.h"
 #include "cmd/pulling.h"
+#include "cmd/refused_options.h"
 #include "cmd/stream.h"
 
 #define EXIT_MOSS 125 /* moss itself failed */
@@ -52,6 +53,7 @@ struct session {
 	struct attach_options attach;
 	struct detach_keys detach;
 	bool tty;
+	bool lacks_terminal; /* asked for, but standard input is none */
 	bool sig_proxy;
 	int stream_fd;
 	int wait_fd;
@@ -125,15 +127,6 @@ static int session_run(struct session *session)
 	return r < 0 ? run_fail(&err) : code;
 }
 
-static int session_detach_keys(struct session *session,
-			       const struct options *options, struct error *err)
-{
-	const char *text = option_string(options, "detach-keys");
-
-	return detach_keys_parse(text ? text : DETACH_KEYS_DEFAULT,
-				 &session->detach, err);
-}
-
 /* --cidfile: must not exist, as docker insists. */
 static int cidfile_open(const char *path, struct error *err)
 {
@@ -183,6 +176,7 @@ static int create_container(struct session *session,
 	};
 	if (!detached) {
 		r = stream_check_tty(session->attach.stdin_, session->tty, err);
+		session->lacks_terminal = r < 0;
 		if (r < 0)
 			return r;
 	}
@@ -222,8 +216,10 @@ static int run_main(struct context *context, const struct options *options)
 	struct error err = {0};
 	int r, code;
 
-	r = session_detach_keys(&session, options, &err);
+	r = detach_keys_choose(options, &session.detach, &err);
 	r = r < 0 ? r : create_container(&session, options, detached, &err);
+	if (session.lacks_terminal)
+		return command_fail(context, &err);
 	if (r < 0)
 		return run_fail(&err);
 	r = engine_container_start(&context->engine, session.id,
@@ -267,6 +263,9 @@ static int session_inspect(struct session *session, bool *ret_stdin,
 		return r;
 	config = cJSON_GetObjectItemCaseSensitive(json, "Config");
 	session->tty = body_bool(config, "Tty");
+	/* What is typed at a terminal comes as input; a signal is moss's own.
+	 */
+	session->sig_proxy = session->sig_proxy && !session->tty;
 	*ret_stdin = body_bool(config, "OpenStdin");
 	return 0;
 }
@@ -285,7 +284,7 @@ static int start_attached(struct context *context,
 	bool open_stdin;
 	int r, code;
 
-	r = session_detach_keys(&session, options, &err);
+	r = detach_keys_choose(options, &session.detach, &err);
 	r = r < 0 ? r
 		  : engine_container_resolve(&context->engine, name, session.id,
 					     &err);
@@ -297,13 +296,14 @@ static int start_attached(struct context *context,
 	r = engine_container_start(&context->engine, session.id,
 				   &session.attach, &session.stream_fd,
 				   &session.wait_fd, &err);
-	if (r < 0)
-		return run_fail(&err);
-	if (r > 0) {
-		err_set(&err, ERROR_CONFLICT, "container %s is already running",
-			name);
-		err_hint(&err, "Use `moss attach %s`.", name);
-		return command_fail(context, &err);
+	/* It runs already: then this is what is left to be done. */
+	if (r > 0)
+		r = engine_container_attach(&context->engine, session.id,
+					    &session.attach, &session.stream_fd,
+					    &session.wait_fd, &err);
+	if (r < 0) {
+		report_error(&err);
+		return 1; /* also when it is its command's fault */
 	}
 	code = session_run(&session);
 	close_fd(&session.stream_fd);
@@ -315,15 +315,16 @@ static int start_main(struct context *context, const struct options *options)
 {
 	bool attached = option_flag(options, "attach") ||
 			option_flag(options, "interactive");
+	struct error refusal = {0};
 	int code = 0;
 
+	if (refused_options_check(options, &refusal) < 0)
+		return command_fail(context, &refusal);
 	if (attached && options->operands[1]) {
-		struct error err = {0};
-
-		err_set(&err, ERROR_INVALID,
+		err_set(&refusal, ERROR_INVALID,
 			"you cannot start and attach multiple containers at "
 			"once");
-		return command_fail(context, &err);
+		return command_fail(context, &refusal);
 	}
 	if (attached)
 		return start_attached(context, options, options->operands[0]);
@@ -360,7 +361,7 @@ static int attach_main(struct context *context, const struct options *options)
 	bool open_stdin;
 	int r;
 
-	r = session_detach_keys(&session, options, &err);
+	r = detach_keys_choose(options, &session.detach, &err);
 	r = r < 0 ? r
 		  : engine_container_resolve(&context->engine,
 					     options->operands[0], session.id,
@@ -381,10 +382,12 @@ static int attach_main(struct context *context, const struct options *options)
 	return session_run(&session);
 }
 
-static const struct option *const run_tables[] = {container_options,
-						  run_only_options, NULL};
-static const struct option *const create_tables[] = {container_options, NULL};
-static const struct option *const start_tables[] = {start_options, NULL};
+static const struct option *const run_tables[] = {
+	container_options, run_only_options, refused_container_options, NULL};
+static const struct option *const create_tables[] = {
+	container_options, refused_container_options, NULL};
+static const struct option *const start_tables[] = {
+	start_options, refused_start_options, NULL};
 static const struct option *const attach_tables[] = {attach_options_table,
 						     NULL};
 

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "cmd/command.h"
 
 #define DETACH_KEYS_DEFAULT "ctrl-p,ctrl-q"
 #define DETACH_KEYS_MAX	    16
@@ -25,9 +26,12 @@ struct detach_keys {
 	size_t count; /* 0: detaching is off */
 };
 
-/* "ctrl-p,ctrl-q", "a,ctrl-@": docker's form. "" switches it off. */
+/* "ctrl-p,ctrl-q", "a,ctrl-@", "DEL": docker's form. "" switches it off. */
 int detach_keys_parse(const char *text, struct detach_keys *ret_keys,
 		      struct error *err);
+/* --detach-keys, or what docker's config.json has, or the default. */
+int detach_keys_choose(const struct options *options,
+		       struct detach_keys *ret_keys, struct error *err);
 
 struct stream_options {
 	/* The container's side: one socket (attach), or the pty master. */

@@ -5,8 +5,9 @@
 
 tests/lint/docker_flags.txt has docker's commands and, below each, its options
 as `docker COMMAND --help` has them. A line that ends in "! REASON" is one that
-moss has not, or refuses, on purpose; one of these that moss has after all is a
-problem too, so that the table stays true. Options of moss's own are no
+moss has not on purpose, one in "! refused: REASON" it must know, hidden, so as
+to say why it refuses it; one of these that moss has after all is a problem too,
+so that the table stays true. Options of moss's own are no
 problem. What moss has comes from `moss __options`.
 """
 import pathlib
@@ -39,6 +40,7 @@ def read_table(text):
 
 def read_moss(moss):
     commands = {}
+    hidden = set()
     out = subprocess.run([moss, "__options"], check=True, text=True,
                          stdout=subprocess.PIPE).stdout
     for line in out.splitlines():
@@ -48,7 +50,9 @@ def read_moss(moss):
             commands[command] = {}
         elif kind == "option":
             commands[command][rest[1]] = (rest[0], rest[2])
-    return commands
+        elif kind == "hidden":
+            hidden.add((command, rest[1], (rest[0], rest[2])))
+    return commands, hidden
 
 
 def show(option, form):
@@ -56,10 +60,14 @@ def show(option, form):
     return " ".join(part for part in (short, option, value) if part)
 
 
-def check_options(command, table, real, problems):
+def check_options(command, table, real, hidden, problems):
     for option, (form, reason) in table.items():
         if option not in real:
-            if not reason:
+            if reason.startswith("refused:"):
+                if (command, option, form) not in hidden:
+                    problems.append(f"{command}: {show(option, form)} is not "
+                                    f"refused, but unknown")
+            elif not reason:
                 problems.append(f"{command}: {show(option, form)} is missing")
         elif reason:
             problems.append(f"{command}: {option} is there, and the table "
@@ -71,14 +79,15 @@ def check_options(command, table, real, problems):
 
 def main(top, moss):
     table = read_table((top / "tests/lint/docker_flags.txt").read_text())
-    commands = read_moss(moss)
+    commands, hidden = read_moss(moss)
     problems = []
     for command, (reason, options) in table.items():
         if command in commands:
             if reason:
                 problems.append(f"{command} is there, and the table says: "
                                 f"{reason}")
-            check_options(command, options, commands[command], problems)
+            check_options(command, options, commands[command], hidden,
+                          problems)
         elif not reason:
             problems.append(f"{command} is missing")
     for problem in problems:

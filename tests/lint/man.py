@@ -36,7 +36,7 @@ def tables(moss):
             commands[command] = {}
         elif kind == "setting":
             settings.setdefault(command, set()).update(rest)
-        else:
+        elif kind == "option":
             short, long, value = rest
             commands[command][long] = (short, bool(value))
     return commands, settings

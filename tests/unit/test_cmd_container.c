@@ -17,8 +17,12 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "cmd/commands.h"
+#include "cmd/refused_options.h"
+#include "cmd/stream.h"
 
-static const struct option *const tables[] = {container_options, NULL};
+static const struct option *const tables[] = {container_options,
+					      refused_container_options, NULL};
 static const struct command command = {.name = "run",
 				       .options = tables,
 				       .operands_min = 1,
@@ -87,7 +91,10 @@ static void test_members(void **state)
 		{"--entrypoint sh web -c", "Entrypoint", "[\"sh\"]"},
 		{"--entrypoint= web", "Entrypoint", "[\"\"]"},
 		{"-e A=1 -e B=2 -e A=3 web", "Env", "[\"A=3\",\"B=2\"]"},
-		{"-e SET_HERE -e NOT_SET web", "Env", "[\"SET_HERE=yes\"]"},
+		{"-e SET_HERE -e NOT_SET web", "Env",
+		 "[\"SET_HERE=yes\",\"NOT_SET\"]"},
+		{"-e NOT_SET=1 -e NOT_SET web", "Env", "[\"NOT_SET\"]"},
+		{"-e NOT_SET -e NOT_SET=1 web", "Env", "[\"NOT_SET=1\"]"},
 		{"-l a=1 -l b -l a=2 web", "Labels",
 		 "{\"a\":\"2\",\"b\":\"\"}"},
 		{"-u 1:2 web", "User", "\"1:2\""},
@@ -119,6 +126,11 @@ static void test_members(void **state)
 		 "[\"ndots:1\"]"},
 		{"--rm web", "HostConfig|AutoRemove", "true"},
 		{"web", "HostConfig|AutoRemove", NULL},
+		{"--oom-kill-disable=false --cpu-count 0 web",
+		 "HostConfig|AutoRemove", NULL},
+		{"--cgroupns host web", "HostConfig|CgroupnsMode", "\"host\""},
+		{"--runtime moss web", "HostConfig|Runtime", "\"moss\""},
+		{"--cidfile /x web", "HostConfig|ContainerIDFile", "\"/x\""},
 		{"--privileged=false web", "HostConfig|Privileged", "false"},
 		{"--sysctl a.b=1 web", "HostConfig|Sysctls", "{\"a.b\":\"1\"}"},
 		{"--restart on-failure:3 web", "HostConfig|RestartPolicy",
@@ -238,6 +250,8 @@ static void test_streams(void **state)
 		{"-i web", true, false, false, false, false},
 		{"-a stdout web", false, false, true, false, false},
 		{"-a stdin -a STDERR -i web", false, true, false, true, true},
+		{"-a stdout -i web", false, true, true, false, true},
+		{"-a stdin web", false, true, false, false, false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -273,6 +287,10 @@ static void test_errors(void **state)
 		 "--health-interval cannot be negative"},
 		{"--health-retries -1 web",
 		 "--health-retries cannot be negative"},
+		{"--gpus all web", "--gpus is not supported"},
+		{"--cpu-count 2 web", "--cpu-count is not supported"},
+		{"--oom-kill-disable web", "--oom-kill-disable is not"},
+		{"--storage-opt size=1G web", "--storage-opt is not supported"},
 		{"--cpus lots web", "--cpus"},
 		{"--cpus -1 web", "--cpus"},
 		{"--cpus nan web", "--cpus"},
@@ -409,6 +427,54 @@ static void test_profile(void **state)
 	unlink(path);
 }
 
+static void write_config(const char *text)
+{
+	cleanup_free char *path = xasprintf("%s/config.json", directory);
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* docker's config.json: proxies of new containers, detach keys. */
+static void test_config(void **state)
+{
+	static const struct row rows[] = {
+		{"web", "Env",
+		 "[\"HTTP_PROXY=http://p:1\",\"http_proxy=http://p:1\","
+		 "\"NO_PROXY=x\",\"no_proxy=x\"]"},
+		{"-e http_proxy= -e NO_PROXY=y web", "Env",
+		 "[\"HTTP_PROXY=http://p:1\",\"http_proxy=\","
+		 "\"NO_PROXY=y\",\"no_proxy=x\"]"},
+	};
+	cleanup_free char *path = xasprintf("%s/config.json", directory);
+	struct detach_keys keys = {0};
+	struct options options = {0};
+	bool help;
+
+	write_config("{\"detachKeys\":\"ctrl-e,DEL\",\"proxies\":{\"default\":"
+		     "{\"httpProxy\":\"http://p:1\",\"noProxy\":\"x\"},"
+		     "\"tcp://h\":{\"ftpProxy\":\"no\"}}}");
+	check(rows, ARRAY_SIZE(rows));
+	assert_int_equal(options_parse(&command_attach, "attach", 1,
+				       (char *[]){"web", NULL}, &options, &help,
+				       NULL),
+			 0);
+	assert_int_equal(detach_keys_choose(&options, &keys, NULL), 0);
+	assert_int_equal(keys.count, 2);
+	assert_memory_equal(keys.keys, "\x05\x7f", 2);
+	unlink(path);
+	assert_int_equal(detach_keys_choose(&options, &keys, NULL), 0);
+	assert_memory_equal(keys.keys, "\x10\x11", 2);
+	/* A damaged one stops nothing. */
+	write_config("{");
+	assert_int_equal(detach_keys_choose(&options, &keys, NULL), 0);
+	assert_int_equal(keys.count, 2);
+	unlink(path);
+	options_release(&options);
+}
+
 static int remove_directory(void **state)
 {
 	return rmdir(directory);
@@ -416,7 +482,9 @@ static int remove_directory(void **state)
 
 static int make_directory(void **state)
 {
-	return mkdtemp(directory) ? 0 : -1;
+	return mkdtemp(directory) && setenv("DOCKER_CONFIG", directory, 1) == 0
+		       ? 0
+		       : -1;
 }
 
 int main(void)
@@ -429,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_profile),
 	};
 

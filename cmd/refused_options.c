@@ -1,0 +1,83 @@
+#include "cmd/refused_options.h"
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+/* clang-format off */
+const struct option refused_container_options[] = {
+	{0, "cpu-count", OPTION_INT, NULL, NULL, "CPU count (Windows only)", true},
+	{0, "cpu-percent", OPTION_INT, NULL, NULL, "CPU percent (Windows only)", true},
+	{0, "device-cgroup-rule", OPTION_LIST, NULL, NULL, "Add a rule to the cgroup allowed devices list", true},
+	{0, "gpus", OPTION_STRING, "gpu-request", NULL, "GPU devices to add to the container", true},
+	{0, "io-maxbandwidth", OPTION_BYTES, NULL, NULL, "Maximum IO bandwidth limit (Windows only)", true},
+	{0, "io-maxiops", OPTION_INT, "uint", NULL, "Maximum IOps limit (Windows only)", true},
+	{0, "oom-kill-disable", OPTION_FLAG, NULL, NULL, "Disable OOM Killer", true},
+	{0, "storage-opt", OPTION_LIST, NULL, NULL, "Storage driver options for the container", true},
+	{0, "use-api-socket", OPTION_FLAG, NULL, NULL, "Bind mount Docker API socket and required auth", true},
+	{0},
+};
+const struct option refused_rm_options[] = {
+	{'l', "link", OPTION_FLAG, NULL, NULL, "Remove the specified link", true},
+	{0},
+};
+const struct option refused_start_options[] = {
+	{0, "checkpoint", OPTION_STRING, NULL, NULL, "Restore from this checkpoint", true},
+	{0, "checkpoint-dir", OPTION_STRING, NULL, NULL, "Use a custom checkpoint storage directory", true},
+	{0},
+};
+
+static const char windows[] = "it is for containers of Windows";
+static const char use_cpus[] = "Use --cpus.";
+static const char use_blkio[] = "Use --device-read-bps, --device-write-bps and the like.";
+
+static const struct {
+	const char *option;
+	const char *why;
+	const char *instead;
+} refusals[] = {
+	{"cpu-count", windows, use_cpus},
+	{"cpu-percent", windows, use_cpus},
+	{"device-cgroup-rule", "only root can make device nodes or rules for them", "A container has the devices that --device names, and no others."},
+	{"gpus", "no driver's libraries and device nodes are found for you", "Give the devices with --device (/dev/dri, /dev/nvidia0) and the driver's libraries with -v."},
+	{"io-maxbandwidth", windows, use_blkio},
+	{"io-maxiops", windows, use_blkio},
+	{"oom-kill-disable", "cgroup v2 knows no such thing", "Use --oom-score-adj, or give it more --memory."},
+	{"storage-opt", "root file systems here have no options", "Their size is what the disk of the store has; --tmpfs /PATH:size=64m has a limit."},
+	{"use-api-socket", "there is no API socket that a container could use", "Mount a socket of your own with -v."},
+	{"link", "there are no links between containers that rm could remove", "Leave it out to remove the container."},
+	{"checkpoint", "checkpoints cannot be restored without root", "Use `moss commit` to keep a container's files."},
+	{"checkpoint-dir", "checkpoints cannot be restored without root", "Use `moss commit` to keep a container's files."},
+};
+/* clang-format on */
+
+static bool asks_for_nothing(const struct options *options,
+			     const struct option *option)
+{
+	if (option->type == OPTION_FLAG)
+		return !option_flag(options, option->name);
+	if (option->type == OPTION_LIST)
+		return false;
+	return str_equal(option_string(options, option->name), "") ||
+	       str_equal(option_string(options, option->name), "0");
+}
+
+int refused_options_check(const struct options *options, struct error *err)
+{
+	for (size_t i = 0; i < options->count; i++) {
+		const struct option_value *value = &options->values[i];
+		const char *name = value->option->name;
+
+		if (!value->given || !value->option->hidden)
+			continue;
+		for (size_t j = 0; j < ARRAY_SIZE(refusals); j++) {
+			if (!str_equal(refusals[j].option, name) ||
+			    asks_for_nothing(options, value->option))
+				continue;
+			err_set(err, ERROR_UNSUPPORTED,
+				"--%s is not supported: %s", name,
+				refusals[j].why);
+			return err_hint(err, "%s", refusals[j].instead);
+		}
+	}
+	return 0;
+}
