@@ -147,6 +147,9 @@ static int print_summary(const cJSON *usage, const char *format,
 		.columns = summary_columns,
 		.shown = shown,
 		.format = format,
+		.raw = "type: {{.Type}}\ntotal: {{.TotalCount}}\n"
+		       "active: {{.Active}}\nsize: {{.Size}}\n"
+		       "reclaimable: {{.Reclaimable}}\n",
 	};
 	cleanup_json cJSON *rows = json_array();
 
@@ -162,26 +165,33 @@ static void push_image(const struct image_name *name, void *data)
 	json_push(data, image_row(name, false));
 }
 
-static cJSON *image_rows(const cJSON *usage)
+static void push_whole_image(const struct image_name *name, void *data)
+{
+	json_push(data, image_row(name, true));
+}
+
+/* whole: long IDs. */
+static cJSON *image_rows(const cJSON *usage, bool whole)
 {
 	cJSON *rows = json_array();
 	const cJSON *image;
 
 	cJSON_ArrayForEach(image, member_of(usage, "Images"))
 	{
-		image_names_visit(image, false, push_image, rows);
+		image_names_visit(image, false,
+				  whole ? push_whole_image : push_image, rows);
 	}
 	return rows;
 }
 
-static cJSON *container_rows(const cJSON *usage)
+static cJSON *container_rows(const cJSON *usage, bool whole)
 {
 	cJSON *rows = json_array();
 	const cJSON *container;
 
 	cJSON_ArrayForEach(container, member_of(usage, "Containers"))
 	{
-		cJSON *row = container_row(container, false);
+		cJSON *row = container_row(container, whole);
 		cleanup_free char *size = format_bytes_short(
 			(uint64_t)number_of(container, "SizeRw"));
 
@@ -261,6 +271,7 @@ static int df_main(struct context *context, const struct options *options)
 	cleanup_json cJSON *usage = NULL;
 	cleanup_json cJSON *rows = NULL;
 	struct error err = {0};
+	bool whole;
 	int r;
 
 	r = engine_disk_usage(&context->engine, &usage, &err);
@@ -270,13 +281,14 @@ static int df_main(struct context *context, const struct options *options)
 		r = print_summary(usage, format, &err);
 		return r < 0 ? command_fail(context, &err) : 0;
 	}
+	whole = !str_empty(format) && !str_equal(format, "table");
 	rows = json_object();
-	json_set(rows, "Images", image_rows(usage));
-	json_set(rows, "Containers", container_rows(usage));
+	json_set(rows, "Images", image_rows(usage, whole));
+	json_set(rows, "Containers", container_rows(usage, whole));
 	json_set(rows, "Volumes", volume_rows(usage));
 	json_set(rows, "BuildCache", json_array());
-	if (!str_empty(format) && !str_equal(format, "table"))
-		return format_object(context, format, rows);
+	if (whole)
+		return format_object(context, format, rows) ? 1 : 0;
 	r = print_sections(rows, &err);
 	return r < 0 ? command_fail(context, &err) : 0;
 }

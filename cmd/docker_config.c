@@ -7,7 +7,6 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/str.h"
-#include "cmd/command.h"
 #include "cmd/credential_file.h"
 #include "cmd/member.h"
 #include "cmd/paths.h"
@@ -73,4 +72,18 @@ void docker_config_add_proxies(const cJSON *config, char ***env)
 		env_set(env, rows[i].variables[0], value);
 		env_set(env, rows[i].variables[1], value);
 	}
+}
+
+char *docker_config_format(const struct options *options, const char *member)
+{
+	const char *format = option_string(options, "format");
+	cleanup_json cJSON *config = NULL;
+
+	if (!str_empty(format))
+		return xstrdup(format);
+	if (option_flag(options, "quiet"))
+		return NULL;
+	config = docker_config_read();
+	format = text_of(config, member);
+	return str_empty(format) ? NULL : xstrdup(format);
 }

@@ -120,6 +120,12 @@ static char *size_text(int64_t bytes)
 	return bytes < 0 ? xstrdup("N/A") : format_bytes_short((uint64_t)bytes);
 }
 
+/* With one digit more, as docker has some. */
+static char *long_size_text(int64_t bytes)
+{
+	return bytes < 0 ? xstrdup("N/A") : format_bytes((uint64_t)bytes);
+}
+
 cJSON *image_row(const struct image_name *name, bool whole)
 {
 	const char *id = text_of(name->image, "Id");
@@ -131,9 +137,10 @@ cJSON *image_row(const struct image_name *name, bool whole)
 	cleanup_free char *created_at = NULL;
 	cleanup_free char *since = NULL;
 	cleanup_free char *size = size_text(bytes);
-	cleanup_free char *shared_size = size_text(shared);
+	cleanup_free char *shared_size = long_size_text(shared);
 	cleanup_free char *unique =
-		size_text(shared < 0 ? shared : bytes - shared);
+		long_size_text(shared < 0 ? shared : bytes - shared);
+	cleanup_free char *virtual_size = long_size_text(bytes);
 	cleanup_free char *users =
 		containers < 0 ? xstrdup("N/A")
 			       : xasprintf("%lld", (long long)containers);
@@ -157,6 +164,6 @@ cJSON *image_row(const struct image_name *name, bool whole)
 	json_set_string(row, "Size", size);
 	json_set_string(row, "Tag", name->tag);
 	json_set_string(row, "UniqueSize", unique);
-	json_set_string(row, "VirtualSize", size);
+	json_set_string(row, "VirtualSize", virtual_size);
 	return row;
 }

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/docker_config.h"
 #include "cmd/images_tree.h"
 #include "cmd/listing.h"
 #include "cmd/member.h"
@@ -229,6 +230,12 @@ static int select_names(struct context *context, const struct options *options,
 	return 0;
 }
 
+static const char raw[] = "repository: {{.Repository}}\n"
+			  "tag: {{.Tag}}\n"
+			  "image_id: {{.ID}}\n"
+			  "created_at: {{.CreatedAt}}\n"
+			  "virtual_size: {{.Size}}\n";
+
 static int print_list(struct context *context, const struct options *options,
 		      struct error *err)
 {
@@ -237,13 +244,16 @@ static int print_list(struct context *context, const struct options *options,
 	static const char *const shown_digests[] = {
 		"Repository",	"Tag",	"Digest", "ID",
 		"CreatedSince", "Size", NULL};
+	cleanup_free char *format =
+		docker_config_format(options, "imagesFormat");
 	cleanup_json cJSON *rows = json_array();
 	struct selection selection = {.rows = rows};
 	struct listing listing = {
 		.columns = image_columns,
 		.shown =
 			option_flag(options, "digests") ? shown_digests : shown,
-		.format = option_string(options, "format"),
+		.format = format,
+		.raw = raw,
 		.quiet = option_flag(options, "quiet"),
 		.quiet_field = "ID",
 	};

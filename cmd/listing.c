@@ -170,6 +170,8 @@ static int print_format(const struct listing *listing, const cJSON *rows,
 	bool table = str_starts(format, "table ");
 	int r;
 
+	if (listing->raw && str_equal(format, "raw"))
+		format = listing->raw;
 	text = unescape(table ? format + strlen("table ") : format);
 	r = template_parse(text, &template, err);
 	if (r < 0)
@@ -179,20 +181,26 @@ static int print_format(const struct listing *listing, const cJSON *rows,
 	return print_template(listing, template, rows, err);
 }
 
+static void print_quiet(const struct listing *listing, const cJSON *rows)
+{
+	const cJSON *row;
+
+	cJSON_ArrayForEach(row, rows)
+	{
+		printf("%s\n", member_text(row, listing->quiet_field));
+	}
+}
+
 int listing_print(const struct listing *listing, const cJSON *rows,
 		  struct error *err)
 {
 	const cJSON *row;
 
-	if (listing->quiet) {
-		cJSON_ArrayForEach(row, rows)
-		{
-			printf("%s\n", member_text(row, listing->quiet_field));
-		}
-		return 0;
-	}
 	if (str_empty(listing->format) || str_equal(listing->format, "table")) {
-		print_table(listing, rows);
+		if (listing->quiet)
+			print_quiet(listing, rows);
+		else
+			print_table(listing, rows);
 		return 0;
 	}
 	if (str_equal(listing->format, "json")) {

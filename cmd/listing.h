@@ -1,6 +1,7 @@
 /*
  * Lists of objects as docker prints them: a table by default, or --format:
- * "table", "table TEMPLATE", "json" (an object a line), or a template a line.
+ * "table", "table TEMPLATE", "json" (an object a line), or a template a line;
+ * "raw", which docker no longer tells of: a line a member.
  * Rows are flat JSON objects whose members are the template's fields.
  */
 #pragma once
@@ -24,7 +25,8 @@ struct listing {
 	const struct listing_column *columns; /* all, ends with field NULL */
 	const char *const *shown; /* fields of the default table, NULL-ended */
 	const char *format;	  /* --format, NULL: the default table */
-	bool quiet;		  /* only quiet_field, a line each */
+	const char *raw;	  /* template of the format "raw", or NULL */
+	bool quiet; /* only quiet_field, a line each, without a --format */
 	const char *quiet_field;
 	/* For {{.Label "key"}}: an array beside the rows, or NULL. */
 	const cJSON *labels;

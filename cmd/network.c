@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/docker_config.h"
 #include "cmd/listing.h"
 #include "cmd/member.h"
 #include "cmd/rows.h"
@@ -392,12 +393,16 @@ static int ls_main(struct context *context, const struct options *options)
 	static const char *const shown[] = {"ID", "Name", "Driver", "Scope",
 					    NULL};
 	struct filters filters = {option_list(options, "filter")};
+	cleanup_free char *format =
+		docker_config_format(options, "networksFormat");
 	cleanup_json cJSON *rows = json_array();
 	cleanup_json cJSON *labels = json_array();
 	struct listing listing = {
 		.columns = network_columns,
 		.shown = shown,
-		.format = option_string(options, "format"),
+		.format = format,
+		.raw = "network_id: {{.ID}}\nname: {{.Name}}\n"
+		       "driver: {{.Driver}}\nscope: {{.Scope}}\n",
 		.quiet = option_flag(options, "quiet"),
 		.quiet_field = "ID",
 		.labels = labels,

@@ -8,27 +8,36 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-struct span {
+struct entry {
 	const char *ip; /* "" when only exposed */
 	const char *type;
-	int host, host_end;
-	int inside, inside_end;
+	int host; /* 0 when only exposed */
+	int inside;
 };
 
-static int compare_spans(const void *a, const void *b)
+/* Ports of one address and protocol, one behind the other, that are the same on
+   both sides. */
+struct span {
+	const char *ip;
+	const char *type;
+	int first, last;
+};
+
+/* docker's order. */
+static int compare_entries(const void *a, const void *b)
 {
-	const struct span *x = a;
-	const struct span *y = b;
-	int order = strcmp(x->ip, y->ip);
+	const struct entry *x = a;
+	const struct entry *y = b;
+	int order = x->inside - y->inside;
 
 	if (order == 0)
-		order = strcmp(x->type, y->type);
+		order = strcmp(x->ip, y->ip);
 	if (order == 0)
-		order = x->inside - y->inside;
-	return order ? order : x->host - y->host;
+		order = x->host - y->host;
+	return order ? order : strcmp(x->type, y->type);
 }
 
-static struct span span_of(const cJSON *port)
+static struct entry entry_of(const cJSON *port)
 {
 	const char *ip = cJSON_GetStringValue(
 		cJSON_GetObjectItemCaseSensitive(port, "IP"));
@@ -38,24 +47,23 @@ static struct span span_of(const cJSON *port)
 		cJSON_GetObjectItemCaseSensitive(port, "PrivatePort");
 	const cJSON *host =
 		cJSON_GetObjectItemCaseSensitive(port, "PublicPort");
-	struct span span = {
+
+	return (struct entry){
 		.ip = ip ? ip : "",
 		.type = type ? type : "tcp",
 		.inside = inside ? inside->valueint : 0,
 		.host = host ? host->valueint : 0,
 	};
-
-	span.inside_end = span.inside;
-	span.host_end = span.host;
-	return span;
 }
 
-static bool follows(const struct span *span, const struct span *next)
+static void begin(struct str *text, const char *ip)
 {
-	return str_equal(span->ip, next->ip) &&
-	       str_equal(span->type, next->type) &&
-	       next->inside == span->inside_end + 1 &&
-	       next->host == (span->host ? span->host_end + 1 : 0);
+	bool v6 = strchr(ip, ':') != NULL;
+
+	if (text->length)
+		str_append(text, ", ");
+	if (*ip)
+		str_appendf(text, "%s%s%s:", v6 ? "[" : "", ip, v6 ? "]" : "");
 }
 
 static void append_range(struct str *text, int first, int last)
@@ -68,42 +76,68 @@ static void append_range(struct str *text, int first, int last)
 
 static void append_span(struct str *text, const struct span *span)
 {
-	bool v6 = strchr(span->ip, ':') != NULL;
-
-	if (text->length)
-		str_append(text, ", ");
-	if (span->host) {
-		str_appendf(text, "%s%s%s:", v6 ? "[" : "", span->ip,
-			    v6 ? "]" : "");
-		append_range(text, span->host, span->host_end);
+	begin(text, span->ip);
+	if (*span->ip) {
+		append_range(text, span->first, span->last);
 		str_append(text, "->");
 	}
-	append_range(text, span->inside, span->inside_end);
+	append_range(text, span->first, span->last);
 	str_appendf(text, "/%s", span->type);
 }
 
+/* Adds it to the span of its kind; a span that it does not follow is done. */
+static void add_entry(struct str *text, struct span *spans, size_t *count,
+		      const struct entry *entry)
+{
+	size_t at = 0;
+
+	while (at < *count && (!str_equal(spans[at].ip, entry->ip) ||
+			       !str_equal(spans[at].type, entry->type)))
+		at++;
+	if (at < *count && spans[at].last == entry->inside)
+		return;
+	if (at < *count && spans[at].last + 1 == entry->inside) {
+		spans[at].last = entry->inside;
+		return;
+	}
+	if (at < *count)
+		append_span(text, &spans[at]);
+	else
+		(*count)++;
+	spans[at] = (struct span){entry->ip, entry->type, entry->inside,
+				  entry->inside};
+}
+
+/*
+ * docker's: spans that ended, in the order of the ports, then those that are
+ * left, then ports that have another number outside, which it never joins.
+ */
 char *ports_text(const cJSON *ports)
 {
-	size_t count = (size_t)cJSON_GetArraySize(ports);
-	cleanup_free struct span *spans = xcalloc(count + 1, sizeof(*spans));
+	size_t size = (size_t)cJSON_GetArraySize(ports) + 1;
+	cleanup_free struct entry *entries = xcalloc(size, sizeof(*entries));
+	cleanup_free struct span *spans = xcalloc(size, sizeof(*spans));
 	struct str text = {0};
 	const cJSON *port;
-	size_t n = 0;
+	size_t count = 0;
+	size_t span_count = 0;
 
 	cJSON_ArrayForEach(port, ports)
 	{
-		spans[n++] = span_of(port);
+		entries[count++] = entry_of(port);
 	}
-	qsort(spans, n, sizeof(*spans), compare_spans);
-	for (size_t i = 0; i < n; i++) {
-		struct span span = spans[i];
-
-		while (i + 1 < n && follows(&span, &spans[i + 1])) {
-			i++;
-			span.inside_end = spans[i].inside;
-			span.host_end = spans[i].host;
-		}
-		append_span(&text, &span);
+	qsort(entries, count, sizeof(*entries), compare_entries);
+	for (size_t i = 0; i < count; i++)
+		if (!*entries[i].ip || entries[i].host == entries[i].inside)
+			add_entry(&text, spans, &span_count, &entries[i]);
+	for (size_t i = 0; i < span_count; i++)
+		append_span(&text, &spans[i]);
+	for (size_t i = 0; i < count; i++) {
+		if (!*entries[i].ip || entries[i].host == entries[i].inside)
+			continue;
+		begin(&text, entries[i].ip);
+		str_appendf(&text, "%d->%d/%s", entries[i].host,
+			    entries[i].inside, entries[i].type);
 	}
 	return str_steal(&text);
 }

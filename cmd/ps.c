@@ -1,6 +1,5 @@
 #include "cmd/command.h"
 
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,8 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/container_filter.h"
+#include "cmd/docker_config.h"
 #include "cmd/listing.h"
 #include "cmd/member.h"
 #include "cmd/ports_text.h"
@@ -34,30 +35,17 @@ static const struct option ps_options[] = {
 /* clang-format on */
 
 const struct listing_column container_columns[] = {
-	{"ID", "CONTAINER ID"},
-	{"Image", "IMAGE"},
-	{"Command", "COMMAND"},
-	{"CreatedAt", "CREATED AT"},
-	{"RunningFor", "CREATED"},
-	{"Status", "STATUS"},
-	{"State", "STATE"},
-	{"Ports", "PORTS"},
-	{"Names", "NAMES"},
-	{"Labels", "LABELS"},
-	{"Mounts", "MOUNTS"},
-	{"LocalVolumes", "LOCAL VOLUMES"},
-	{"Networks", "NETWORKS"},
-	{"Size", "SIZE"},
-	{0},
+	{"ID", "CONTAINER ID"},	   {"Image", "IMAGE"},
+	{"Command", "COMMAND"},	   {"CreatedAt", "CREATED AT"},
+	{"RunningFor", "CREATED"}, {"Status", "STATUS"},
+	{"State", "STATE"},	   {"Ports", "PORTS"},
+	{"Names", "NAMES"},	   {"Labels", "LABELS"},
+	{"Mounts", "MOUNTS"},	   {"LocalVolumes", "LOCAL VOLUMES"},
+	{"Networks", "NETWORKS"},  {"Size", "SIZE"},
+	{"Platform", "PLATFORM"},  {0},
 };
 
-static const char *const filter_keys[] = {
-	"ancestor", "before",  "exited",  "expose", "health", "id",	"label",
-	"name",	    "network", "publish", "since",  "status", "volume", NULL,
-};
-
-/* "/www" without its slash. */
-static const char *name_of(const cJSON *container)
+const char *container_name(const cJSON *container)
 {
 	const char *name = cJSON_GetStringValue(
 		cJSON_GetArrayItem(member_of(container, "Names"), 0));
@@ -118,6 +106,27 @@ static char *size_text(const cJSON *container)
 	return xasprintf("%s (virtual %s)", writable, virtual);
 }
 
+/* An ID short, a name without its digest. Caller frees. */
+static char *image_text(const cJSON *container, bool whole)
+{
+	const char *image = text_of(container, "Image");
+	const char *id = text_of(container, "ImageID");
+	const char *digest = strchr(image, '@');
+
+	if (!*image)
+		return xstrdup("<no image>");
+	if (whole)
+		return xstrdup(image);
+	if (str_starts(image, "sha256:"))
+		image += strlen("sha256:");
+	if (str_starts(id, "sha256:"))
+		id += strlen("sha256:");
+	if (strlen(image) >= SHORT_ID && strncmp(image, id, SHORT_ID) == 0)
+		return xstrndup(image, SHORT_ID);
+	return digest ? xstrndup(image, (size_t)(digest - image))
+		      : xstrdup(image);
+}
+
 cJSON *container_row(const cJSON *container, bool whole)
 {
 	cleanup_free char *id = NULL;
@@ -132,6 +141,7 @@ cJSON *container_row(const cJSON *container, bool whole)
 	cleanup_free char *networks = NULL;
 	cleanup_free char *size = NULL;
 	cleanup_free char *volumes = NULL;
+	cleanup_free char *image = image_text(container, whole);
 	int64_t epoch = number_of(container, "Created");
 	cJSON *row = json_object();
 	size_t local;
@@ -152,223 +162,20 @@ cJSON *container_row(const cJSON *container, bool whole)
 	json_set_string(row, "Command", quoted);
 	json_set_string(row, "CreatedAt", created);
 	json_set_string(row, "ID", id);
-	json_set_string(row, "Image", text_of(container, "Image"));
+	json_set_string(row, "Image", image);
 	json_set_string(row, "Labels", labels);
 	json_set_string(row, "LocalVolumes", volumes);
 	json_set_string(row, "Mounts", mounts);
-	json_set_string(row, "Names", name_of(container));
+	json_set_string(row, "Names", container_name(container));
 	json_set_string(row, "Networks", networks);
+	/* Known of some images only; docker has null then. */
+	json_set(row, "Platform", NULL);
 	json_set_string(row, "Ports", ports);
 	json_set_string(row, "RunningFor", running);
 	json_set_string(row, "Size", size);
 	json_set_string(row, "State", text_of(container, "State"));
 	json_set_string(row, "Status", text_of(container, "Status"));
 	return row;
-}
-
-static bool match_id(const char *value, const void *data)
-{
-	return str_starts(text_of(data, "Id"), value);
-}
-
-/* docker takes a name filter for a regular expression. */
-static bool match_name(const char *value, const void *data)
-{
-	regex_t regex;
-	bool matched;
-
-	if (regcomp(&regex, value, REG_EXTENDED | REG_NOSUB) != 0)
-		return strstr(name_of(data), value) != NULL;
-	matched = regexec(&regex, name_of(data), 0, NULL, 0) == 0;
-	regfree(&regex);
-	return matched;
-}
-
-static bool match_status(const char *value, const void *data)
-{
-	return str_equal(text_of(data, "State"), value);
-}
-
-static bool match_label(const char *value, const void *data)
-{
-	return label_matches(value, member_of(data, "Labels"));
-}
-
-static bool match_exited(const char *value, const void *data)
-{
-	int code;
-
-	return str_equal(text_of(data, "State"), "exited") &&
-	       sscanf(text_of(data, "Status"), "Exited (%d)", &code) == 1 &&
-	       code == atoi(value);
-}
-
-static bool match_ancestor(const char *value, const void *data)
-{
-	const char *image = text_of(data, "Image");
-	const char *id = text_of(data, "ImageID");
-	size_t length = strlen(value);
-
-	if (str_starts(id, "sha256:") && length >= 4 &&
-	    str_starts(id + strlen("sha256:"), value))
-		return true;
-	return str_equal(id, value) || str_equal(image, value) ||
-	       (strncmp(image, value, length) == 0 && image[length] == ':');
-}
-
-static bool match_volume(const char *value, const void *data)
-{
-	const cJSON *mount;
-
-	cJSON_ArrayForEach(mount, member_of(data, "Mounts"))
-	{
-		if (str_equal(text_of(mount, "Name"), value) ||
-		    str_equal(text_of(mount, "Source"), value) ||
-		    str_equal(text_of(mount, "Destination"), value))
-			return true;
-	}
-	return false;
-}
-
-static bool match_network(const char *value, const void *data)
-{
-	return cJSON_HasObjectItem(
-		member_of(member_of(data, "NetworkSettings"), "Networks"),
-		value);
-}
-
-/* "80", "80/udp", "8000-8100/tcp" against one side of the ports. */
-static bool match_port(const char *value, const void *data, const char *side)
-{
-	unsigned int first, last;
-	const char *slash = strchr(value, '/');
-	const cJSON *port;
-	int fields = sscanf(value, "%u-%u", &first, &last);
-
-	if (fields < 1)
-		return false;
-	if (fields == 1)
-		last = first;
-	cJSON_ArrayForEach(port, member_of(data, "Ports"))
-	{
-		int64_t number = number_of(port, side);
-
-		if (number >= first && number <= last &&
-		    (!slash || str_equal(text_of(port, "Type"), slash + 1)))
-			return true;
-	}
-	return false;
-}
-
-static bool match_publish(const char *value, const void *data)
-{
-	return match_port(value, data, "PublicPort");
-}
-
-static bool match_expose(const char *value, const void *data)
-{
-	return match_port(value, data, "PrivatePort");
-}
-
-static bool match_health(const char *value, const void *data)
-{
-	const char *health = text_of(member_of(data, "Health"), "Status");
-
-	return str_equal(*health ? health : "none", value);
-}
-
-static const struct {
-	const char *key;
-	filter_match match;
-} matches[] = {
-	{"ancestor", match_ancestor},
-	{"exited", match_exited},
-	{"expose", match_expose},
-	{"health", match_health},
-	{"id", match_id},
-	{"label", match_label},
-	{"name", match_name},
-	{"network", match_network},
-	{"publish", match_publish},
-	{"status", match_status},
-	{"volume", match_volume},
-};
-
-static const char *const states[] = {"created",	   "running",  "paused",
-				     "restarting", "removing", "exited",
-				     "dead",	   NULL};
-static const char *const healths[] = {"none", "starting", "healthy",
-				      "unhealthy", NULL};
-
-static bool is_one_of(const char *value, const char *const *words)
-{
-	while (*words && !str_equal(*words, value))
-		words++;
-	return *words != NULL;
-}
-
-/* Filters whose values are not free text. */
-static int check_values(const struct filters *filters, struct error *err)
-{
-	for (size_t i = 0; filters->list[i]; i++) {
-		const char *value = strchr(filters->list[i], '=') + 1;
-		int64_t code;
-		bool fine = true;
-
-		if (str_starts(filters->list[i], "exited="))
-			fine = parse_i64(value, &code) == 0;
-		else if (str_starts(filters->list[i], "status="))
-			fine = is_one_of(value, states);
-		else if (str_starts(filters->list[i], "health="))
-			fine = is_one_of(value, healths);
-		if (!fine)
-			return err_set(err, ERROR_INVALID,
-				       "invalid filter '%s'", filters->list[i]);
-	}
-	return 0;
-}
-
-/* before=X and since=X: the creation time of X, or an error. */
-static int bound_time(struct context *context, const struct filters *filters,
-		      const char *key, int64_t *ret_time, struct error *err)
-{
-	size_t length = strlen(key);
-
-	*ret_time = -1;
-	for (size_t i = 0; filters->list[i]; i++) {
-		cleanup_json cJSON *json = NULL;
-		struct timespec created;
-		char id[ID_TEXT_MAX];
-		int r;
-
-		if (strncmp(filters->list[i], key, length) != 0 ||
-		    filters->list[i][length] != '=')
-			continue;
-		r = engine_container_resolve(&context->engine,
-					     filters->list[i] + length + 1, id,
-					     err);
-		r = r < 0 ? r
-			  : engine_container_inspect(&context->engine, id,
-						     &json, err);
-		if (r < 0)
-			return r;
-		if (parse_time(text_of(json, "Created"), &created) == 0)
-			*ret_time = created.tv_sec;
-	}
-	return 0;
-}
-
-static bool passes(const struct filters *filters, const cJSON *container,
-		   int64_t before, int64_t since)
-{
-	int64_t created = number_of(container, "Created");
-
-	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
-		if (!filters_pass(filters, matches[i].key, matches[i].match,
-				  container))
-			return false;
-	return (before < 0 || created < before) &&
-	       (since < 0 || created > since);
 }
 
 /* All that -q shows. */
@@ -382,54 +189,86 @@ static cJSON *id_row(const cJSON *container, bool whole)
 	return row;
 }
 
+/* What of the command line decides about the rows. */
+struct wanted {
+	const char *format;
+	bool quiet;
+	bool whole;
+	bool size;
+	int64_t last; /* -1: all */
+};
+
 static int rows_of(struct context *context, const struct options *options,
-		   cJSON *rows, cJSON *labels, struct error *err)
+		   const struct wanted *wanted, cJSON *rows, cJSON *labels,
+		   struct error *err)
 {
-	struct filters filters = {option_list(options, "filter")};
+	const struct filters filters = {option_list(options, "filter")};
+	struct container_bounds bounds;
 	cleanup_json cJSON *containers = NULL;
-	bool whole = option_flag(options, "no-trunc");
-	bool all = option_flag(options, "all");
-	int64_t last = option_flag(options, "latest") ? 1 : -1;
-	const char *format = option_string(options, "format");
-	bool size = option_flag(options, "size") ||
-		    (format && strstr(format, ".Size"));
-	int64_t before, since;
+	bool all = option_flag(options, "all") || wanted->last >= 0 ||
+		   container_filters_ask_all(&filters);
+	int64_t last = wanted->last;
 	const cJSON *container;
 	int r;
 
-	r = filters_check(&filters, filter_keys, err);
-	r = r < 0 ? r : check_values(&filters, err);
-	r = r < 0 ? r : bound_time(context, &filters, "before", &before, err);
-	r = r < 0 ? r : bound_time(context, &filters, "since", &since, err);
+	r = container_filters_check(&filters, err);
+	r = r < 0 ? r
+		  : container_bounds_read(&context->engine, &filters, &bounds,
+					  err);
 	if (r < 0)
 		return r;
-	if (option_given(options, "last"))
-		last = option_number(options, "last");
-	for (size_t i = 0; filters.list[i]; i++)
-		all = all || str_starts(filters.list[i], "status=") ||
-		      str_starts(filters.list[i], "exited=");
-	r = engine_container_list(&context->engine, all || last >= 0, size,
-				  &containers, err);
+	/* A bound can be one that does not run. */
+	r = engine_container_list(&context->engine, all || bounds.any,
+				  wanted->size, &containers, err);
 	if (r < 0)
 		return r;
 	cJSON_ArrayForEach(container, containers)
 	{
 		if (last == 0)
 			break;
-		if (!passes(&filters, container, before, since))
+		if (!container_bounds_pass(&bounds, container) ||
+		    (!all && !container_runs(container)) ||
+		    !container_filters_pass(&filters, container))
 			continue;
 		last -= last > 0;
-		if (option_flag(options, "quiet")) {
-			json_push(rows, id_row(container, whole));
+		if (wanted->quiet) {
+			json_push(rows, id_row(container, wanted->whole));
 			continue;
 		}
-		json_push(rows, container_row(container, whole));
+		json_push(rows, container_row(container, wanted->whole));
 		json_push(
 			labels,
 			cJSON_Duplicate(member_of(container, "Labels"), true));
 	}
 	return 0;
 }
+
+static struct wanted wanted_of(const struct options *options,
+			       const char *format)
+{
+	struct wanted wanted = {
+		.format = format,
+		.quiet = option_flag(options, "quiet"),
+		.whole = option_flag(options, "no-trunc"),
+		.last = option_flag(options, "latest") ? 1 : -1,
+	};
+
+	wanted.size = option_flag(options, "size") ||
+		      (format && !wanted.quiet && strstr(format, ".Size"));
+	if (option_given(options, "last") && wanted.last < 0)
+		wanted.last = option_number(options, "last");
+	return wanted;
+}
+
+static const char raw[] = "container_id: {{.ID}}\n"
+			  "image: {{.Image}}\n"
+			  "command: {{.Command}}\n"
+			  "created_at: {{.CreatedAt}}\n"
+			  "state: {{- pad .State 1 0}}\n"
+			  "status: {{- pad .Status 1 0}}\n"
+			  "names: {{.Names}}\n"
+			  "labels: {{- pad .Labels 1 0}}\n"
+			  "ports: {{- pad .Ports 1 0}}\n";
 
 static int ps_main(struct context *context, const struct options *options)
 {
@@ -439,19 +278,25 @@ static int ps_main(struct context *context, const struct options *options)
 	static const char *const shown_size[] = {
 		"ID",	 "Image", "Command", "RunningFor", "Status",
 		"Ports", "Names", "Size",    NULL};
+	cleanup_free char *format = docker_config_format(options, "psFormat");
+	const struct wanted wanted = wanted_of(options, format);
 	cleanup_json cJSON *rows = json_array();
 	cleanup_json cJSON *labels = json_array();
 	struct listing listing = {
 		.columns = container_columns,
 		.shown = option_flag(options, "size") ? shown_size : shown,
-		.format = option_string(options, "format"),
-		.quiet = option_flag(options, "quiet"),
+		.format = wanted.quiet ? NULL : format,
+		.raw = raw,
+		.quiet = wanted.quiet,
 		.quiet_field = "ID",
 		.labels = labels,
 	};
 	struct error err = {0};
 
-	if (rows_of(context, options, rows, labels, &err) < 0 ||
+	if (wanted.quiet && !str_empty(format))
+		report_warning("Ignoring custom format, because both --format "
+			       "and --quiet are set.");
+	if (rows_of(context, options, &wanted, rows, labels, &err) < 0 ||
 	    listing_print(&listing, rows, &err) < 0)
 		return command_fail(context, &err);
 	return 0;

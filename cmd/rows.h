@@ -32,6 +32,7 @@ cJSON *image_row(const struct image_name *name, bool whole);
 extern const struct listing_column image_columns[];
 
 /* ps.c, of a ContainerSummary. */
+const char *container_name(const cJSON *container); /* without its slash */
 cJSON *container_row(const cJSON *container, bool whole);
 extern const struct listing_column container_columns[];
 

@@ -82,6 +82,7 @@ static const struct type {
 	{"OomKillDisable", KIND_POINTER, false},
 	{"Options", KIND_MAP, false},
 	{"PidsLimit", KIND_POINTER, false},
+	{"Platform", KIND_POINTER, false}, /* a row's */
 	{"PortBindings", KIND_MAP, false},
 	{"Ports", KIND_MAP, false},
 	{"ReadonlyPaths", KIND_LIST, false},

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/docker_config.h"
 #include "cmd/listing.h"
 #include "cmd/member.h"
 #include "cmd/rows.h"
@@ -195,12 +196,15 @@ static int ls_main(struct context *context, const struct options *options)
 {
 	static const char *const shown[] = {"Driver", "Name", NULL};
 	struct filters filters = {option_list(options, "filter")};
+	cleanup_free char *format =
+		docker_config_format(options, "volumesFormat");
 	cleanup_json cJSON *rows = json_array();
 	cleanup_json cJSON *labels = json_array();
 	struct listing listing = {
 		.columns = volume_columns,
 		.shown = shown,
-		.format = option_string(options, "format"),
+		.format = format,
+		.raw = "name: {{.Name}}\ndriver: {{.Driver}}\n",
 		.quiet = option_flag(options, "quiet"),
 		.quiet_field = "Name",
 		.labels = labels,

@@ -94,8 +94,8 @@ static void test_row(void **state)
 		      "\"CreatedSince\":\"N/A\",\"Digest\":\"<none>\","
 		      "\"ID\":\"111111111111\",\"Repository\":\"web\","
 		      "\"SharedSize\":\"1MB\",\"Size\":\"1.23MB\",\"Tag\":"
-		      "\"1\",\"UniqueSize\":\"235kB\",\"VirtualSize\":"
-		      "\"1.23MB\"}");
+		      "\"1\",\"UniqueSize\":\"234.6kB\",\"VirtualSize\":"
+		      "\"1.235MB\"}");
 	assert_non_null(strstr(other_text, "\"ID\":\"" ONE "\""));
 	assert_non_null(strstr(other_text, "\"Size\":\"1MB\""));
 	assert_non_null(strstr(other_text, "\"UniqueSize\":\"N/A\""));

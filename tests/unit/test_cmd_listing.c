@@ -79,6 +79,7 @@ static void check_listing(const char *format, bool quiet, const char *expected,
 		.columns = columns,
 		.shown = shown,
 		.format = format,
+		.raw = "id: {{.ID}}\n",
 		.quiet = quiet,
 		.quiet_field = "ID",
 		.labels = labels,
@@ -111,7 +112,18 @@ static void test_formats(void **state)
 	check_listing("", false, table, NULL);
 	check_listing("table", false, table, NULL);
 	check_listing(NULL, true, "1234\n5\n", NULL);
-	check_listing("{{.Names}}", true, "1234\n5\n", NULL);
+	check_listing("table", true, "1234\n5\n", NULL);
+	/* A format of one's own wins. */
+	check_listing("{{.Names}}", true, "www\na-longer-name\n", NULL);
+	check_listing("raw", false, "id: 1234\n\nid: 5\n\n", NULL);
+	/* Headings keep their words. */
+	check_listing("table {{lower .ID}}\\t{{truncate .Names 2}}\\t"
+		      "{{json .ID}}",
+		      false,
+		      "CONTAINER ID   NAMES     CONTAINER ID\n"
+		      "1234           ww        \"1234\"\n"
+		      "5              a-        \"5\"\n",
+		      NULL);
 	check_listing("{{.Names}}", false, "www\na-longer-name\n", NULL);
 	check_listing("{{.ID}}\\t{{.Ports}}", false, "1234\t80/tcp\n5\t\n",
 		      NULL);

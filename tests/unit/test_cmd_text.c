@@ -192,13 +192,13 @@ static void test_ports(void **state)
 		{"[{\"IP\":\"::\",\"PrivatePort\":80,\"PublicPort\":8080,"
 		 "\"Type\":\"tcp\"}]",
 		 "[::]:8080->80/tcp"},
-		/* Neighbours are one range, others are not. */
+		/* Neighbours are one range when they are the same outside. */
 		{"[{\"IP\":\"0.0.0.0\",\"PrivatePort\":8001,\"PublicPort\":"
 		 "9001,"
 		 "\"Type\":\"tcp\"},"
 		 "{\"IP\":\"0.0.0.0\",\"PrivatePort\":8000,\"PublicPort\":9000,"
 		 "\"Type\":\"tcp\"}]",
-		 "0.0.0.0:9000-9001->8000-8001/tcp"},
+		 "0.0.0.0:9000->8000/tcp, 0.0.0.0:9001->8001/tcp"},
 		{"[{\"IP\":\"0.0.0.0\",\"PrivatePort\":8000,\"PublicPort\":"
 		 "9000,"
 		 "\"Type\":\"tcp\"},"
@@ -209,6 +209,35 @@ static void test_ports(void **state)
 		 "{\"PrivatePort\":53,\"Type\":\"tcp\"},"
 		 "{\"PrivatePort\":54,\"Type\":\"tcp\"}]",
 		 "53-54/tcp, 53/udp"},
+		/* All of it, as docker 28.2 writes it. */
+		{"["
+		 "{\"IP\":\"0.0.0.0\",\"PrivatePort\":80,\"PublicPort\":80,"
+		 "\"Type\":\"tcp\"},"
+		 "{\"IP\":\"0.0.0.0\",\"PrivatePort\":81,\"PublicPort\":81,"
+		 "\"Type\":\"tcp\"},"
+		 "{\"IP\":\"0.0.0.0\",\"PrivatePort\":82,\"PublicPort\":82,"
+		 "\"Type\":\"tcp\"},"
+		 "{\"IP\":\"::\",\"PrivatePort\":80,\"PublicPort\":80,\"Type\":"
+		 "\"tcp\"},"
+		 "{\"IP\":\"::\",\"PrivatePort\":81,\"PublicPort\":81,\"Type\":"
+		 "\"tcp\"},"
+		 "{\"IP\":\"::\",\"PrivatePort\":82,\"PublicPort\":82,\"Type\":"
+		 "\"tcp\"},"
+		 "{\"IP\":\"127.0.0.1\",\"PrivatePort\":53,\"PublicPort\":53,"
+		 "\"Type\":\"udp\"},"
+		 "{\"PrivatePort\":443,\"Type\":\"tcp\"},"
+		 "{\"PrivatePort\":444,\"Type\":\"tcp\"},"
+		 "{\"PrivatePort\":53,\"Type\":\"udp\"},"
+		 "{\"IP\":\"0.0.0.0\",\"PrivatePort\":90,\"PublicPort\":8080,"
+		 "\"Type\":\"tcp\"},"
+		 "{\"IP\":\"0.0.0.0\",\"PrivatePort\":9000,\"PublicPort\":9000,"
+		 "\"Type\":\"udp\"},"
+		 "{\"IP\":\"0.0.0.0\",\"PrivatePort\":9001,\"PublicPort\":9001,"
+		 "\"Type\":\"udp\"}"
+		 "]",
+		 "53/udp, 127.0.0.1:53->53/udp, 0.0.0.0:80-82->80-82/tcp, "
+		 "[::]:80-82->80-82/tcp, 443-444/tcp, "
+		 "0.0.0.0:9000-9001->9000-9001/udp, 0.0.0.0:8080->90/tcp"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

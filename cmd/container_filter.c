@@ -1,0 +1,318 @@
+#include "cmd/container_filter.h"
+
+#include <ctype.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cmd/member.h"
+#include "cmd/rows.h"
+
+static const char *const filter_keys[] = {
+	"ancestor", "before",	 "exited", "expose", "health",	"id",
+	"is-task",  "isolation", "label",  "name",   "network", "publish",
+	"since",    "status",	 "volume", NULL,
+};
+
+static bool match_id(const char *value, const void *data)
+{
+	return str_starts(text_of(data, "Id"), value);
+}
+
+/* docker takes a name filter for a regular expression. */
+static bool match_name(const char *value, const void *data)
+{
+	regex_t regex;
+	bool matched;
+
+	if (regcomp(&regex, value, REG_EXTENDED | REG_NOSUB) != 0)
+		return strstr(container_name(data), value) != NULL;
+	matched = regexec(&regex, container_name(data), 0, NULL, 0) == 0;
+	regfree(&regex);
+	return matched;
+}
+
+static bool match_status(const char *value, const void *data)
+{
+	return str_equal(text_of(data, "State"), value);
+}
+
+static bool match_label(const char *value, const void *data)
+{
+	return label_matches(value, member_of(data, "Labels"));
+}
+
+static bool match_exited(const char *value, const void *data)
+{
+	int code;
+
+	return str_equal(text_of(data, "State"), "exited") &&
+	       sscanf(text_of(data, "Status"), "Exited (%d)", &code) == 1 &&
+	       code == atoi(value);
+}
+
+static bool match_ancestor(const char *value, const void *data)
+{
+	const char *image = text_of(data, "Image");
+	const char *id = text_of(data, "ImageID");
+	size_t length = strlen(value);
+
+	if (str_starts(id, "sha256:") && length >= 4 &&
+	    str_starts(id + strlen("sha256:"), value))
+		return true;
+	return str_equal(id, value) || str_equal(image, value) ||
+	       (strncmp(image, value, length) == 0 && image[length] == ':');
+}
+
+static bool match_volume(const char *value, const void *data)
+{
+	const cJSON *mount;
+
+	cJSON_ArrayForEach(mount, member_of(data, "Mounts"))
+	{
+		if (str_equal(text_of(mount, "Name"), value) ||
+		    str_equal(text_of(mount, "Source"), value) ||
+		    str_equal(text_of(mount, "Destination"), value))
+			return true;
+	}
+	return false;
+}
+
+/* By name or by ID. */
+static bool match_network(const char *value, const void *data)
+{
+	const cJSON *network;
+
+	cJSON_ArrayForEach(
+		network,
+		member_of(member_of(data, "NetworkSettings"), "Networks"))
+	{
+		if (str_equal(network->string, value) ||
+		    str_equal(text_of(network, "NetworkID"), value))
+			return true;
+	}
+	return false;
+}
+
+/* "80", "80/udp", "8000-8100/tcp": tcp unless it says otherwise. */
+struct port_range {
+	unsigned int first, last;
+	const char *type;
+};
+
+static bool parse_range(const char *value, struct port_range *ret_range)
+{
+	static const char *const types[] = {"tcp", "udp", "sctp"};
+	const char *slash = strchr(value, '/');
+	size_t length = slash ? (size_t)(slash - value) : strlen(value);
+	struct port_range range = {.type = slash ? slash + 1 : "tcp"};
+	int end = 0;
+	size_t type = 0;
+
+	if (sscanf(value, "%5u%n", &range.first, &end) != 1 ||
+	    !isdigit((unsigned char)*value))
+		return false;
+	range.last = range.first;
+	if (value[end] == '-' &&
+	    (sscanf(value, "%*u-%5u%n", &range.last, &end) != 1 ||
+	     !isdigit((unsigned char)strchr(value, '-')[1])))
+		return false;
+	while (type < ARRAY_SIZE(types) && !str_equal(types[type], range.type))
+		type++;
+	*ret_range = range;
+	return (size_t)end == length && type < ARRAY_SIZE(types) &&
+	       range.first <= range.last && range.last <= 65535;
+}
+
+/* docker means the container's side in both filters. */
+static bool match_port(const char *value, const cJSON *container,
+		       bool published)
+{
+	struct port_range range;
+	const cJSON *port;
+
+	if (!parse_range(value, &range))
+		return false;
+	cJSON_ArrayForEach(port, member_of(container, "Ports"))
+	{
+		int64_t number = number_of(port, "PrivatePort");
+
+		if (number >= range.first && number <= range.last &&
+		    str_equal(text_of(port, "Type"), range.type) &&
+		    (!published || number_of(port, "PublicPort") > 0))
+			return true;
+	}
+	return false;
+}
+
+static bool match_publish(const char *value, const void *data)
+{
+	return match_port(value, data, true);
+}
+
+static bool match_expose(const char *value, const void *data)
+{
+	return match_port(value, data, false);
+}
+
+/* Of a swarm's service; there are none. */
+static bool match_task(const char *value, const void *data)
+{
+	bool wanted = false;
+
+	(void)parse_bool(value, &wanted);
+	return !wanted;
+}
+
+/* A word of Windows: on Linux every container has it. */
+static bool match_isolation(const char *value, const void *data)
+{
+	return true;
+}
+
+static bool match_health(const char *value, const void *data)
+{
+	const char *health = text_of(member_of(data, "Health"), "Status");
+
+	return str_equal(*health ? health : "none", value);
+}
+
+static const struct {
+	const char *key;
+	filter_match match;
+} matches[] = {
+	{"ancestor", match_ancestor},
+	{"exited", match_exited},
+	{"expose", match_expose},
+	{"health", match_health},
+	{"id", match_id},
+	{"is-task", match_task},
+	{"isolation", match_isolation},
+	{"label", match_label},
+	{"name", match_name},
+	{"network", match_network},
+	{"publish", match_publish},
+	{"status", match_status},
+	{"volume", match_volume},
+};
+
+static const char *const states[] = {"created",	   "running",  "paused",
+				     "restarting", "removing", "exited",
+				     "dead",	   NULL};
+static const char *const healths[] = {"none", "starting", "healthy",
+				      "unhealthy", NULL};
+
+static bool is_one_of(const char *value, const char *const *words)
+{
+	while (*words && !str_equal(*words, value))
+		words++;
+	return *words != NULL;
+}
+
+/* Filters whose values are not free text. */
+static int check_value(const char *filter, struct error *err)
+{
+	const char *value = strchr(filter, '=') + 1;
+	struct port_range range;
+	int64_t code;
+	bool flag;
+	bool fine = true;
+
+	if (str_starts(filter, "exited="))
+		fine = parse_i64(value, &code) == 0;
+	else if (str_starts(filter, "status="))
+		fine = is_one_of(value, states);
+	else if (str_starts(filter, "health="))
+		fine = is_one_of(value, healths);
+	else if (str_starts(filter, "is-task="))
+		fine = parse_bool(value, &flag) == 0;
+	else if (str_starts(filter, "publish=") ||
+		 str_starts(filter, "expose="))
+		fine = parse_range(value, &range);
+	return fine ? 0
+		    : err_set(err, ERROR_INVALID, "invalid filter '%s'",
+			      filter);
+}
+
+int container_filters_check(const struct filters *filters, struct error *err)
+{
+	int r = filters_check(filters, filter_keys, err);
+
+	for (size_t i = 0; r >= 0 && filters->list[i]; i++)
+		r = check_value(filters->list[i], err);
+	return r;
+}
+
+bool container_filters_ask_all(const struct filters *filters)
+{
+	for (size_t i = 0; filters->list[i]; i++)
+		if (str_starts(filters->list[i], "status=") ||
+		    str_starts(filters->list[i], "exited="))
+			return true;
+	return false;
+}
+
+bool container_filters_pass(const struct filters *filters,
+			    const cJSON *container)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
+		if (!(str_equal(matches[i].key, "label")
+			      ? filters_pass_all
+			      : filters_pass)(filters, matches[i].key,
+					      matches[i].match, container))
+			return false;
+	return true;
+}
+
+bool container_runs(const cJSON *container)
+{
+	static const char *const running[] = {"running", "paused", "restarting",
+					      NULL};
+
+	return is_one_of(text_of(container, "State"), running);
+}
+
+/* The last of them counts, as in docker. */
+static int read_bound(struct engine *engine, const struct filters *filters,
+		      const char *key, char ret_id[ID_TEXT_MAX],
+		      struct error *err)
+{
+	cleanup_strv char **values = filters_values(filters, key);
+	size_t count = strv_length(values);
+
+	*ret_id = '\0';
+	return count ? engine_container_resolve(engine, values[count - 1],
+						ret_id, err)
+		     : 0;
+}
+
+int container_bounds_read(struct engine *engine, const struct filters *filters,
+			  struct container_bounds *ret_bounds,
+			  struct error *err)
+{
+	struct container_bounds bounds = {0};
+	int r = read_bound(engine, filters, "before", bounds.before, err);
+
+	r = r < 0 ? r : read_bound(engine, filters, "since", bounds.since, err);
+	bounds.any = *bounds.before || *bounds.since;
+	*ret_bounds = bounds;
+	return r;
+}
+
+bool container_bounds_pass(struct container_bounds *bounds,
+			   const cJSON *container)
+{
+	const char *id = text_of(container, "Id");
+	bool pass;
+
+	bounds->behind_since =
+		bounds->behind_since || str_equal(id, bounds->since);
+	pass = !bounds->behind_since &&
+	       (!*bounds->before || bounds->behind_before);
+	bounds->behind_before =
+		bounds->behind_before || str_equal(id, bounds->before);
+	return pass;
+}

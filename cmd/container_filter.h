@@ -1,0 +1,34 @@
+/*
+ * The filters of `moss ps` over ContainerSummary objects, with docker's keys.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "cmd/listing.h"
+#include "core/engine/engine.h"
+
+/* Keys and values. */
+int container_filters_check(const struct filters *filters, struct error *err);
+/* They ask for containers that do not run. */
+bool container_filters_ask_all(const struct filters *filters);
+bool container_filters_pass(const struct filters *filters,
+			    const cJSON *container);
+bool container_runs(const cJSON *container);
+
+/* before=X and since=X, by the order of the list, newest first. */
+struct container_bounds {
+	char before[ID_TEXT_MAX]; /* "": none */
+	char since[ID_TEXT_MAX];
+	bool any;
+	bool behind_before; /* how far the list has been gone through */
+	bool behind_since;
+};
+int container_bounds_read(struct engine *engine, const struct filters *filters,
+			  struct container_bounds *ret_bounds,
+			  struct error *err);
+/* To be asked for each of all containers in the list's order. */
+bool container_bounds_pass(struct container_bounds *bounds,
+			   const cJSON *container);
