@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
 #include "cmd/time_option.h"
@@ -35,7 +38,70 @@ struct printer {
 	bool details;
 	bool terminal;
 	bool inside_line[3]; /* by stream: the next entry goes on with it */
+	/* The attributes of the last line, and how they are shown. */
+	char *attributes;
+	char *shown;
 };
+
+static void printer_release(struct printer *printer)
+{
+	free(printer->attributes);
+	free(printer->shown);
+}
+
+/* As in the query of a URL, which is docker's form. */
+static void append_escaped(struct str *text, const char *value)
+{
+	for (const char *c = value; *c; c++) {
+		if ((*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') ||
+		    (*c >= 'A' && *c <= 'Z') || strchr("-_.~", *c))
+			str_append_char(text, *c);
+		else if (*c == ' ')
+			str_append_char(text, '+');
+		else
+			str_appendf(text, "%%%02X", (unsigned char)*c);
+	}
+}
+
+/* "a=b,c=d" of {"a":"b","c":"d"}; "" when they cannot be read. */
+static char *attributes_text(const char *json_text)
+{
+	cleanup_json cJSON *json = NULL;
+	struct str text = {0};
+	const cJSON *item;
+
+	if (json_parse(json_text, strlen(json_text), "attrs", &json, NULL) < 0)
+		return xstrdup("");
+	cJSON_ArrayForEach(item, json)
+	{
+		const char *value = cJSON_GetStringValue(item);
+
+		if (text.length)
+			str_append_char(&text, ',');
+		append_escaped(&text, item->string ? item->string : "");
+		str_append_char(&text, '=');
+		append_escaped(&text, value ? value : "");
+	}
+	return str_steal(&text);
+}
+
+/* They are the same in line after line. */
+static const char *details_of(struct printer *printer,
+			      const struct log_entry *entry)
+{
+	size_t length = entry->attributes_length;
+
+	if (!entry->attributes)
+		return "";
+	if (!printer->attributes || strlen(printer->attributes) != length ||
+	    memcmp(printer->attributes, entry->attributes, length) != 0) {
+		free(printer->attributes);
+		free(printer->shown);
+		printer->attributes = xstrndup(entry->attributes, length);
+		printer->shown = attributes_text(printer->attributes);
+	}
+	return printer->shown;
+}
 
 /* Our output cannot be written; its reader may just be gone. */
 static int print_fail(struct error *err)
@@ -62,9 +128,8 @@ static int print_entry(struct printer *printer, const struct log_entry *entry,
 		format_time(text, &entry->time);
 		fprintf(file, "%s ", text);
 	}
-	/* docker's attributes (--log-opt labels, env) do not exist here. */
 	if (!*inside && printer->details)
-		fputc(' ', file);
+		fprintf(file, "%s ", details_of(printer, entry));
 	fwrite(entry->text, 1, entry->length, file);
 	*inside = entry->length > 0 && entry->text[entry->length - 1] != '\n';
 	return ferror(file) ? print_fail(err) : 0;
@@ -153,6 +218,7 @@ static int reader_options(const struct options *options,
 
 static int logs_main(struct context *context, const struct options *options)
 {
+	CLEANUP(printer_release)
 	struct printer printer = {
 		.timestamps = option_flag(options, "timestamps"),
 		.details = option_flag(options, "details"),

@@ -1,6 +1,7 @@
 /*
  * Container logs in docker's json-file form: one object a line,
- * {"log":"text\n","stream":"stdout","time":"RFC3339Nano"}; a line of output
+ * {"log":"text\n","stream":"stdout","time":"RFC3339Nano"}, with "attrs" before
+ * "time" when the log options ask for them (log_attributes.h); a line of output
  * over 16 KiB is split, its parts but the last without "\n". Rotation by
  * max-size and max-file: container.log, container.log.1 (older) …
  *
@@ -27,15 +28,19 @@ struct log_options {
 	int64_t max_size; /* bytes, -1: no rotation */
 	int max_file;	  /* >= 1 */
 	bool disabled;	  /* --log-driver none */
+	char *attributes; /* log_attributes_make()'s; its owner's to free */
 };
 /*
- * HostConfig.LogConfig: Type "json-file", "none" or "" (json-file), Config
- * {"max-size":"10m","max-file":"3"} (powers of 1000, as docker's). NULL or JSON
- * null: the defaults. Unknown options and drivers are errors.
+ * HostConfig.LogConfig: Type "json-file", "local" (the same file, with limits
+ * of its own), "none" or "" (json-file), Config
+ * {"max-size":"10m","max-file":"3"} (powers of 1000, as docker's) and the
+ * options of log_attributes.h, which are checked. NULL or JSON null: the
+ * defaults. Unknown options and drivers are errors.
  */
 int log_options_parse(const cJSON *log_config, struct log_options *ret_options,
 		      struct error *err);
-/* directory_fd stays the caller's and must outlive the writer. */
+/* directory_fd and options->attributes stay the caller's and must outlive the
+   writer. */
 int log_writer_open(int directory_fd, const struct log_options *options,
 		    struct log_writer **ret_writer, struct error *err);
 /* stream: 1 or 2. Splits into lines; keeps an unfinished line until its end,
@@ -54,6 +59,8 @@ struct log_entry {
 	struct timespec time;
 	const char *text; /* as written by the container, not NUL-free */
 	size_t length;
+	const char *attributes; /* a JSON object; NULL: the line has none */
+	size_t attributes_length;
 };
 struct log_reader;
 struct log_reader_options {

@@ -101,15 +101,21 @@ static char *put_text(char *out, const unsigned char *text, size_t length)
 }
 
 size_t log_line_encode(char *out, const char *text, size_t length, bool newline,
-		       int stream, const char *time_text)
+		       int stream, const char *attributes,
+		       const char *time_text)
 {
 	char *end = PUT(out, "{\"log\":\"");
 
 	end = put_text(end, (const unsigned char *)text, length);
 	if (newline)
 		end = PUT(end, "\\n");
-	end = stream == 2 ? PUT(end, "\",\"stream\":\"stderr\",\"time\":\"")
-			  : PUT(end, "\",\"stream\":\"stdout\",\"time\":\"");
+	end = stream == 2 ? PUT(end, "\",\"stream\":\"stderr\"")
+			  : PUT(end, "\",\"stream\":\"stdout\"");
+	if (attributes) {
+		end = PUT(end, ",\"attrs\":");
+		end = put(end, attributes, strlen(attributes));
+	}
+	end = PUT(end, ",\"time\":\"");
 	end = put(end, time_text, strlen(time_text));
 	end = PUT(end, "\"}\n");
 	return (size_t)(end - out);
@@ -252,6 +258,28 @@ static int decode_time(const char *text, size_t length,
 	return parse_time(copy, ret_time);
 }
 
+/* Passes over the attributes, which end where the time begins. */
+static bool skip_attributes(const char **text, size_t *left,
+			    struct log_entry *ret_entry)
+{
+	static const char behind[] = ",\"time\":\"";
+	const size_t length = sizeof(behind) - 1;
+	const char *start = *text;
+	const char *quote;
+
+	if (*left < 2)
+		return false;
+	quote = memrchr(start, '"', *left - 2);
+	if (!quote || (size_t)(quote - start) + 1 <= length ||
+	    memcmp(quote + 1 - length, behind, length) != 0)
+		return false;
+	ret_entry->attributes = start;
+	ret_entry->attributes_length = (size_t)(quote - start) + 1 - length;
+	*left -= (size_t)(quote - start) + 1;
+	*text = quote + 1;
+	return true;
+}
+
 /* The form that log_line_encode() writes. */
 static int decode_own(const char *line, size_t length, char *buffer,
 		      struct log_entry *ret_entry)
@@ -267,11 +295,16 @@ static int decode_own(const char *line, size_t length, char *buffer,
 		return -EINVAL;
 	text += used;
 	left -= used;
-	if (skip(&text, &left, ",\"stream\":\"stdout\",\"time\":\""))
+	if (skip(&text, &left, ",\"stream\":\"stdout\""))
 		ret_entry->stream = 1;
-	else if (skip(&text, &left, ",\"stream\":\"stderr\",\"time\":\""))
+	else if (skip(&text, &left, ",\"stream\":\"stderr\""))
 		ret_entry->stream = 2;
 	else
+		return -EINVAL;
+	ret_entry->attributes = NULL;
+	if (!skip(&text, &left, ",\"time\":\"") &&
+	    (!skip(&text, &left, ",\"attrs\":") ||
+	     !skip_attributes(&text, &left, ret_entry)))
 		return -EINVAL;
 	if (left < 2 || text[left - 2] != '"' || text[left - 1] != '}' ||
 	    decode_time(text, left - 2, &ret_entry->time) < 0)
@@ -305,6 +338,7 @@ static int decode_any(const char *line, size_t length, char *buffer,
 		return -EINVAL;
 	memcpy(buffer, text, ret_entry->length);
 	ret_entry->text = buffer;
+	ret_entry->attributes = NULL;
 	return 0;
 }
 

@@ -22,14 +22,18 @@
 void log_time_text(char ret_text[LOG_TIME_MAX], const struct timespec *time);
 
 /*
- * Writes the whole line, its "\n" included, to out (room for LOG_LINE_MAX);
- * returns its length. length <= LOG_TEXT_MAX; newline: the text ends a line.
+ * Writes the whole line, its "\n" included, to out (room for LOG_LINE_MAX and
+ * the attributes); returns its length. length <= LOG_TEXT_MAX; newline: the
+ * text ends a line. attributes: JSON, or NULL.
  */
 size_t log_line_encode(char *out, const char *text, size_t length, bool newline,
-		       int stream, const char *time_text);
+		       int stream, const char *attributes,
+		       const char *time_text);
 
 /*
  * Decodes a line without its "\n" to buffer, which has room for length bytes.
+ * The entry's attributes point into the line, as long as it is of the form that
+ * log_line_encode() writes.
  * -EINVAL: not a log line.
  */
 int log_line_decode(const char *line, size_t length, char *buffer,

@@ -9,7 +9,6 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/str.h"
 #include "core/monitor/log.h"
 #include "core/monitor/log_line.h"
@@ -33,131 +32,9 @@ struct log_writer {
 	int64_t size; /* of the file, whole lines */
 	struct line lines[2];
 	char time[LOG_TIME_MAX]; /* of the present write */
-	char *batch;		 /* BATCH_SIZE + LOG_LINE_MAX */
+	char *batch;		 /* BATCH_SIZE + LOG_LINE_MAX + attributes */
 	size_t batched;
 };
-
-/* units.FromHumanSize of docker: a decimal number, powers of 1000. */
-static int parse_size(const char *text, int64_t *ret_bytes)
-{
-	static const char suffixes[] = "kmgtp";
-	const char *suffix;
-	double value;
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	value = strtod(text, &end);
-	if (*end == ' ')
-		end++;
-	if (*end) {
-		suffix = strchr(suffixes, *end | 0x20);
-		if (suffix) {
-			for (const char *s = suffixes; s <= suffix; s++)
-				value *= 1000;
-			end++;
-		}
-		if (*end == 'i' || *end == 'I')
-			end++;
-		if (*end == 'b' || *end == 'B')
-			end++;
-	}
-	if (*end)
-		return -EINVAL;
-	if (!(value >= 1) || value > 9e18)
-		return -ERANGE;
-	*ret_bytes = (int64_t)value;
-	return 0;
-}
-
-static int parse_max_size(const char *text, struct log_options *options,
-			  struct error *err)
-{
-	if (parse_size(text, &options->max_size) < 0)
-		return err_set(err, ERROR_INVALID,
-			       "invalid value for log option max-size: \"%s\"",
-			       text);
-	return 0;
-}
-
-static int parse_max_file(const char *text, struct log_options *options,
-			  struct error *err)
-{
-	uint64_t count;
-
-	if (parse_u64(text, &count) < 0 || count > INT_MAX)
-		return err_set(err, ERROR_INVALID,
-			       "invalid value for log option max-file: \"%s\"",
-			       text);
-	if (count < 1)
-		return err_set(err, ERROR_INVALID,
-			       "log option max-file cannot be less than 1");
-	options->max_file = (int)count;
-	return 0;
-}
-
-static const struct {
-	const char *name;
-	int (*parse)(const char *text, struct log_options *options,
-		     struct error *err);
-} option_table[] = {
-	{"max-size", parse_max_size},
-	{"max-file", parse_max_file},
-};
-
-static int parse_option(const cJSON *item, const char *driver,
-			struct log_options *options, struct error *err)
-{
-	if (!cJSON_IsString(item))
-		return err_set(err, ERROR_INVALID,
-			       "LogConfig.Config.%s: expected a string",
-			       item->string);
-	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
-		if (str_equal(item->string, option_table[i].name))
-			return option_table[i].parse(item->valuestring, options,
-						     err);
-	}
-	err_set(err, ERROR_INVALID, "unknown log opt '%s' for %s log driver",
-		item->string, driver);
-	return err_hint(err, "max-size and max-file are known");
-}
-
-int log_options_parse(const cJSON *log_config, struct log_options *ret_options,
-		      struct error *err)
-{
-	struct log_options options = {.max_size = -1, .max_file = 1};
-	const cJSON *config = NULL;
-	const char *driver = NULL;
-	const cJSON *item;
-	int r;
-
-	if (log_config && !cJSON_IsNull(log_config)) {
-		r = json_get_string(log_config, "LogConfig", "Type", &driver,
-				    err);
-		if (r < 0)
-			return r;
-		r = json_get_object(log_config, "LogConfig", "Config", &config,
-				    err);
-		if (r < 0)
-			return r;
-	}
-	if (str_empty(driver))
-		driver = "json-file";
-	options.disabled = str_equal(driver, "none");
-	if (!options.disabled && !str_equal(driver, "json-file")) {
-		err_set(err, ERROR_INVALID, "unknown log driver \"%s\"",
-			driver);
-		return err_hint(err, "json-file and none are known");
-	}
-	cJSON_ArrayForEach(item, config)
-	{
-		r = parse_option(item, driver, &options, err);
-		if (r < 0)
-			return r;
-	}
-	*ret_options = options;
-	return 0;
-}
 
 static int open_file(struct log_writer *writer, struct error *err)
 {
@@ -264,15 +141,22 @@ static int put_line(struct log_writer *writer, int stream, const char *text,
 		r = rotate(writer, err);
 	else if (writer->batched >= BATCH_SIZE)
 		r = write_batch(writer, err);
-	if (!writer->batch)
-		writer->batch = xrealloc(NULL, BATCH_SIZE + LOG_LINE_MAX, 1);
+	if (!writer->batch) {
+		const char *attributes = writer->options.attributes;
+
+		writer->batch =
+			xrealloc(NULL,
+				 BATCH_SIZE + LOG_LINE_MAX +
+					 (attributes ? strlen(attributes) : 0),
+				 1);
+	}
 	/* The parts of a line share the time of the first. */
 	if (!line->split)
 		memcpy(line->time, writer->time, sizeof(line->time));
 	line->split = !newline;
-	writer->batched +=
-		log_line_encode(writer->batch + writer->batched, text, length,
-				newline, stream, line->time);
+	writer->batched += log_line_encode(
+		writer->batch + writer->batched, text, length, newline, stream,
+		writer->options.attributes, line->time);
 	return r;
 }
 

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/proc.h"
+#include "core/monitor/log_attributes.h"
 #include "core/monitor/record_private.h"
 
 #define STOP_TIMEOUT_DEFAULT 10
@@ -332,6 +333,9 @@ static int parse_launch(const cJSON *container, struct record_launch *launch,
 				parts[PART_HOST_CONFIG], "LogConfig"),
 			&launch->log, err);
 	if (r >= 0)
+		r = log_attributes_make(container, &launch->log.attributes,
+					err);
+	if (r >= 0)
 		r = parse_moss(parts[PART_MOSS], launch, err);
 	return r;
 }
@@ -361,6 +365,7 @@ void record_launch_release(struct record_launch *launch)
 			strv_free(*(char ***)(void *)at);
 	}
 	free(launch->name);
+	free(launch->log.attributes);
 	health_check_release(&launch->health);
 	port_list_release(&launch->ports);
 	*launch = (struct record_launch){0};

@@ -16,7 +16,8 @@
 #include "core/monitor/log.h"
 #include "core/monitor/log_line.h"
 
-#define TIME "2026-01-02T03:04:05Z"
+#define TIME	   "2026-01-02T03:04:05Z"
+#define ATTRIBUTES "{\"a\":\"\\\",\\\"time\\\":\\\"x\"}"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,23 +58,26 @@ static void check_decode(const char *text, size_t size)
 /* What cannot be kept becomes U+FFFD once, and is kept from there on. */
 static void check_encode(const char *text, size_t size)
 {
-	cleanup_free char *line = xrealloc(NULL, LOG_LINE_MAX, 1);
-	cleanup_free char *again = xrealloc(NULL, LOG_LINE_MAX, 1);
-	cleanup_free char *buffer = xrealloc(NULL, LOG_LINE_MAX, 1);
+	cleanup_free char *line = xrealloc(NULL, LOG_LINE_MAX + 64, 1);
+	cleanup_free char *again = xrealloc(NULL, LOG_LINE_MAX + 64, 1);
+	cleanup_free char *buffer = xrealloc(NULL, LOG_LINE_MAX + 64, 1);
 	struct log_entry entry;
 	size_t length, length_again;
 
 	if (size > LOG_TEXT_MAX)
 		size = LOG_TEXT_MAX;
-	length = log_line_encode(line, text, size, false, 2, TIME);
-	assert(length <= LOG_LINE_MAX);
+	length = log_line_encode(line, text, size, false, 2, ATTRIBUTES, TIME);
+	assert(length <= LOG_LINE_MAX + sizeof(ATTRIBUTES));
 	assert(memchr(line, '\n', length) == line + length - 1);
 	assert(log_line_decode(line, length - 1, buffer, &entry) == 0);
 	check_entry(&entry, length);
+	assert(entry.attributes_length == sizeof(ATTRIBUTES) - 1 &&
+	       memcmp(entry.attributes, ATTRIBUTES, sizeof(ATTRIBUTES) - 1) ==
+		       0);
 	if (entry.length > LOG_TEXT_MAX)
 		return;
 	length_again = log_line_encode(again, entry.text, entry.length, false,
-				       2, TIME);
+				       2, ATTRIBUTES, TIME);
 	/* Only \ufffd is written out the second time. */
 	assert(length_again <= length);
 }
