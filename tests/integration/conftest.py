@@ -34,10 +34,10 @@ def skip(feature):
 
 
 class Result:
-    def __init__(self, process):
+    def __init__(self, process, out=None, err=None):
         self.code = process.returncode
-        self.out = process.stdout
-        self.err = process.stderr
+        self.out = process.stdout if out is None else out
+        self.err = process.stderr if err is None else err
 
     def __repr__(self):
         return f"<exit {self.code}\nstdout: {self.out}\nstderr: {self.err}>"

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 
-from conftest import wait_for
+from conftest import Result, wait_for
 
 PR_SET_CHILD_SUBREAPER = 36
 ANSWER_SECONDS = 10  # what takes longer hangs
@@ -103,10 +103,34 @@ class Household:
         finally:
             self.commands.remove(process)
 
-    def ask(self, *args, **kwargs):
+    def run(self, *args, seconds=60):
+        """A command to its end. What it waits for may be orphans of ours, so
+        that they are reaped meanwhile."""
+        process = self.start(*args, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + seconds
+        try:
+            while True:
+                try:
+                    out, err = process.communicate(timeout=0.02)
+                    break
+                except subprocess.TimeoutExpired:
+                    assert time.monotonic() < deadline, f"{args} hangs"
+                    self.reap()
+        finally:
+            process.kill()
+            self.commands.remove(process)
+        return Result(process, out, err)
+
+    def ok(self, *args):
+        result = self.run(*args)
+        assert result.code == 0, (args, result)
+        return result.out.rstrip("\n")
+
+    def ask(self, *args):
         """A command that has to answer at once."""
         begin = time.monotonic()
-        result = self.moss(*args, timeout=ANSWER_SECONDS, **kwargs)
+        result = self.run(*args, seconds=ANSWER_SECONDS)
         self.slowest = max(self.slowest, time.monotonic() - begin)
         return result
 
@@ -259,11 +283,11 @@ class Household:
     def reset(self, baseline):
         """All containers and volumes removed by moss's own means: nothing of
         them may be left."""
-        ids = self.moss.ok("ps", "-aq").split()
+        ids = self.ok("ps", "-aq").split()
         if ids:
-            self.moss.ok("rm", "-fv", *ids)
-        self.moss.ok("system", "prune", "-f")
-        self.moss.ok("volume", "prune", "-af")
+            self.ok("rm", "-fv", *ids)
+        self.ok("system", "prune", "-f")
+        self.ok("volume", "prune", "-af")
         wait_for(lambda: not self.leftovers(), "the end of processes: "
                  f"{self.leftovers()}")
         wait_for(lambda: self.files() <= baseline,

@@ -78,8 +78,8 @@ KINDS = ["command", "monitor", "init", "net", "image", "pause", "fuse", "all"]
 def house(session_moss):
     session_moss.remove_all()
     with Household(session_moss) as house:
-        house.moss.ok("run", "--rm", "busybox", "true")
-        house.moss.ok("system", "prune", "-f")
+        house.ok("run", "--rm", "busybox", "true")
+        house.ok("system", "prune", "-f")
         house.baseline = house.files()
         yield house
         print(f"slowest answer: {house.slowest * 1000:.0f} ms")
@@ -104,7 +104,7 @@ def begin(house, before, args, limit):
     """The command, after what has to be there; how long it takes if it is let
     be."""
     for each in before:
-        house.moss.ok(*each)
+        house.ok(*each)
     start = time.monotonic()
     process = house.start(*args)
     if limit is None:
@@ -120,7 +120,7 @@ def begin(house, before, args, limit):
 
 
 def clean(house):
-    house.moss("rmi", "-f", "committed")
+    house.run("rmi", "-f", "committed")
     house.reset(house.baseline)
 
 
@@ -129,11 +129,11 @@ def assert_usable(house, rng):
     free after that."""
     for id, state in house.states().items():
         if rng.random() < 0.5 and not state["Running"]:
-            house.moss.ok("start", id)
+            house.ok("start", id)
             house.assert_true()
-        house.moss.ok("rm", "-f", id)
+        house.ok("rm", "-f", id)
     for name in ("victim", "other"):
-        assert house.moss.ok("run", "--rm", "--name", name, "busybox", "echo",
+        assert house.ok("run", "--rm", "--name", name, "busybox", "echo",
                              name) == name
 
 
@@ -147,7 +147,7 @@ def test_killed(house, words, name):
     while rounds == 0 or time.monotonic() < deadline:
         rounds += 1
         for each in before:
-            house.moss.ok(*each)
+            house.ok(*each)
         whom, moment = rng.choice(KINDS), rng.uniform(0, taken * 1.1)
         print(f"seed {SEED}, round {rounds}: {whom} after "
               f"{moment * 1000:.2f} ms")
