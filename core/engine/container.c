@@ -219,27 +219,20 @@ static int find_by_prefix(struct engine *engine, const char *prefix,
 			  char ret_id[ID_TEXT_MAX], struct error *err)
 {
 	cleanup_strv char **ids = NULL;
-	const char *found = NULL;
 	int r;
 
 	if (strspn(prefix, "0123456789abcdef") != strlen(prefix))
 		return no_such_container(prefix, err);
-	r = record_list(&engine->store, &ids, err);
+	r = record_list_prefix(&engine->store, prefix, &ids, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; ids && ids[i]; i++) {
-		if (!str_starts(ids[i], prefix))
-			continue;
-		if (found)
-			return err_set(err, ERROR_INVALID,
-				       "Multiple IDs found with provided "
-				       "prefix: %s",
-				       prefix);
-		found = ids[i];
-	}
-	if (!found)
+	if (!ids || !ids[0])
 		return no_such_container(prefix, err);
-	memcpy(ret_id, found, ID_TEXT_MAX);
+	if (ids[1])
+		return err_set(err, ERROR_INVALID,
+			       "Multiple IDs found with provided prefix: %s",
+			       prefix);
+	memcpy(ret_id, ids[0], ID_TEXT_MAX);
 	return 0;
 }
 

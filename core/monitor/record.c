@@ -150,9 +150,9 @@ static bool is_made(int containers_fd, const char *id)
 	return faccessat(containers_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* IDs in containers/, half-made ones removed if sweep. */
-static int list(struct store *store, bool sweep, char ***ret_ids,
-		struct error *err)
+/* IDs in containers/ that begin so, half-made ones removed if sweep. */
+static int list(struct store *store, const char *prefix, bool sweep,
+		char ***ret_ids, struct error *err)
 {
 	cleanup_strv char **ids = NULL;
 	cleanup_dir DIR *directory = NULL;
@@ -170,7 +170,8 @@ static int list(struct store *store, bool sweep, char ***ret_ids,
 		steal_fd(&fd);
 	}
 	while (directory && (entry = readdir(directory))) {
-		if (!record_id_is_valid(entry->d_name))
+		if (!record_id_is_valid(entry->d_name) ||
+		    !str_starts(entry->d_name, prefix))
 			continue;
 		if (is_made(dirfd(directory), entry->d_name))
 			strv_push(&ids, entry->d_name);
@@ -183,7 +184,13 @@ static int list(struct store *store, bool sweep, char ***ret_ids,
 
 int record_list(struct store *store, char ***ret_ids, struct error *err)
 {
-	return list(store, false, ret_ids, err);
+	return list(store, "", false, ret_ids, err);
+}
+
+int record_list_prefix(struct store *store, const char *prefix, char ***ret_ids,
+		       struct error *err)
+{
+	return list(store, prefix, false, ret_ids, err);
 }
 
 static int read_result(const struct record *record, int r, struct error *err)
@@ -373,7 +380,7 @@ int record_list_swept(struct store *store, char ***ret_ids, struct error *err)
 	int r;
 
 	sweep_removed(store);
-	r = list(store, true, ret_ids, err);
+	r = list(store, "", true, ret_ids, err);
 	/* Each container has a name, so that a name too many shows. */
 	if (r >= 0 && record_count_names(store) > strv_length(*ret_ids))
 		record_sweep_names(store);

@@ -147,6 +147,9 @@ void record_unlock(struct record *record);
 
 /* IDs of all containers that have a container.json, unsorted. */
 int record_list(struct store *store, char ***ret_ids, struct error *err);
+/* Those whose ID begins so; the others cost next to nothing. */
+int record_list_prefix(struct store *store, const char *prefix, char ***ret_ids,
+		       struct error *err);
 
 /*
  * names/NAME. Claiming repairs whoever has the name first, so that a killed
