@@ -28,8 +28,12 @@ static int output_end(int code)
 	if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
 		if (errno == EPIPE)
 			output_broken_pipe();
-		err_number(&err, errno ? errno : EIO,
-			   "cannot write to standard output");
+		/* Of a write that failed before, the reason is not known. */
+		if (errno)
+			err_errno(&err, "cannot write to standard output");
+		else
+			err_set(&err, ERROR_GENERIC,
+				"cannot write to standard output");
 		report_error(&err);
 		code = 1;
 	}
