@@ -14,6 +14,7 @@
 #include "cmd/format.h"
 #include "cmd/member.h"
 #include "cmd/text.h"
+#include "cmd/version.h"
 
 /* clang-format off */
 static const struct option info_options[] = {
@@ -194,20 +195,78 @@ static char *memory_text(int64_t bytes)
 	return xasprintf("%.4g%s", size, units[unit]);
 }
 
+static void flag_line(int indent, const char *label, const cJSON *object,
+		      const char *member)
+{
+	line(indent, label, flag_of(object, member) ? "true" : "false");
+}
+
+/* docker leaves out what is empty. */
+static void text_line(int indent, const char *label, const cJSON *object,
+		      const char *member)
+{
+	if (*text_of(object, member))
+		line_of(indent, label, object, member);
+}
+
+/* "moss b" of an object's names; caller frees. */
+static char *names_of(const cJSON *object)
+{
+	struct str text = {0};
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, object)
+	{
+		str_appendf(&text, "%s%s", text.length ? " " : "",
+			    item->string);
+	}
+	return str_steal(&text);
+}
+
+/* There is no client apart from what it asks, but scripts look for both. */
+static void print_client(const cJSON *client)
+{
+	printf("Client:\n");
+	printf(" Version:    %s\n", text_of(client, "Version"));
+	printf(" Context:    %s\n", text_of(client, "Context"));
+	printf(" Debug Mode: false\n\n");
+}
+
+static void print_machine(const cJSON *info)
+{
+	cleanup_free char *memory = memory_text(number_of(info, "MemTotal"));
+
+	line_of(1, "Kernel Version", info, "KernelVersion");
+	line_of(1, "Operating System", info, "OperatingSystem");
+	line_of(1, "OSType", info, "OSType");
+	line_of(1, "Architecture", info, "Architecture");
+	line_of(1, "CPUs", info, "NCPU");
+	line(1, "Total Memory", memory);
+	line_of(1, "Name", info, "Name");
+}
+
+static void print_runtimes(const cJSON *info)
+{
+	cleanup_free char *runtimes = names_of(member_of(info, "Runtimes"));
+
+	line_of(1, "Swarm", member_of(info, "Swarm"), "LocalNodeState");
+	line(1, "Runtimes", runtimes);
+	line_of(1, "Default Runtime", info, "DefaultRuntime");
+}
+
 static void print_text(const cJSON *info)
 {
 	const cJSON *moss = member_of(info, "Moss");
 	const cJSON *plugins = member_of(info, "Plugins");
-	cleanup_free char *memory = NULL;
 
-	memory = memory_text(number_of(info, "MemTotal"));
-	printf("moss:\n");
-	line_of(1, "Version", info, "ServerVersion");
+	print_client(member_of(info, "ClientInfo"));
+	printf("Server:\n");
 	line_of(1, "Containers", info, "Containers");
 	line_of(2, "Running", info, "ContainersRunning");
 	line_of(2, "Paused", info, "ContainersPaused");
 	line_of(2, "Stopped", info, "ContainersStopped");
 	line_of(1, "Images", info, "Images");
+	line_of(1, "Server Version", info, "ServerVersion");
 	print_drivers(info);
 	line_of(1, "Logging Driver", info, "LoggingDriver");
 	line_of(1, "Cgroup Driver", info, "CgroupDriver");
@@ -218,18 +277,20 @@ static void print_text(const cJSON *info)
 	words_line(2, "Volume", member_of(plugins, "Volume"));
 	words_line(2, "Network", member_of(plugins, "Network"));
 	words_line(2, "Log", member_of(plugins, "Log"));
-	line_of(1, "Default Runtime", info, "DefaultRuntime");
+	print_runtimes(info);
 	print_security(info);
 	print_identity(member_of(moss, "Identity"));
-	line_of(1, "Kernel Version", info, "KernelVersion");
-	line_of(1, "Operating System", info, "OperatingSystem");
-	line_of(1, "OSType", info, "OSType");
-	line_of(1, "Architecture", info, "Architecture");
-	line_of(1, "CPUs", info, "NCPU");
-	line(1, "Total Memory", memory);
-	line_of(1, "Name", info, "Name");
-	line_of(1, "Root Dir", info, "DockerRootDir");
+	print_machine(info);
+	text_line(1, "ID", info, "ID");
+	line_of(1, "Docker Root Dir", info, "DockerRootDir");
+	flag_line(1, "Debug Mode", info, "Debug");
+	text_line(1, "HTTP Proxy", info, "HttpProxy");
+	text_line(1, "HTTPS Proxy", info, "HttpsProxy");
+	text_line(1, "No Proxy", info, "NoProxy");
+	flag_line(1, "Experimental", info, "ExperimentalBuild");
 	print_registries(member_of(info, "RegistryConfig"));
+	flag_line(1, "Live Restore Enabled", info, "LiveRestoreEnabled");
+	printf("\n");
 }
 
 static void print_warnings(const cJSON *info)
@@ -251,6 +312,18 @@ static void print_warnings(const cJSON *info)
 		report_warning("moss doctor tells what can be done about it");
 }
 
+static cJSON *client_info(void)
+{
+	cJSON *client = version_client_json();
+
+	/* What it speaks is the server's, above. */
+	cJSON_DeleteItemFromObjectCaseSensitive(client, "ApiVersion");
+	json_set_bool(client, "Debug", false);
+	json_set(client, "Plugins", json_array());
+	json_set(client, "Warnings", NULL);
+	return client;
+}
+
 static int info_main(struct context *context, const struct options *options)
 {
 	const char *format = option_string(options, "format");
@@ -259,12 +332,12 @@ static int info_main(struct context *context, const struct options *options)
 
 	if (engine_info(&context->engine, &info, &err) < 0)
 		return command_fail(context, &err);
+	json_set(info, "ClientInfo", client_info());
 	if (!str_empty(format))
 		return format_object(context, format, info);
 	print_text(info);
+	/* The note on single-ID mode is among them. */
 	print_warnings(info);
-	if (context->note)
-		report_warning("%s", context->note);
 	return 0;
 }
 

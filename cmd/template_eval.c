@@ -78,6 +78,14 @@ static int fail(struct evaluation *e, const struct node *node,
 	return fail_in(e, node);
 }
 
+static const cJSON *member_of_struct(const cJSON *object, const char *name)
+{
+	const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, name);
+	const char *other = value ? NULL : template_json_name(name);
+
+	return other ? cJSON_GetObjectItemCaseSensitive(object, other) : value;
+}
+
 static int fields_of(struct evaluation *e, const struct node *node,
 		     const cJSON *value, const cJSON **ret_value)
 {
@@ -94,7 +102,7 @@ static int fields_of(struct evaluation *e, const struct node *node,
 			return fail(e, node,
 				    "can't evaluate field %.64s in type %s",
 				    name, template_type(value));
-		value = cJSON_GetObjectItemCaseSensitive(object, name);
+		value = member_of_struct(object, name);
 		if (value || (object != e->value && template_is_map(object)))
 			continue;
 		if (last)

@@ -41,6 +41,9 @@ bool template_is_map(const cJSON *object);
 /* What docker has for a member that its JSON leaves out when it is empty;
    NULL: there is no such member. */
 const cJSON *template_absent(struct template_arena *arena, const char *member);
+/* A field of docker's structs that JSON has another name for ("ID", "Id");
+   NULL: none. */
+const char *template_json_name(const char *field);
 /* What docker prints for null as a member of that name: "[]", "<nil>"; NULL:
    nothing is known of it. */
 const char *template_nil(const char *member);

@@ -135,6 +135,31 @@ bool template_is_map(const cJSON *object)
 	return object->child == NULL;
 }
 
+const char *template_json_name(const char *field)
+{
+	static const char *const names[][2] = {
+		{"APIVersion", "ApiVersion"},
+		{"CPUCfsPeriod", "CpuCfsPeriod"},
+		{"CPUCfsQuota", "CpuCfsQuota"},
+		{"CPUPeriod", "CpuPeriod"},
+		{"CPUQuota", "CpuQuota"},
+		{"CPURealtimePeriod", "CpuRealtimePeriod"},
+		{"CPURealtimeRuntime", "CpuRealtimeRuntime"},
+		{"CPUShares", "CpuShares"},
+		{"DNS", "Dns"},
+		{"DNSOptions", "DnsOptions"},
+		{"DNSSearch", "DnsSearch"},
+		{"HTTPProxy", "HttpProxy"},
+		{"HTTPSProxy", "HttpsProxy"},
+		{"ID", "Id"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (str_equal(names[i][0], field))
+			return names[i][1];
+	return NULL;
+}
+
 const cJSON *template_absent(struct template_arena *arena, const char *member)
 {
 	const struct type *type = type_of(member);

@@ -69,12 +69,11 @@ static int set_counts(struct engine *engine, cJSON *json, struct error *err)
 	return 0;
 }
 
-/* PRETTY_NAME of os-release(5), without its quotes. */
-static char *operating_system(void)
+/* The value of a key of os-release(5), without its quotes; NULL: none. */
+static char *os_release(const char *key)
 {
 	static const char *const files[] = {"/etc/os-release",
 					    "/usr/lib/os-release"};
-	static const char key[] = "PRETTY_NAME=";
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		cleanup_free char *text = NULL;
@@ -96,12 +95,13 @@ static char *operating_system(void)
 			return xstrdup(value);
 		}
 	}
-	return xstrdup("Linux");
+	return NULL;
 }
 
 static void set_machine(cJSON *json)
 {
-	cleanup_free char *system = operating_system();
+	cleanup_free char *system = os_release("PRETTY_NAME=");
+	cleanup_free char *version = os_release("VERSION_ID=");
 	struct utsname host = {0};
 	struct sysinfo memory = {0};
 	char now[TIME_TEXT_MAX];
@@ -111,7 +111,8 @@ static void set_machine(cJSON *json)
 	format_now(now);
 	json_set_string(json, "SystemTime", now);
 	json_set_string(json, "KernelVersion", host.release);
-	json_set_string(json, "OperatingSystem", system);
+	json_set_string(json, "OperatingSystem", system ? system : "Linux");
+	json_set_string(json, "OSVersion", version ? version : "");
 	json_set_string(json, "OSType", "linux");
 	json_set_string(json, "Architecture", host.machine);
 	json_set_i64(json, "NCPU", sysconf(_SC_NPROCESSORS_ONLN));
@@ -293,6 +294,76 @@ static void set_registries(const struct engine *engine, cJSON *json)
 	json_set(json, "RegistryConfig", registries_info(&conf));
 }
 
+/* "http://user:password@host" is nobody's business, as docker has it. */
+static char *mask_credentials(const char *url)
+{
+	const char *scheme = strstr(url, "://");
+	const char *host = scheme ? scheme + strlen("://") : url;
+	const char *end = host + strcspn(host, "/?#");
+	const char *at = memrchr(host, '@', (size_t)(end - host));
+
+	return at ? xasprintf("%.*sxxxxx:xxxxx%s", (int)(host - url), url, at)
+		  : xstrdup(url);
+}
+
+/* A proxy as the user's programs find it: in small letters or capitals. */
+static void set_proxy(cJSON *json, const char *member, const char *variable,
+		      const char *capitals)
+{
+	const char *value = getenv(variable);
+	cleanup_free char *masked = NULL;
+
+	if (str_empty(value))
+		value = getenv(capitals);
+	masked = mask_credentials(value ? value : "");
+	json_set_string(json, member, masked);
+}
+
+static bool forwards_ipv4(void)
+{
+	cleanup_free char *text = NULL;
+
+	return file_read_at(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward",
+			    FILE_TEXT_MAX, &text, NULL, NULL) >= 0 &&
+	       text[0] == '1';
+}
+
+/* What docker has, and what there is to say of it without a daemon, a swarm and
+   other runtimes: programs read these without asking whether they are there. */
+static void set_absent(cJSON *json)
+{
+	static const char *const commits[] = {"ContainerdCommit", "RuncCommit",
+					      "InitCommit"};
+	static const char *const counts[] = {"NFd", "NGoroutines",
+					     "NEventsListener"};
+	cJSON *swarm = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(commits); i++) {
+		cJSON *commit = json_object();
+
+		json_set_string(commit, "ID", "");
+		json_set(json, commits[i], commit);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+		json_set_i64(json, counts[i], 0);
+	json_set_string(swarm, "NodeID", "");
+	json_set_string(swarm, "NodeAddr", "");
+	json_set_string(swarm, "LocalNodeState", "inactive");
+	json_set_bool(swarm, "ControlAvailable", false);
+	json_set_string(swarm, "Error", "");
+	json_set(swarm, "RemoteManagers", NULL);
+	json_set(json, "Swarm", swarm);
+	json_set_bool(json, "IPv4Forwarding", forwards_ipv4());
+	json_set_bool(json, "LiveRestoreEnabled", false);
+	json_set_string(json, "Isolation", "");
+	json_set_string(json, "InitBinary", "");
+	json_set(json, "GenericResources", NULL);
+	json_set(json, "CDISpecDirs", json_array());
+	set_proxy(json, "HttpProxy", "http_proxy", "HTTP_PROXY");
+	set_proxy(json, "HttpsProxy", "https_proxy", "HTTPS_PROXY");
+	set_proxy(json, "NoProxy", "no_proxy", "NO_PROXY");
+}
+
 int engine_info(struct engine *engine, cJSON **ret_json, struct error *err)
 {
 	cleanup_json cJSON *json = json_object();
@@ -314,6 +385,7 @@ int engine_info(struct engine *engine, cJSON **ret_json, struct error *err)
 	set_limits(engine, json, moss);
 	set_identity(engine, moss);
 	set_registries(engine, json);
+	set_absent(json);
 	json_set_string(json, "LoggingDriver", "json-file");
 	json_set_string(json, "DockerRootDir", engine->store.path);
 	json_set_string(json, "ServerVersion", MOSS_VERSION);

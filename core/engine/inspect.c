@@ -21,6 +21,15 @@ static void copy_member(cJSON *to, const cJSON *from, const char *name)
 	json_set(to, name, copy);
 }
 
+/* The default network has a name, as in docker. */
+static void name_network(cJSON *host)
+{
+	const char *mode = member_string(host, "NetworkMode");
+
+	if (*mode == '\0' || str_equal(mode, "default"))
+		json_set_string(host, "NetworkMode", "bridge");
+}
+
 static void set_path(cJSON *json, const char *member, const char *directory,
 		     const char *file)
 {
@@ -110,6 +119,7 @@ int engine_container_inspect(struct engine *engine, const char *id,
 	json_set_string(json, "AppArmorProfile", "");
 	json_set(json, "ExecIDs", exec_ids(&container));
 	copy_member(json, container.json, "HostConfig");
+	name_network(cJSON_GetObjectItemCaseSensitive(json, "HostConfig"));
 	json_set(json, "GraphDriver",
 		 graph_driver(engine, &container, directory));
 	copy_member(json, container.json, "Mounts");
@@ -178,6 +188,7 @@ static void set_host_config(cJSON *json, const cJSON *host)
 	cJSON *object = json_object();
 
 	copy_member(object, host, "NetworkMode");
+	name_network(object);
 	if (member_get(host, "Annotations"))
 		copy_member(object, host, "Annotations");
 	json_set(json, "HostConfig", object);

@@ -273,7 +273,7 @@ def test_info(moss, www):
     assert re.search(r"^ Containers: 1$", out, re.M)
     assert re.search(r"^  Running: 1$", out, re.M)
     assert re.search(r"^ Storage Driver: (overlay|fuse-overlayfs)$", out, re.M)
-    assert f" Root Dir: {moss.root}" in out
+    assert f" Docker Root Dir: {moss.root}" in out
     assert moss.ok("info", "-f", "{{.ContainersRunning}}") == "1"
     assert json.loads(moss.ok("system", "info", "--format", "json"))["NCPU"] > 0
 

@@ -16,7 +16,8 @@ DEFINE_CLEANUP(struct template *, template_free);
 #define cleanup_template CLEANUP(template_free_cleanup)
 
 static const char data[] =
-	"{\"Name\":\"/www\",\"Empty\":\"\",\"Null\":null,\"Yes\":true,"
+	"{\"Id\":\"x1\",\"Name\":\"/"
+	"www\",\"Empty\":\"\",\"Null\":null,\"Yes\":true,"
 	"\"No\":false,\"Int\":42,\"Big\":8589934592,\"Float\":1.5,"
 	"\"List\":[\"a\",\"b\",\"c\"],\"None\":[],"
 	"\"State\":{\"Status\":\"running\",\"Pid\":7},"
@@ -103,6 +104,8 @@ static void test_values(void **state)
 		{"{{12}} {{-3}} {{1.25}}", "12 -3 1.25", NULL},
 		{"{{true}} {{false}}", "true false", NULL},
 		{"{{.Html}}", "<a>&", NULL},
+		/* Go's name and JSON's. */
+		{"{{.ID}} {{.Id}}", "x1 x1", NULL},
 	};
 
 	check(rows, ARRAY_SIZE(rows));
