@@ -81,6 +81,7 @@ int exec_run(struct monitor *monitor, struct spec_process *process,
 		.process = process,
 		.init_pid = monitor->process.pid,
 		.init_pid_fd = monitor->process.pid_fd,
+		.cgroup_fd = monitor->cgroup.fd,
 		.filter = privileged ? &unconfined : &monitor->filter,
 		.stdio = {-1, -1, -1},
 	};

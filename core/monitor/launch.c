@@ -311,8 +311,12 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 	};
 	int r;
 
+	/* Before any child, which would stay in the cgroup that we leave. */
+	r = limits_start(monitor, spec, err);
+	request.cgroup_fd = monitor->cgroup.fd;
 	/* First, as its start takes as long as all of ours. */
-	r = has_uplink ? uplink_spawn(&monitor->uplink, err) : 0;
+	if (r >= 0 && has_uplink)
+		r = uplink_spawn(&monitor->uplink, err);
 	if (r >= 0)
 		r = log_writer_open(monitor->record.directory_fd, &launch->log,
 				    &monitor->log, err);
@@ -436,7 +440,9 @@ static int start(struct monitor *monitor, struct runtime_spec *spec,
 	if (r < 0)
 		return r;
 	keep_of_spec(monitor, spec);
-	r = probe_start(monitor, &spec->process, err);
+	r = limits_watch(monitor, err);
+	if (r >= 0)
+		r = probe_start(monitor, &spec->process, err);
 	if (r >= 0)
 		r = set_running(monitor, err);
 	return r < 0 ? r : runtime_start(&monitor->process, err);
@@ -505,5 +511,6 @@ void launch_undo(struct monitor *monitor)
 	end_child(&monitor->process.pid);
 	uplink_stop(&monitor->uplink);
 	end_child(&monitor->process.fuse_pid);
+	limits_end(monitor);
 	close_ports(monitor);
 }

@@ -83,6 +83,8 @@ static void monitor_init(struct monitor *monitor)
 		.lock_fd = -1,
 		.start_fd = START_FD,
 		.process = MONITOR_NO_PROCESS,
+		.cgroup = CGROUP_NONE,
+		.oom_fd = -1,
 		.uplink = {.socket_fd = -1},
 		.terminal_fd = -1,
 		.input = {.fd = -1},
@@ -114,6 +116,7 @@ static void monitor_release(struct monitor *monitor)
 	close_fd(&monitor->lock_fd);
 	loop_free(monitor->loop);
 	free(monitor->rlimits);
+	free(monitor->cgroup_base);
 	free(monitor->buffer);
 }
 

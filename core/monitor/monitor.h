@@ -9,6 +9,7 @@
  *   monitor.c   arguments, the order of a life, signals
  *   launch.c    from the record to a running container
  *   children.c  what happens when a child ends
+ *   limits.c    its cgroup, and what the kernel kills in it
  *   output.c    the container's stdout, stderr or terminal → log and clients
  *   attach.c    the clients: their streams, the container's stdin
  *   server.c    the control socket: requests and their answers
@@ -45,6 +46,7 @@
 #include "base/loop.h"
 #include "core/monitor/log.h"
 #include "core/monitor/record.h"
+#include "core/runtime/cgroup.h"
 #include "core/runtime/runtime.h"
 #include "core/runtime/spec.h"
 #include "net/uplink.h"
@@ -113,6 +115,13 @@ struct monitor {
 	int exit_code;	  /* of init */
 	int fuse_status;  /* of the root's server when it failed, else 0 */
 
+	/* Its cgroup, when it has limits. */
+	char *cgroup_base;    /* where leaves are made; NULL: not asked yet */
+	struct cgroup cgroup; /* of this run */
+	int oom_fd;
+	struct loop_source *oom_source;
+	uint64_t oom_kills; /* that were told of */
+
 	/* The network helper, and what it is started again from. */
 	struct uplink uplink;
 	struct uplink_forward *forwards;
@@ -140,7 +149,7 @@ struct monitor {
 	size_t connection_count;
 	struct exec *execs;
 	size_t exec_count;
-	struct freeze *freeze;	  /* NULL: it runs */
+	struct freeze *freeze;	  /* NULL: it runs, or has a cgroup */
 	size_t freeze_count;	  /* who want it still */
 	bool keep;		  /* a --rm container stays when it ends */
 	unsigned int stops;	  /* how often it was told to stop */
@@ -171,6 +180,19 @@ int launch_uplink_again(struct monitor *monitor, struct error *err);
 void launch_undo(struct monitor *monitor);
 /* Notes what went wrong in the state, once the container runs. */
 void monitor_note(struct monitor *monitor, const struct error *err);
+
+/* ---- limits.c ---- */
+
+/*
+ * Makes the container's cgroup, if spec asks for limits, before there is any
+ * process of it; state.json knows of it from before it is made.
+ */
+int limits_start(struct monitor *monitor, const struct runtime_spec *spec,
+		 struct error *err);
+/* Tells of processes that the kernel kills for want of memory. */
+int limits_watch(struct monitor *monitor, struct error *err);
+/* Kills what is left in the cgroup and removes it. */
+void limits_end(struct monitor *monitor);
 
 /* ---- children.c ---- */
 

@@ -11,17 +11,26 @@ bool is_paused(const struct monitor *monitor)
 	return monitor->freeze_count > 0;
 }
 
-int pause_take(struct monitor *monitor, struct error *err)
+/* At once by its cgroup, or one by one. */
+static int freeze(struct monitor *monitor, struct error *err)
 {
 	const pid_t helpers[] = {
 		monitor->uplink.pid,
 		monitor->process.fuse_pid,
 	};
-	int r;
 
+	if (monitor->cgroup.fd >= 0)
+		return cgroup_freeze(&monitor->cgroup, true, FREEZE_TIMEOUT_MS,
+				     err);
+	return freeze_children(getpid(), helpers, ARRAY_SIZE(helpers),
+			       &monitor->freeze, err);
+}
+
+int pause_take(struct monitor *monitor, struct error *err)
+{
 	if (monitor->freeze_count == 0) {
-		r = freeze_children(getpid(), helpers, ARRAY_SIZE(helpers),
-				    &monitor->freeze, err);
+		int r = freeze(monitor, err);
+
 		if (r < 0)
 			return err_wrap(err, "cannot pause container %.12s",
 					monitor->record.id);
@@ -34,6 +43,9 @@ void pause_drop(struct monitor *monitor)
 {
 	if (--monitor->freeze_count > 0)
 		return;
+	if (monitor->cgroup.fd >= 0)
+		(void)cgroup_freeze(&monitor->cgroup, false, FREEZE_TIMEOUT_MS,
+				    NULL);
 	freeze_thaw(monitor->freeze);
 	monitor->freeze = NULL;
 	probe_resume(monitor);

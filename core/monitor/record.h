@@ -28,9 +28,9 @@
  *
  * A state that shows a monitor (monitor_pid) while nobody holds `lock` is the
  * trace of a killed one: record_repair() ends what is left of the container
- * (PID and start time) and writes exited, 137; a --rm container is removed.
- * state.json is not synced while the container runs: after a power cut it is
- * dead in any case. The final state of a container that stays is.
+ * (PID and start time, its cgroup) and writes exited, 137; a --rm container is
+ * removed. state.json is not synced while the container runs: after a power cut
+ * it is dead in any case. The final state of a container that stays is.
  *
  * Removal renames the directory to tmp/ first, so that it vanishes at once; the
  * name's link goes into it, to be freed with it.
@@ -107,6 +107,7 @@ struct container_state {
 	uint64_t restart_count; /* since it was started by hand */
 	bool stopped_by_hand;	/* or killed, since then */
 	char *health;		/* health.h's words; "": no check */
+	char *cgroup;		/* its directory; "": none of its own */
 	struct port_list ports; /* as really bound */
 };
 /* created, nothing yet; release what it held before. */

@@ -9,6 +9,7 @@
 #include "base/proc.h"
 #include "core/monitor/event.h"
 #include "core/monitor/record_private.h"
+#include "core/runtime/cgroup.h"
 
 #define KILL_WAIT_MS 5000
 
@@ -140,6 +141,9 @@ static int repair_locked(struct store *store, const struct record *record,
 	end_process(state->pid, state->pid_start);
 	end_process(state->net_pid, state->net_start);
 	end_process(state->fuse_pid, state->fuse_start);
+	/* Who is left dies here; what cannot be removed is empty. */
+	if (!str_empty(state->cgroup))
+		(void)cgroup_remove(state->cgroup, NULL);
 	before = state->status;
 	set_lost(state);
 	unlinkat(record->directory_fd, "control", 0);

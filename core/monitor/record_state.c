@@ -56,6 +56,7 @@ static const struct {
 	FIELD("RestartCount", FIELD_U64, restart_count),
 	FIELD("StoppedByHand", FIELD_BOOL, stopped_by_hand),
 	FIELD("Health", FIELD_TEXT, health),
+	FIELD("Cgroup", FIELD_TEXT, cgroup),
 };
 
 void container_state_init(struct container_state *state)
@@ -66,6 +67,7 @@ void container_state_init(struct container_state *state)
 		.started_at = xstrdup(CONTAINER_TIME_NONE),
 		.finished_at = xstrdup(CONTAINER_TIME_NONE),
 		.health = xstrdup(""),
+		.cgroup = xstrdup(""),
 	};
 }
 
@@ -75,6 +77,7 @@ void container_state_release(struct container_state *state)
 	free(state->started_at);
 	free(state->finished_at);
 	free(state->health);
+	free(state->cgroup);
 	port_list_release(&state->ports);
 	*state = (struct container_state){0};
 }
@@ -93,6 +96,7 @@ void container_state_clear(struct container_state *state)
 	state->net_start = state->fuse_start = 0;
 	if (!str_empty(state->health))
 		container_state_set_text(&state->health, HEALTH_UNHEALTHY);
+	container_state_set_text(&state->cgroup, "");
 	port_list_release(&state->ports);
 	state->ports = (struct port_list){0};
 }

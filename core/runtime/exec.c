@@ -22,6 +22,7 @@ struct join {
 	const struct runtime_exec_request *request;
 	struct launch launch;
 	struct id_map uids, gids;
+	bool follows; /* to init's cgroup, wherever that is */
 };
 
 static _Noreturn void fail(const struct join *join, const struct error *err)
@@ -48,8 +49,9 @@ static char *cgroup_of(const char *process)
 }
 
 /*
- * Limits are the container's, not the monitor's: where init was moved to a
- * cgroup of its own, the new process goes there first.
+ * Limits are the container's, not the monitor's. Mostly the new process is born
+ * into its cgroup; where init is in another one, as a container that manages
+ * cgroups moves it, it goes there first.
  */
 static int join_cgroup(const struct join *join, struct error *err)
 {
@@ -60,6 +62,8 @@ static int join_cgroup(const struct join *join, struct error *err)
 	cleanup_free char *wanted = cgroup_of(init);
 	int r = -ENOENT;
 
+	if (!join->follows)
+		return 0;
 	if (!wanted || str_equal(own, wanted))
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(roots) && r == -ENOENT; i++) {
@@ -69,6 +73,23 @@ static int join_cgroup(const struct join *join, struct error *err)
 		r = file_write_once_at(AT_FDCWD, path, "0", err);
 	}
 	return r < 0 ? err_wrap(err, "cannot enter the container's cgroup") : 0;
+}
+
+/* As fork(2). */
+static pid_t clone_joiner(struct join *join, int *ret_pid_fd, struct error *err)
+{
+	struct namespaces_clone clone = {.cgroup_fd = join->request->cgroup_fd};
+	pid_t pid;
+
+	join->follows = clone.cgroup_fd <= 0;
+	pid = namespaces_clone(&clone, ret_pid_fd, err);
+	/* One whose controllers are given further down takes no process. */
+	if (pid == -EBUSY && !join->follows) {
+		join->follows = true;
+		clone.cgroup_fd = 0;
+		pid = namespaces_clone(&clone, ret_pid_fd, err);
+	}
+	return pid;
 }
 
 /* A terminal in the container's own devpts, so that ttyname(3) works there. */
@@ -241,7 +262,6 @@ int runtime_exec(const struct runtime_exec_request *request,
 		 struct runtime_process *ret_process, struct error *err)
 {
 	struct runtime_process process = RUNTIME_PROCESS_EMPTY;
-	struct namespaces_clone clone = {0};
 	struct join join = {
 		.request = request,
 		.launch =
@@ -267,7 +287,7 @@ int runtime_exec(const struct runtime_exec_request *request,
 		return r;
 	join.launch.sync_fd = child_fd;
 	join.launch.program_fd = program_fd;
-	process.pid = namespaces_clone(&clone, &process.pid_fd, err);
+	process.pid = clone_joiner(&join, &process.pid_fd, err);
 	if (process.pid == 0)
 		join_container(&join);
 	close_fd(&child_fd);

@@ -76,6 +76,7 @@ struct runtime_exec_request {
 	const struct spec_process *process;
 	pid_t init_pid;
 	int init_pid_fd;
+	int cgroup_fd; /* > 0: born there; otherwise it follows init */
 	const struct seccomp_filter *filter;
 	int stdio[3];
 };

@@ -68,6 +68,8 @@ void spec_release(struct runtime_spec *spec)
 		free(spec->devices[i].source);
 	}
 	free(spec->devices);
+	cgroup_limits_release(&spec->limits);
+	free(spec->cgroup_parent);
 	cJSON_Delete(spec->seccomp);
 	*spec = (struct runtime_spec){0};
 }
@@ -207,6 +209,10 @@ static int parse_annotations(const cJSON *json, struct runtime_spec *spec,
 			       "annotations.dev.moss.init: expected true or "
 			       "false, not \"%s\"",
 			       init);
+	r = field_string(annotations, "annotations", "dev.moss.cgroup-parent",
+			 &spec->cgroup_parent, err);
+	if (r < 0)
+		return r;
 	return spec_process_annotations(annotations, "annotations",
 					&spec->process, err);
 }
@@ -413,15 +419,19 @@ static int parse_propagation(const cJSON *object, struct runtime_spec *spec,
 	return 0;
 }
 
+static int parse_resources(const cJSON *object, struct runtime_spec *spec,
+			   struct error *err)
+{
+	return cgroup_limits_parse(object, &spec->limits, err);
+}
+
 static int parse_linux(const cJSON *json, struct runtime_spec *spec,
 		       struct error *err)
 {
 	static int (*const parsers[])(const cJSON *, struct runtime_spec *,
 				      struct error *) = {
-		parse_namespaces,
-		parse_devices,
-		parse_sysctl,
-		parse_propagation,
+		parse_namespaces,  parse_devices,   parse_sysctl,
+		parse_propagation, parse_resources,
 	};
 	const cJSON *object = NULL, *seccomp = NULL;
 	int r = json_get_object(json, "", "linux", &object, err);

@@ -10,6 +10,7 @@
  *                       /etc/passwd and /etc/group; wins over process.user
  *   dev.moss.group-add  comma-separated names or numbers, looked up likewise
  *   dev.moss.init       "true": moss-init stays as PID 1 and reaps
+ *   dev.moss.cgroup-parent  where its cgroup is made, see cgroup_enter()
  * A process object on its own (exec) may carry "annotations" with the first two
  * of them.
  *
@@ -31,6 +32,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "core/runtime/cgroup.h"
 #include "policy/idmap.h"
 
 #define SPEC_MOUNTS_MAX	    1024
@@ -103,7 +105,9 @@ struct runtime_spec {
 	char **sysctl; /* "net.core.somaxconn=1024" */
 	struct spec_device *devices;
 	size_t device_count;
-	bool init;	/* dev.moss.init */
+	struct cgroup_limits limits; /* linux.resources */
+	char *cgroup_parent;	     /* NULL: nothing was said */
+	bool init;		     /* dev.moss.init */
 	cJSON *seccomp; /* linux.seccomp, NULL: none; the caller compiles it */
 };
 

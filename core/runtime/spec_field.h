@@ -40,6 +40,7 @@ int field_refuse(const cJSON *object, const char *path,
 		 const struct field_refusal *refusals, size_t count,
 		 struct error *err);
 
+struct spec_process;
 /* spec_process.c: annotations that concern a process. */
 int spec_process_annotations(const cJSON *annotations, const char *path,
 			     struct spec_process *process, struct error *err);

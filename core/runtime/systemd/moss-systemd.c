@@ -1,0 +1,318 @@
+/*
+ * moss-systemd: gets a process to a cgroup of the user's service manager, which
+ * alone may take it out of a login's scope. Run by a monitor whose container
+ * has limits; core/runtime/cgroup.h tells the whole.
+ *
+ *     moss-systemd SOCKET UNIT SLICE MOUNT PID
+ *
+ * SOCKET is the manager's own (systemd/private), which needs no message bus.
+ * UNIT is started when it is not there, in SLICE ("": the manager's choice),
+ * and PID moved to its subgroup for monitors. On success the path of its cgroup
+ * below MOUNT is all that is written; otherwise a line on standard error.
+ *
+ *     moss-systemd --nothing
+ *
+ * is what the unit runs: it stays active without a process.
+ *
+ * A program of its own, as libsystemd takes longer to load than a container to
+ * start. It waits for the manager for TIMEOUT_US at most.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-bus.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/runtime/cgroup.h"
+
+#define NOTHING	   "--nothing"
+#define TIMEOUT_US (20u * 1000 * 1000)
+#define PATH_SIZE  8192
+#define ROUNDS	   3
+
+#define SERVICE	   "org.freedesktop.systemd1"
+#define OBJECT	   "/org/freedesktop/systemd1"
+#define MANAGER	   SERVICE ".Manager"
+#define NO_UNIT	   SERVICE ".NoSuchUnit"
+#define UNIT_THERE SERVICE ".UnitExists"
+
+struct request {
+	const char *socket;
+	const char *unit;
+	const char *slice;
+	const char *mount;
+	uint32_t pid;
+	sd_bus *bus;
+	char job[PATH_SIZE]; /* that we wait for */
+	const char *result;  /* of it, NULL: not yet */
+};
+
+static int fail(const char *what, const char *why)
+{
+	fprintf(stderr, "%s: %s\n", what, why);
+	return -1;
+}
+
+static int fail_bus(const char *what, const sd_bus_error *error, int r)
+{
+	return fail(what,
+		    error && error->message ? error->message : strerror(-r));
+}
+
+static int open_bus(struct request *request)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd, r;
+
+	if (strlen(request->socket) >= sizeof(address.sun_path))
+		return fail(request->socket, strerror(ENAMETOOLONG));
+	strcpy(address.sun_path, request->socket);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 ||
+	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return fail("cannot reach your service manager",
+			    strerror(errno));
+	r = sd_bus_new(&request->bus);
+	if (r >= 0)
+		r = sd_bus_set_fd(request->bus, fd, fd);
+	if (r >= 0)
+		r = sd_bus_start(request->bus);
+	if (r >= 0)
+		r = sd_bus_set_method_call_timeout(request->bus, TIMEOUT_US);
+	return r < 0 ? fail("cannot talk to your service manager", strerror(-r))
+		     : 0;
+}
+
+/* 1 and the path, 0 when there is no such unit or it has none. */
+static int find_cgroup(struct request *request, char ret_path[PATH_SIZE])
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *reply = NULL;
+	const char *object = NULL;
+	char *path = NULL;
+	int r = sd_bus_call_method(request->bus, SERVICE, OBJECT, MANAGER,
+				   "GetUnit", &error, &reply, "s",
+				   request->unit);
+
+	if (r < 0 && sd_bus_error_has_name(&error, NO_UNIT)) {
+		sd_bus_error_free(&error);
+		return 0;
+	}
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "o", &object);
+	if (r >= 0)
+		r = sd_bus_get_property_string(request->bus, SERVICE, object,
+					       SERVICE ".Service",
+					       "ControlGroup", &error, &path);
+	if (r >= 0)
+		r = snprintf(ret_path, PATH_SIZE, "%s", path) > 0;
+	else
+		r = fail_bus(request->unit, &error, r);
+	free(path);
+	sd_bus_message_unref(reply);
+	sd_bus_error_free(&error);
+	return r;
+}
+
+static int on_job_removed(sd_bus_message *message, void *data,
+			  sd_bus_error *error)
+{
+	struct request *request = data;
+	const char *path, *unit, *result;
+	uint32_t id;
+
+	if (sd_bus_message_read(message, "uoss", &id, &path, &unit, &result) >=
+		    0 &&
+	    strcmp(path, request->job) == 0)
+		request->result =
+			strcmp(result, "done") == 0 ? "done" : "failed";
+	return 0;
+}
+
+static int add_text(sd_bus_message *message, const char *name,
+		    const char *value)
+{
+	return sd_bus_message_append(message, "(sv)", name, "s", value);
+}
+
+static int add_flag(sd_bus_message *message, const char *name)
+{
+	return sd_bus_message_append(message, "(sv)", name, "b", 1);
+}
+
+static int add_properties(const struct request *request,
+			  sd_bus_message *message)
+{
+	char program[PATH_SIZE];
+	ssize_t length =
+		readlink("/proc/self/exe", program, sizeof(program) - 1);
+	int r;
+
+	if (length < 0)
+		return -errno;
+	program[length] = '\0';
+	r = sd_bus_message_open_container(message, 'a', "(sv)");
+	if (r >= 0)
+		r = add_text(message, "Description",
+			     "Containers of moss that have limits");
+	if (r >= 0 && *request->slice)
+		r = add_text(message, "Slice", request->slice);
+	if (r >= 0)
+		r = add_text(message, "Type", "oneshot");
+	if (r >= 0)
+		r = add_flag(message, "RemainAfterExit");
+	if (r >= 0)
+		r = add_flag(message, "Delegate");
+	/* Of all containers together, and their own is theirs to set. */
+	if (r >= 0)
+		r = sd_bus_message_append(message, "(sv)", "TasksMax", "t",
+					  UINT64_MAX);
+	if (r >= 0)
+		r = add_text(message, "CollectMode", "inactive-or-failed");
+	if (r >= 0)
+		r = sd_bus_message_append(message, "(sv)", "ExecStart",
+					  "a(sasb)", 1, program, 2, program,
+					  NOTHING, 0);
+	return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+static int await_job(struct request *request)
+{
+	struct timespec now;
+	time_t deadline;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	deadline = now.tv_sec + TIMEOUT_US / 1000000;
+	while (!request->result) {
+		int r = sd_bus_process(request->bus, NULL);
+
+		if (r == 0)
+			r = sd_bus_wait(request->bus, TIMEOUT_US);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (r >= 0 && now.tv_sec > deadline)
+			r = -ETIMEDOUT;
+		if (r < 0)
+			return fail(request->unit, strerror(-r));
+	}
+	if (strcmp(request->result, "done") == 0)
+		return 0;
+	return fail(request->unit, "it could not be started");
+}
+
+static int start_unit(struct request *request)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *message = NULL;
+	sd_bus_message *reply = NULL;
+	const char *job = NULL;
+	int r;
+
+	r = sd_bus_match_signal(request->bus, NULL, NULL, OBJECT, MANAGER,
+				"JobRemoved", on_job_removed, request);
+	if (r >= 0)
+		r = sd_bus_message_new_method_call(request->bus, &message,
+						   SERVICE, OBJECT, MANAGER,
+						   "StartTransientUnit");
+	if (r >= 0)
+		r = sd_bus_message_append(message, "ss", request->unit, "fail");
+	if (r >= 0)
+		r = add_properties(request, message);
+	if (r >= 0)
+		r = sd_bus_message_append(message, "a(sa(sv))", 0);
+	if (r >= 0)
+		r = sd_bus_call(request->bus, message, TIMEOUT_US, &error,
+				&reply);
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "o", &job);
+	/* Somebody else was faster. */
+	if (r < 0 && sd_bus_error_has_name(&error, UNIT_THERE)) {
+		r = 0;
+	} else if (r < 0) {
+		r = fail_bus(request->unit, &error, r);
+	} else {
+		snprintf(request->job, sizeof(request->job), "%s", job);
+		r = await_job(request);
+	}
+	sd_bus_error_free(&error);
+	sd_bus_message_unref(message);
+	sd_bus_message_unref(reply);
+	return r;
+}
+
+/* 0 when its cgroup has gone. */
+static int make_monitors(const struct request *request, const char *cgroup)
+{
+	char path[2 * PATH_SIZE];
+
+	snprintf(path, sizeof(path), "%s%s/" CGROUP_MONITORS, request->mount,
+		 cgroup);
+	if (mkdir(path, 0755) == 0 || errno == EEXIST)
+		return 1;
+	return errno == ENOENT ? 0 : fail(path, strerror(errno));
+}
+
+static int attach(struct request *request)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r = sd_bus_call_method(request->bus, SERVICE, OBJECT, MANAGER,
+				   "AttachProcessesToUnit", &error, NULL,
+				   "ssau", request->unit, "/" CGROUP_MONITORS,
+				   1, request->pid);
+
+	if (r < 0)
+		r = fail_bus("cannot move the monitor", &error, r);
+	sd_bus_error_free(&error);
+	return r;
+}
+
+static int run(struct request *request)
+{
+	char cgroup[PATH_SIZE] = "";
+	int r = open_bus(request);
+
+	for (int i = 0; r >= 0 && i < ROUNDS; i++) {
+		r = find_cgroup(request, cgroup);
+		if (r > 0)
+			r = make_monitors(request, cgroup);
+		if (r > 0)
+			r = attach(request);
+		else if (r == 0) {
+			r = start_unit(request);
+			continue;
+		}
+		if (r >= 0)
+			puts(cgroup);
+		return r;
+	}
+	return r < 0 ? r : fail(request->unit, "it has no cgroup");
+}
+
+int main(int argc, char **argv)
+{
+	struct request request;
+	int r;
+
+	if (argc == 2 && strcmp(argv[1], NOTHING) == 0)
+		return EXIT_SUCCESS;
+	if (argc != 6) {
+		fprintf(stderr, "moss-systemd is started by moss\n");
+		return EXIT_FAILURE;
+	}
+	request = (struct request){
+		.socket = argv[1],
+		.unit = argv[2],
+		.slice = argv[3],
+		.mount = argv[4],
+		.pid = (uint32_t)strtoul(argv[5], NULL, 10),
+	};
+	r = run(&request);
+	sd_bus_flush_close_unref(request.bus);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
