@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/docker_config.h"
+#include "cmd/limit_options.h"
 #include "cmd/member.h"
 #include "cmd/refused_options.h"
 #include "net/port.h"
@@ -26,7 +27,6 @@ const struct option container_options[] = {
 	{0, "cap-drop", OPTION_LIST, NULL, NULL, "Drop Linux capabilities", false},
 	{0, "cgroupns", OPTION_STRING, NULL, NULL, "Cgroup namespace to use (host|private)", false},
 	{0, "cidfile", OPTION_STRING, NULL, NULL, "Write the container ID to the file", false},
-	{0, "cpus", OPTION_STRING, "decimal", NULL, "Number of CPUs (needs cgroup delegation)", false},
 	{0, "device", OPTION_LIST, NULL, NULL, "Add a host device to the container", false},
 	{0, "disable-content-trust", OPTION_FLAG, NULL, "true", "Skip image verification", false},
 	{0, "dns", OPTION_LIST, NULL, NULL, "Set custom DNS servers", false},
@@ -55,14 +55,12 @@ const struct option container_options[] = {
 	{0, "log-driver", OPTION_STRING, NULL, NULL, "Logging driver for the container (json-file|local|none)", false},
 	{0, "log-opt", OPTION_LIST, NULL, NULL, "Log driver options (max-size, max-file, labels, labels-regex, env, env-regex, tag)", false},
 	{0, "mac-address", OPTION_STRING, NULL, NULL, "Container MAC address (e.g., 92:d0:c6:0a:29:33)", false},
-	{'m', "memory", OPTION_BYTES, NULL, NULL, "Memory limit (needs cgroup delegation)", false},
 	{0, "mount", OPTION_LIST, "mount", NULL, "Attach a filesystem mount to the container", false},
 	{0, "name", OPTION_STRING, NULL, NULL, "Assign a name to the container", false},
 	{0, "network", OPTION_STRING, "network", NULL, "Network of the container (slirp|none|host|container:NAME)", false},
 	{0, "no-healthcheck", OPTION_FLAG, NULL, NULL, "Disable any container-specified HEALTHCHECK", false},
 	{0, "oom-score-adj", OPTION_INT, NULL, NULL, "Tune host's OOM preferences (-1000 to 1000)", false},
 	{0, "pid", OPTION_STRING, NULL, NULL, "PID namespace to use (host|container:NAME)", false},
-	{0, "pids-limit", OPTION_INT, NULL, NULL, "Tune container pids limit (-1 for unlimited; needs cgroup delegation)", false},
 	{0, "platform", OPTION_STRING, NULL, NULL, "Set platform if server is multi-platform capable", false},
 	{0, "privileged", OPTION_FLAG, NULL, NULL, "All capabilities in the container's own user namespace, no seccomp (it is not root on the host)", false},
 	{'p', "publish", OPTION_LIST, NULL, NULL, "Publish a container's port(s) to the host", false},
@@ -114,11 +112,9 @@ static const struct {
 	{"ipc", "IpcMode", true},
 	{"isolation", "Isolation", true},
 	{"mac-address", "MacAddress", false},
-	{"memory", "Memory", true},
 	{"network", "NetworkMode", true},
 	{"oom-score-adj", "OomScoreAdj", true},
 	{"pid", "PidMode", true},
-	{"pids-limit", "PidsLimit", true},
 	{"privileged", "Privileged", true},
 	{"publish-all", "PublishAllPorts", true},
 	{"read-only", "ReadonlyRootfs", true},
@@ -502,27 +498,6 @@ static int add_restart(const struct options *options, cJSON *host,
 	return r;
 }
 
-int cpus_option_add(const struct options *options, cJSON *host,
-		    struct error *err)
-{
-	const char *text = option_string(options, "cpus");
-	char *end;
-	double cpus;
-
-	if (!text)
-		return 0;
-	errno = 0;
-	cpus = strtod(text, &end);
-	if (*text == '\0' || *end != '\0' || errno || !(cpus >= 0) ||
-	    cpus > 1e6)
-		return err_set(err, ERROR_INVALID,
-			       "invalid argument \"%s\" for \"--cpus\" flag: "
-			       "expected a number such as 1.5",
-			       text);
-	json_set_i64(host, "NanoCpus", (int64_t)(cpus * 1e9));
-	return 0;
-}
-
 /* "name=soft[:hard]" */
 static int add_ulimits(const struct options *options, cJSON *host,
 		       struct error *err)
@@ -730,7 +705,7 @@ int container_body(const struct options *options, bool detached,
 	r = r < 0 ? r : add_security(options, host, moss, err);
 	r = r < 0 ? r : add_restart(options, host, err);
 	r = r < 0 ? r : add_health(options, body, err);
-	r = r < 0 ? r : cpus_option_add(options, host, err);
+	r = r < 0 ? r : limit_options_add(options, host, err);
 	r = r < 0 ? r : add_ulimits(options, host, err);
 	r = r < 0 ? r : add_devices(options, host, err);
 	r = r < 0 ? r : mount_options_body(options, body, host, err);

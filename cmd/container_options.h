@@ -1,5 +1,6 @@
 /*
- * The options that `run` and `create` share, and their translation into the
+ * The options that `run` and `create` share beside those of limits
+ * (limit_options.h), and their translation into the
  * body of a Docker Engine API ContainerCreate request.
  */
 #pragma once
@@ -18,10 +19,8 @@ extern const struct option container_options[];
 int container_body(const struct options *options, bool detached,
 		   cJSON **ret_body, struct error *err);
 
-/* --restart and --cpus, of `update` too: members of a HostConfig. */
+/* --restart, of `update` too: a member of a HostConfig. */
 int restart_option_add(const char *text, cJSON *host, struct error *err);
-int cpus_option_add(const struct options *options, cJSON *host,
-		    struct error *err);
 
 /* Lines of an --env-file or --label-file appended to *list: NAME=value, or NAME
    alone (from the environment when from_environment). */

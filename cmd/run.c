@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "cmd/commands.h"
 #include "cmd/container_options.h"
+#include "cmd/limit_options.h"
 #include "cmd/credentials.h"
 #include "cmd/pulling.h"
 #include "cmd/refused_options.h"
@@ -383,9 +384,10 @@ static int attach_main(struct context *context, const struct options *options)
 }
 
 static const struct option *const run_tables[] = {
-	container_options, run_only_options, refused_container_options, NULL};
+	container_options, limit_options, run_only_options,
+	refused_container_options, NULL};
 static const struct option *const create_tables[] = {
-	container_options, refused_container_options, NULL};
+	container_options, limit_options, refused_container_options, NULL};
 static const struct option *const start_tables[] = {
 	start_options, refused_start_options, NULL};
 static const struct option *const attach_tables[] = {attach_options_table,

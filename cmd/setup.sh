@@ -36,12 +36,13 @@ packages_build() {
 	esac
 }
 
-# What makes moss faster; not every distribution has it for every machine.
+# What makes moss faster, or able to set limits from a login; not every
+# distribution has it for every machine.
 packages_optional() {
 	case $1 in
-	apt) echo libisal-dev ;;
-	dnf) echo isa-l-devel ;;
-	pacman) echo isa-l ;;
+	apt) echo libsystemd-dev libisal-dev ;;
+	dnf) echo systemd-devel isa-l-devel ;;
+	pacman) echo systemd-libs isa-l ;;
 	apk) echo isa-l-dev ;;
 	esac
 }
@@ -112,7 +113,10 @@ packages_install() {
 }
 
 packages_try() {
-	(packages_install "$@") 2>/dev/null || say "doing without $*"
+	for package; do
+		(packages_install "$package") 2>/dev/null ||
+			say "doing without $package"
+	done
 }
 
 # Makes sure account $1 exists; with sub-IDs unless $2 is "none".

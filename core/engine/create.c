@@ -12,6 +12,7 @@
 #include "core/engine/config.h"
 #include "core/engine/creation.h"
 #include "core/engine/hostconfig.h"
+#include "core/engine/limits.h"
 #include "core/engine/members.h"
 #include "core/engine/resources.h"
 #include "policy/capability.h"
@@ -42,7 +43,7 @@ static int check_body(struct creation *creation, struct error *err)
 	r = config_check_body(creation->body, err);
 	if (r < 0)
 		return r;
-	r = host_config_check(given, err);
+	r = host_config_check(given, false, err);
 	if (r < 0)
 		return r;
 	r = host_config_check_conflicts(creation->body, given,
@@ -50,6 +51,7 @@ static int check_body(struct creation *creation, struct error *err)
 	if (r < 0)
 		return r;
 	creation->host = host_config_normalise(given);
+	limits_discard(creation->host, &creation->warnings);
 	if (member_bool(creation->body, "NetworkDisabled"))
 		json_set_string(creation->host, "NetworkMode", "none");
 	return security_parse(creation->host, &creation->security,
@@ -212,6 +214,9 @@ static int check_resources(const struct creation *creation, struct error *err)
 	if (r < 0)
 		return r;
 	r = oom_score_check(host, err);
+	if (r < 0)
+		return r;
+	r = limits_check_cgroup(host, err);
 	if (r < 0)
 		return r;
 	return devices_check(host, err);

@@ -118,7 +118,8 @@ int engine_container_unpause(struct engine *engine, const char *id,
 			     struct error *err);
 /*
  * body: UpdateConfig. The restart policy holds from the next end on, of a
- * running container too; limits are refused as at creation.
+ * running container too; limits hold at once, but only where it was started
+ * with one, as it has a cgroup then.
  */
 int engine_container_update(struct engine *engine, const char *id,
 			    const cJSON *body, struct error *err);

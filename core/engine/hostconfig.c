@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "core/engine/limits.h"
 #include "core/engine/members.h"
 #include "core/engine/paths.h"
 #include "core/monitor/log.h"
@@ -51,7 +52,7 @@ static const struct member host_members[] = {
 	{"CpuShares", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_ZERO, "--cpu-shares", "cpu"},
 	{"Memory", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_ZERO, "--memory", "memory"},
 	{"NanoCpus", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_ZERO, "--cpus", "cpu"},
-	{"CgroupParent", MEMBER_STRING, MEMBER_REFUSED, MEMBER_EMPTY, "--cgroup-parent", NULL},
+	{"CgroupParent", MEMBER_STRING, MEMBER_USED, MEMBER_EMPTY, NULL, NULL},
 	{"BlkioWeight", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_ZERO, "--blkio-weight", "io"},
 	{"BlkioWeightDevice", MEMBER_ARRAY, MEMBER_LIMIT, MEMBER_NO_ITEMS, "--blkio-weight-device", "io"},
 	{"BlkioDeviceReadBps", MEMBER_ARRAY, MEMBER_LIMIT, MEMBER_NO_ITEMS, "--device-read-bps", "io"},
@@ -60,8 +61,8 @@ static const struct member host_members[] = {
 	{"BlkioDeviceWriteIOps", MEMBER_ARRAY, MEMBER_LIMIT, MEMBER_NO_ITEMS, "--device-write-iops", "io"},
 	{"CpuPeriod", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_ZERO, "--cpu-period", "cpu"},
 	{"CpuQuota", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_ZERO, "--cpu-quota", "cpu"},
-	{"CpuRealtimePeriod", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_ZERO, "--cpu-rt-period", "cpu"},
-	{"CpuRealtimeRuntime", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_ZERO, "--cpu-rt-runtime", "cpu"},
+	{"CpuRealtimePeriod", MEMBER_INTEGER, MEMBER_USED, MEMBER_ZERO, NULL, NULL},
+	{"CpuRealtimeRuntime", MEMBER_INTEGER, MEMBER_USED, MEMBER_ZERO, NULL, NULL},
 	{"CpusetCpus", MEMBER_STRING, MEMBER_LIMIT, MEMBER_EMPTY, "--cpuset-cpus", "cpuset"},
 	{"CpusetMems", MEMBER_STRING, MEMBER_LIMIT, MEMBER_EMPTY, "--cpuset-mems", "cpuset"},
 	{"Devices", MEMBER_ARRAY, MEMBER_USED, MEMBER_NO_ITEMS, NULL, NULL},
@@ -69,16 +70,16 @@ static const struct member host_members[] = {
 	{"DeviceRequests", MEMBER_ARRAY, MEMBER_REFUSED, MEMBER_NULL, "--gpus", NULL},
 	{"MemoryReservation", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_ZERO, "--memory-reservation", "memory"},
 	{"MemorySwap", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_ZERO, "--memory-swap", "memory"},
-	{"MemorySwappiness", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_NULL, "--memory-swappiness", "memory"},
-	{"OomKillDisable", MEMBER_BOOL, MEMBER_REFUSED, MEMBER_NULL, "--oom-kill-disable", NULL},
+	{"MemorySwappiness", MEMBER_INTEGER, MEMBER_USED, MEMBER_NULL, NULL, NULL},
+	{"OomKillDisable", MEMBER_BOOL, MEMBER_USED, MEMBER_NULL, NULL, NULL},
 	{"PidsLimit", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_NULL, "--pids-limit", "pids"},
 	{"Ulimits", MEMBER_ARRAY, MEMBER_USED, MEMBER_NO_ITEMS, NULL, NULL},
 	{"CpuCount", MEMBER_INTEGER, MEMBER_REFUSED, MEMBER_ZERO, "--cpu-count", NULL},
 	{"CpuPercent", MEMBER_INTEGER, MEMBER_REFUSED, MEMBER_ZERO, "--cpu-percent", NULL},
 	{"IOMaximumIOps", MEMBER_INTEGER, MEMBER_REFUSED, MEMBER_ZERO, "--io-maxiops", NULL},
 	{"IOMaximumBandwidth", MEMBER_INTEGER, MEMBER_REFUSED, MEMBER_ZERO, "--io-maxbandwidth", NULL},
-	{"KernelMemory", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_OMIT, "--kernel-memory", "memory"},
-	{"KernelMemoryTCP", MEMBER_INTEGER, MEMBER_LIMIT, MEMBER_OMIT, NULL, "memory"},
+	{"KernelMemory", MEMBER_INTEGER, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
+	{"KernelMemoryTCP", MEMBER_INTEGER, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"Mounts", MEMBER_ARRAY, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"MaskedPaths", MEMBER_STRINGS, MEMBER_USED, MEMBER_NULL, NULL, NULL},
 	{"ReadonlyPaths", MEMBER_STRINGS, MEMBER_USED, MEMBER_NULL, NULL, NULL},
@@ -102,6 +103,12 @@ static const struct member log_members[] = {
 	{"Config", MEMBER_MAP, MEMBER_USED, MEMBER_NO_MEMBERS, NULL, NULL},
 };
 /* clang-format on */
+
+const struct member *host_config_members(size_t *ret_count)
+{
+	*ret_count = ARRAY_SIZE(host_members);
+	return host_members;
+}
 
 const char *mode_container(const char *mode)
 {
@@ -312,7 +319,7 @@ static int check_objects(const cJSON *host, struct error *err)
 	return log_options_parse(member_get(host, "LogConfig"), &log, err);
 }
 
-int host_config_check(const cJSON *host, struct error *err)
+int host_config_check(const cJSON *host, bool is_update, struct error *err)
 {
 	static int (*const checks[])(const cJSON *host, struct error *err) = {
 		check_objects,	    check_restart, check_annotations,
@@ -336,6 +343,9 @@ int host_config_check(const cJSON *host, struct error *err)
 		if (r < 0)
 			return r;
 	}
+	r = limits_check(host, is_update, err);
+	if (r < 0)
+		return r;
 	r = check_path_list(host, "MaskedPaths", err);
 	if (r < 0)
 		return r;
@@ -378,6 +388,7 @@ cJSON *host_config_normalise(const cJSON *host)
 	default_string(result, "IpcMode", "private");
 	default_string(result, "CgroupnsMode", "private");
 	default_string(result, "Runtime", RUNTIME_NAME);
+	limits_set_defaults(result);
 	if (member_i64(result, "ShmSize") == 0)
 		json_set_i64(result, "ShmSize", SHM_SIZE_DEFAULT);
 	if (member_is_empty(member_get(result, "ConsoleSize"))) {

@@ -14,8 +14,8 @@
 #include "base/str.h"
 #include "core/engine/container.h"
 #include "core/engine/hostconfig.h"
-#include "core/engine/limits.h"
 #include "core/engine/settings.h"
+#include "core/runtime/cgroup.h"
 #include "storage/store/image.h"
 
 #define FILE_TEXT_MAX 65536
@@ -224,42 +224,74 @@ static void set_security(cJSON *json)
 		 string_array(options, ARRAY_SIZE(options)));
 }
 
+/* docker's members of SystemInfo and its words when there is no such limit. */
 static const struct {
-	const char *controller;
+	const char *member;
+	enum cgroup_controller controller;
 	const char *what;
-} controllers[] = {
-	{"memory", "memory limit"}, {"cpu", "cpu limit"},
-	{"pids", "pids limit"},	    {"cpuset", "cpuset"},
-	{"io", "io limit"},
+} limits[] = {
+	{"MemoryLimit", CGROUP_MEMORY, "memory limit"},
+	{"SwapLimit", CGROUP_MEMORY, "swap limit"},
+	{"CpuCfsQuota", CGROUP_CPU, "cpu cfs quota"},
+	{"CpuCfsPeriod", CGROUP_CPU, "cpu cfs period"},
+	{"CPUShares", CGROUP_CPU, "cpu shares"},
+	{"CPUSet", CGROUP_CPUSET, "cpuset"},
+	{"PidsLimit", CGROUP_PIDS, "pids limit"},
+	{NULL, CGROUP_IO, "io.weight"},
+	{NULL, CGROUP_IO, "io.weight (per device)"},
+	{NULL, CGROUP_IO, "io.max (rbps)"},
+	{NULL, CGROUP_IO, "io.max (wbps)"},
+	{NULL, CGROUP_IO, "io.max (riops)"},
+	{NULL, CGROUP_IO, "io.max (wiops)"},
 };
+
+static const char *const drivers[] = {
+	[CGROUP_MANAGER_NONE] = "none",
+	[CGROUP_MANAGER_DIRECT] = "cgroupfs",
+	[CGROUP_MANAGER_SYSTEMD] = "systemd",
+};
+
+static cJSON *controllers_json(unsigned int controllers)
+{
+	cJSON *array = json_array();
+
+	for (unsigned int i = 0; i < CGROUP_CONTROLLERS; i++) {
+		if (controllers & CGROUP_BIT(i))
+			json_push_string(array, cgroup_controller_name(i));
+	}
+	return array;
+}
 
 static void set_limits(const struct engine *engine, cJSON *json, cJSON *moss)
 {
-	static const char *const members[] = {
-		"MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota",
-		"CPUShares",   "CPUSet",    "PidsLimit",    "OomKillDisable",
-	};
-	bool unified = access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
-	cJSON *delegated = json_array();
+	CLEANUP(cgroup_host_release) struct cgroup_host host = {0};
 	cJSON *warnings = json_array();
 
-	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
-		json_set_bool(json, members[i], false);
-	json_set_string(json, "CgroupDriver", "none");
-	json_set_string(json, "CgroupVersion", unified ? "2" : "1");
+	cgroup_host_read("", cgroup_outside_uid(), &host);
+	json_set_string(json, "CgroupDriver", drivers[host.manager]);
+	json_set_string(json, "CgroupVersion",
+			host.version == CGROUP_VERSION_2 ? "2" : "1");
 	if (!engine->identity.mapped)
 		json_push_string(warnings,
 				 "WARNING: no subordinate IDs: containers have "
 				 "one user, root");
-	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
+	if (host.manager == CGROUP_MANAGER_NONE)
+		json_push_string(warnings,
+				 "WARNING: Running in rootless-mode without "
+				 "cgroups: moss doctor tells what to do");
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		bool has = host.delegated & CGROUP_BIT(limits[i].controller);
 		cleanup_free char *text = NULL;
 
-		if (limits_delegated(controllers[i].controller))
-			json_push_string(delegated, controllers[i].controller);
-		text = xasprintf("WARNING: No %s support", controllers[i].what);
-		json_push_string(warnings, text);
+		if (limits[i].member)
+			json_set_bool(json, limits[i].member, has);
+		text = xasprintf("WARNING: No %s support", limits[i].what);
+		if (!has)
+			json_push_string(warnings, text);
 	}
-	json_set(moss, "DelegatedControllers", delegated);
+	json_set_bool(json, "OomKillDisable", false);
+	json_set(moss, "DelegatedControllers",
+		 controllers_json(host.delegated));
 	json_set(json, "Warnings", warnings);
 }
 

@@ -2,7 +2,6 @@
 
 #include "base/json.h"
 #include "base/str.h"
-#include "core/engine/limits.h"
 
 bool member_is_empty(const cJSON *value)
 {
@@ -127,13 +126,6 @@ static int check_refused(const cJSON *value, const char *path,
 
 	if (member_is_empty(value))
 		return 0;
-	if (member->use == MEMBER_LIMIT) {
-		/* -1 is docker's "no limit". */
-		if (cJSON_IsNumber(value) && value->valuedouble == -1)
-			return 0;
-		return limits_refuse(member->name, member->option,
-				     member->controller, err);
-	}
 	err_set(err, ERROR_UNSUPPORTED, "%s%s%s%s%s%s is not supported yet",
 		member->option ? member->option : "",
 		member->option ? " (" : "", path, dot, member->name,
@@ -155,7 +147,7 @@ static int check_member(const cJSON *object, const cJSON *value,
 		return err_set(err, ERROR_INVALID,
 			       "%s%s%s: more than %d entries", path, dot,
 			       member->name, MEMBERS_LIST_MAX);
-	if (member->use == MEMBER_USED || !strict)
+	if (member->use != MEMBER_REFUSED || !strict)
 		return 0;
 	return check_refused(value, path, member, err);
 }

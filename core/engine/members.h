@@ -34,7 +34,7 @@ enum member_type {
 enum member_use {
 	MEMBER_USED,
 	MEMBER_REFUSED, /* nothing behind it: may only be empty */
-	MEMBER_LIMIT,	/* a cgroup's: refused when > 0 or not empty */
+	MEMBER_LIMIT,	/* a cgroup's (limits.h): used, too */
 };
 
 /* What a normalised object holds where the body has nothing. */

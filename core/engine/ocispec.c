@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "core/engine/hostconfig.h"
+#include "core/engine/limits.h"
 #include "core/engine/members.h"
 #include "core/engine/resources.h"
 #include "core/monitor/record.h"
@@ -205,6 +206,7 @@ static cJSON *sysctls(const struct build *build)
 static cJSON *annotations(const struct build *build)
 {
 	const cJSON *given = member_get(build->host, "Annotations");
+	const char *parent = host_mode(build, "CgroupParent");
 	cJSON *object = given ? cJSON_Duplicate(given, true) : json_object();
 
 	if (!object)
@@ -213,6 +215,8 @@ static cJSON *annotations(const struct build *build)
 	if (member_bool(build->host, "Init") &&
 	    *host_mode(build, "PidMode") == '\0')
 		json_set_string(object, "dev.moss.init", "true");
+	if (*parent)
+		json_set_string(object, "dev.moss.cgroup-parent", parent);
 	return object;
 }
 
@@ -302,7 +306,7 @@ static int linux_part(const struct build *build, cJSON **ret_linux,
 	cleanup_strv char **masked = member_strv(build->host, "MaskedPaths");
 	cleanup_strv char **readonly =
 		member_strv(build->host, "ReadonlyPaths");
-	cJSON *devices;
+	cJSON *devices, *resources;
 	int r;
 
 	json_set(object, "namespaces", namespaces(build));
@@ -315,6 +319,11 @@ static int linux_part(const struct build *build, cJSON **ret_linux,
 	if (r < 0)
 		return r;
 	json_set(object, "devices", devices);
+	r = limits_oci_json(build->host, &resources, err);
+	if (r < 0)
+		return r;
+	if (resources)
+		json_set(object, "resources", resources);
 	json_set_strv(object, "maskedPaths", masked);
 	json_set_strv(object, "readonlyPaths", readonly);
 	for (size_t i = 0; i < build->mounts.count; i++) {

@@ -13,21 +13,22 @@
  * Who may do that is the kernel's rule: a process is moved by who may write
  * cgroup.procs of the common ancestor of where it is and where it goes. So from
  * a login's scope, which is root's, nobody gets anywhere. There are two ways
- * (cgroup_find.c):
+ * (cgroup_find.c, cgroup_enter.c):
  *
- *   directly   A cgroup above our own, or that one, is ours to write: the
- *              administrator, an outer container or a unit with Delegate= gave
- *              it away. Of those the outermost is BASE. Below the user's
- * service manager only what that has marked as given away counts
- *              (user.delegate), as it would take controllers from what it does
- *              not know, limits with them.
- *   systemd    The user's service manager, and through it the system's, moves a
- *              process for us. BASE is the cgroup of the transient service
- *              moss-containers.service, which runs nothing, has Delegate=yes
- * and stays until the manager ends: it is made once, by the helper program
- * moss-systemd (libsystemd is too heavy for `moss run`), which also moves the
- * monitor into BASE/monitors. From there on the monitor needs nobody: init,
- * exec and later runs are born into the leaf.
+ * Directly. A cgroup above our own, or that one, is ours to write: the
+ * administrator, an outer container or a unit with Delegate= gave it away. Of
+ * those the outermost is BASE. Below the user's service manager only what that
+ * has marked as given away counts (user.delegate), as it would take controllers
+ * from what it does not know, and limits with them.
+ *
+ * By systemd. The user's service manager, and through it the system's, moves a
+ * process for us. BASE is the cgroup of the transient service
+ * moss-containers.service, which has Delegate=yes and stays until the manager
+ * ends, as there is a process in BASE/monitors that does nothing. It is made
+ * once, by the helper program moss-systemd (libsystemd is too heavy for `moss
+ * run`), which also moves each monitor into BASE/monitors; a monitor that runs
+ * below the service manager already goes there by itself. From there on it
+ * needs nobody: init, exec and later runs are born into the leaf.
  *
  * A container without limits has no cgroup of its own, and costs nothing here;
  * it is paused, killed and measured without one.

@@ -57,7 +57,7 @@ static int accept(struct creation *creation, const cJSON *body,
 
 	r = config_check_body(body, err);
 	if (r >= 0)
-		r = host_config_check(given, err);
+		r = host_config_check(given, false, err);
 	if (r >= 0)
 		r = host_config_check_conflicts(body, given,
 						&creation->warnings, err);

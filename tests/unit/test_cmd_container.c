@@ -18,10 +18,11 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/limit_options.h"
 #include "cmd/refused_options.h"
 #include "cmd/stream.h"
 
-static const struct option *const tables[] = {container_options,
+static const struct option *const tables[] = {container_options, limit_options,
 					      refused_container_options, NULL};
 static const struct command command = {.name = "run",
 				       .options = tables,
@@ -128,6 +129,27 @@ static void test_members(void **state)
 		{"web", "HostConfig|AutoRemove", NULL},
 		{"--oom-kill-disable=false --cpu-count 0 web",
 		 "HostConfig|AutoRemove", NULL},
+		{"--oom-kill-disable web", "HostConfig|OomKillDisable", "true"},
+		{"--memory-swap -1 web", "HostConfig|MemorySwap", "-1"},
+		{"--memory-swap 1m web", "HostConfig|MemorySwap", "1048576"},
+		{"--memory-swappiness 7 web", "HostConfig|MemorySwappiness",
+		 "7"},
+		{"web", "HostConfig|MemorySwappiness", NULL},
+		{"-c 512 web", "HostConfig|CpuShares", "512"},
+		{"--cpuset-cpus 0-1 web", "HostConfig|CpusetCpus", "\"0-1\""},
+		{"--cgroup-parent a.slice web", "HostConfig|CgroupParent",
+		 "\"a.slice\""},
+		{"--blkio-weight 500 web", "HostConfig|BlkioWeight", "500"},
+		{"--blkio-weight-device /dev/sda:300 web",
+		 "HostConfig|BlkioWeightDevice",
+		 "[{\"Path\":\"/dev/sda\",\"Weight\":300}]"},
+		{"--device-read-bps /dev/a:1mb --device-read-bps /dev/b:2 web",
+		 "HostConfig|BlkioDeviceReadBps",
+		 "[{\"Path\":\"/dev/a\",\"Rate\":1048576},"
+		 "{\"Path\":\"/dev/b\",\"Rate\":2}]"},
+		{"--device-write-iops /dev/a:10 web",
+		 "HostConfig|BlkioDeviceWriteIOps",
+		 "[{\"Path\":\"/dev/a\",\"Rate\":10}]"},
 		{"--cgroupns host web", "HostConfig|CgroupnsMode", "\"host\""},
 		{"--runtime moss web", "HostConfig|Runtime", "\"moss\""},
 		{"--cidfile /x web", "HostConfig|ContainerIDFile", "\"/x\""},
@@ -289,11 +311,21 @@ static void test_errors(void **state)
 		 "--health-retries cannot be negative"},
 		{"--gpus all web", "--gpus is not supported"},
 		{"--cpu-count 2 web", "--cpu-count is not supported"},
-		{"--oom-kill-disable web", "--oom-kill-disable is not"},
 		{"--storage-opt size=1G web", "--storage-opt is not supported"},
 		{"--cpus lots web", "--cpus"},
 		{"--cpus -1 web", "--cpus"},
 		{"--cpus nan web", "--cpus"},
+		{"--memory-swap lots web", "--memory-swap"},
+		{"--memory-swap=-2 web", "--memory-swap"},
+		{"--blkio-weight 70000 web", "--blkio-weight"},
+		{"--blkio-weight-device /dev/a:x web",
+		 "invalid weight for device: /dev/a:x"},
+		{"--device-read-bps /dev/a web", "bad format: /dev/a"},
+		{"--device-read-bps a:1 web",
+		 "bad format for device path: a:1"},
+		{"--device-read-bps /dev/a:-1 web", "Unit is optional and can"},
+		{"--device-read-iops /dev/a:1mb web",
+		 "Number must be a positive integer"},
 		{"--ulimit nofile web", "invalid ulimit argument: nofile"},
 		{"--ulimit =1 web", "invalid ulimit argument: =1"},
 		{"--ulimit nofile=1:2:3 web", "expected NAME=SOFT[:HARD]"},

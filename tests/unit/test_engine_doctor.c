@@ -28,7 +28,7 @@ struct made {
 	const char *text;
 	mode_t mode; /* 0: 0644 or 0755 */
 };
-#define FILES_MAX 6
+#define FILES_MAX 8
 
 struct sample {
 	const char *check;
@@ -40,8 +40,20 @@ struct sample {
 
 static const char apparmor[] =
 	"/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
-#define CGROUP	"/sys/fs/cgroup/user.slice/user-1000.slice/"
-#define MANAGER CGROUP "user@1000.service/"
+#define CGROUP "/sys/fs/cgroup/user.slice/user-1000.slice/"
+/* cgroup v2, and one that is the user's own. */
+#define MOUNTED(controllers)                                          \
+	{"/proc/self/mountinfo",                                      \
+	 "29 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", 0}, \
+	{                                                             \
+		"/sys/fs/cgroup/cgroup.controllers", controllers, 0   \
+	}
+#define OWN(path, controllers)                          \
+	{path "cgroup.controllers", controllers, 0},    \
+		{path "cgroup.subtree_control", "", 0}, \
+	{                                               \
+		path "cgroup.procs", "", 0              \
+	}
 #define MOUNTS_NFS                               \
 	"22 1 254:0 / / rw - ext4 /dev/vda rw\n" \
 	"23 22 0:5 / /home/alice rw,nosuid shared:9 master:2 - nfs4 s:/h rw\n"
@@ -311,38 +323,26 @@ static const struct sample samples[] = {
 	 "systemd.unified_cgroup_hierarchy=1"},
 	{"cgroup",
 	 {{"/proc/self/cgroup", "0::/user.slice/user-1000.slice/s.scope\n", 0},
-	  {"/sys/fs/cgroup/cgroup.controllers", "cpu io memory pids\n", 0},
+	  MOUNTED("cpu io memory pids\n"),
 	  {"/run/systemd/system/", NULL, 0}},
 	 DOCTOR_DEGRADED,
-	 "delegated to you: no limits",
-	 "write /etc/systemd/system/user@.service.d/delegate.conf:\n"
-	 "    [Service]\n"
-	 "    Delegate=cpu cpuset io memory pids\n"
-	 "sudo systemctl daemon-reload"},
+	 "no service manager of yours runs",
+	 "sudo loginctl enable-linger alice"},
 	{"cgroup",
 	 {{"/proc/self/cgroup", "0::/user.slice/user-1000.slice/s\n", 0},
-	  {"/sys/fs/cgroup/cgroup.controllers", "cpu io memory pids\n", 0},
-	  {CGROUP "s/cgroup.controllers", "memory pids\n", 0},
-	  {CGROUP "s/cgroup.subtree_control", "", 0}},
+	  MOUNTED("cpu io memory pids\n"),
+	  OWN(CGROUP "s/", "memory pids\n")},
 	 DOCTOR_DEGRADED,
-	 "only memory pids",
+	 "not delegated to you: cpu; only memory, pids",
 	 "mkdir -p moss-alice"},
 	{"cgroup",
 	 {{"/proc/self/cgroup", "1:cpu:/\n0::/user.slice/user-1000.slice/s\n",
 	   0},
-	  {CGROUP "s/cgroup.controllers", "cpu memory pids\n", 0},
-	  {CGROUP "s/cgroup.subtree_control", "", 0}},
+	  MOUNTED("cpu memory pids\n"),
+	  OWN(CGROUP "s/", "cpu memory pids\n")},
 	 DOCTOR_OK,
-	 "cpu memory pids",
+	 "delegated to you: cpu, memory, pids (not cpuset, io)",
 	 NULL},
-	{"cgroup",
-	 {{"/proc/self/cgroup", "0::/user.slice/user-1000.slice/s\n", 0},
-	  {"/sys/fs/cgroup/cgroup.controllers", "cpu io memory pids\n", 0},
-	  {MANAGER "cgroup.controllers", "cpu memory pids\n", 0},
-	  {MANAGER "cgroup.subtree_control", "", 0}},
-	 DOCTOR_DEGRADED,
-	 "service manager",
-	 "systemd-run --user --scope"},
 
 	{"linger", {{0}}, DOCTOR_OK, "no systemd", NULL},
 	{"linger",

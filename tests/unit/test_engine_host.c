@@ -39,7 +39,7 @@ static int check(const cJSON *body, char ***warnings, struct error *err)
 	struct security security;
 	int r;
 
-	r = host_config_check(host, err);
+	r = host_config_check(host, false, err);
 	if (r >= 0)
 		r = host_config_check_conflicts(body, host, warnings, err);
 	if (r >= 0)
@@ -67,15 +67,44 @@ static const struct {
 	const char *body;
 	const char *message; /* a part of it */
 } wrong[] = {
-	{HOST("\"Memory\":67108864"), "cannot set --memory"},
-	{HOST("\"NanoCpus\":500000000"), "cannot set --cpus"},
-	{HOST("\"PidsLimit\":10"), "cannot set --pids-limit"},
-	{HOST("\"CpusetCpus\":\"0\""), "cannot set --cpuset-cpus"},
-	{HOST("\"BlkioDeviceReadBps\":[{}]"), "cannot set --device-read-bps"},
+	{HOST("\"Memory\":6291455"), "Minimum memory limit allowed is 6MB"},
+	{HOST("\"Memory\":-1"), "Minimum memory limit allowed is 6MB"},
+	{HOST("\"Memory\":67108864,\"MemorySwap\":33554432"),
+	 "Minimum memoryswap limit should be larger than memory limit"},
+	{HOST("\"MemorySwap\":33554432"),
+	 "You should always set the Memory limit when using Memoryswap"},
+	{HOST("\"MemorySwap\":-2"), "is negative"},
+	{HOST("\"MemorySwappiness\":101"), "range is 0-100"},
+	{HOST("\"MemoryReservation\":4096"),
+	 "Minimum memory reservation allowed is 6MB"},
+	{HOST("\"Memory\":8388608,\"MemoryReservation\":9437184"),
+	 "can not be less than memory reservation limit"},
+	{HOST("\"NanoCpus\":500000000,\"CpuPeriod\":5000"),
+	 "Nano CPUs and CPU Period cannot both be set"},
+	{HOST("\"NanoCpus\":500000000,\"CpuQuota\":5000"),
+	 "Nano CPUs and CPU Quota cannot both be set"},
+	{HOST("\"NanoCpus\":9000000000000000"), "Range of CPUs is from 0.01"},
+	{HOST("\"NanoCpus\":1000"), "Range of CPUs is from 0.01 to"},
+	{HOST("\"CpuPeriod\":999"), "CPU cfs period can not be less than 1ms"},
+	{HOST("\"CpuPeriod\":1000001"), "or larger than 1s"},
+	{HOST("\"CpuQuota\":999"), "CPU cfs quota can not be less than 1ms"},
+	{HOST("\"CpuShares\":-1"), "invalid CPU shares (-1)"},
+	{HOST("\"CpuRealtimeRuntime\":1"), "CPU real-time scheduler"},
+	{HOST("\"CpusetCpus\":\"0-\""), "Invalid value 0- for cpuset cpus"},
+	{HOST("\"CpusetCpus\":\"2-1\""), "Invalid value 2-1 for cpuset cpus"},
+	{HOST("\"CpusetCpus\":\"0,8191\""),
+	 "Requested CPUs are not available - requested 0,8191, available: 0"},
+	{HOST("\"CpusetMems\":\"x\""), "Invalid value x for cpuset mems"},
+	{HOST("\"BlkioWeight\":9"), "Range of blkio weight is from 10 to 1000"},
+	{HOST("\"BlkioWeightDevice\":[{\"Path\":\"/dev/a\",\"Weight\":1001}]"),
+	 "Range of blkio weight is from 10 to 1000"},
+	{HOST("\"BlkioDeviceReadBps\":[{}]"), "a rate of 0 for"},
+	{HOST("\"BlkioDeviceReadBps\":[{\"Rate\":\"x\"}]"),
+	 "BlkioDeviceReadBps.Rate: expected"},
+	{HOST("\"BlkioDeviceReadBps\":[5]"), "expected objects"},
 	{HOST("\"Links\":[\"a:b\"]"), "--link (HostConfig.Links) is not"},
 	{HOST("\"StorageOpt\":{\"size\":\"1\"}"), "--storage-opt"},
 	{HOST("\"DeviceRequests\":[{}]"), "--gpus"},
-	{HOST("\"CgroupParent\":\"x\""), "--cgroup-parent"},
 	{HOST("\"NoSuch\":true"), "unknown member HostConfig.NoSuch"},
 	{HOST("\"Moss\":{\"NoSuch\":1}"), "unknown member HostConfig.Moss"},
 	{HOST("\"Binds\":5"), "HostConfig.Binds: expected an array"},

@@ -59,7 +59,8 @@ static cJSON *container_of(const char *body_text, const struct id_map *map,
 	struct error err = {0};
 
 	if (config_check_body(body, &err) < 0 ||
-	    host_config_check(member_get(body, "HostConfig"), &err) < 0 ||
+	    host_config_check(member_get(body, "HostConfig"), false, &err) <
+		    0 ||
 	    config_merge(body, NULL, &config, &err) < 0)
 		fail_msg("%s: %s", body_text, err.message);
 	if (*member_string(config, "Hostname") == '\0')

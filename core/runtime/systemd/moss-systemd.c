@@ -10,9 +10,12 @@
  * and PID moved to its subgroup for monitors. On success the path of its cgroup
  * below MOUNT is all that is written; otherwise a line on standard error.
  *
- *     moss-systemd --nothing
+ *     moss-systemd --hold MOUNT
  *
- * is what the unit runs: it stays active without a process.
+ * is what the unit runs, since systemd keeps no cgroup without a process. It
+ * leaves the unit's own cgroup, whose controllers its children are to have, for
+ * that of the monitors, and becomes moss-pause, which does nothing in the least
+ * space.
  *
  * A program of its own, as libsystemd takes longer to load than a container to
  * start. It waits for the manager for TIMEOUT_US at most.
@@ -27,12 +30,14 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-bus.h>
+#include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/runtime/cgroup.h"
 
-#define NOTHING	   "--nothing"
+#define HOLD	   "--hold"
+#define PAUSE	   "moss-pause"
 #define TIMEOUT_US (20u * 1000 * 1000)
 #define PATH_SIZE  8192
 #define ROUNDS	   3
@@ -165,9 +170,7 @@ static int add_properties(const struct request *request,
 	if (r >= 0 && *request->slice)
 		r = add_text(message, "Slice", request->slice);
 	if (r >= 0)
-		r = add_text(message, "Type", "oneshot");
-	if (r >= 0)
-		r = add_flag(message, "RemainAfterExit");
+		r = add_text(message, "Type", "notify");
 	if (r >= 0)
 		r = add_flag(message, "Delegate");
 	/* Of all containers together, and their own is theirs to set. */
@@ -178,8 +181,8 @@ static int add_properties(const struct request *request,
 		r = add_text(message, "CollectMode", "inactive-or-failed");
 	if (r >= 0)
 		r = sd_bus_message_append(message, "(sv)", "ExecStart",
-					  "a(sasb)", 1, program, 2, program,
-					  NOTHING, 0);
+					  "a(sasb)", 1, program, 3, program,
+					  HOLD, request->mount, 0);
 	return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
@@ -246,18 +249,6 @@ static int start_unit(struct request *request)
 	return r;
 }
 
-/* 0 when its cgroup has gone. */
-static int make_monitors(const struct request *request, const char *cgroup)
-{
-	char path[2 * PATH_SIZE];
-
-	snprintf(path, sizeof(path), "%s%s/" CGROUP_MONITORS, request->mount,
-		 cgroup);
-	if (mkdir(path, 0755) == 0 || errno == EEXIST)
-		return 1;
-	return errno == ENOENT ? 0 : fail(path, strerror(errno));
-}
-
 static int attach(struct request *request)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -279,14 +270,12 @@ static int run(struct request *request)
 
 	for (int i = 0; r >= 0 && i < ROUNDS; i++) {
 		r = find_cgroup(request, cgroup);
-		if (r > 0)
-			r = make_monitors(request, cgroup);
-		if (r > 0)
-			r = attach(request);
-		else if (r == 0) {
+		if (r == 0) {
 			r = start_unit(request);
 			continue;
 		}
+		if (r > 0)
+			r = attach(request);
 		if (r >= 0)
 			puts(cgroup);
 		return r;
@@ -294,13 +283,73 @@ static int run(struct request *request)
 	return r < 0 ? r : fail(request->unit, "it has no cgroup");
 }
 
+/* Our own cgroup: the "0::" line. */
+static int read_own_cgroup(char ret_path[PATH_SIZE])
+{
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	char line[PATH_SIZE];
+	int r = -1;
+
+	while (r < 0 && file && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, "0::/", 4) == 0) {
+			strcpy(ret_path, line + 3);
+			r = 0;
+		}
+	}
+	if (file)
+		fclose(file);
+	return r < 0 ? fail("/proc/self/cgroup", "there is no cgroup v2") : 0;
+}
+
+static int enter_monitors(const char *mount)
+{
+	char own[PATH_SIZE], directory[2 * PATH_SIZE];
+	char procs[sizeof(directory) + 16];
+	ssize_t written;
+	int fd;
+
+	if (read_own_cgroup(own) < 0)
+		return -1;
+	snprintf(directory, sizeof(directory), "%s%s/" CGROUP_MONITORS, mount,
+		 own);
+	if (mkdir(directory, 0755) < 0 && errno != EEXIST)
+		return fail(directory, strerror(errno));
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", directory);
+	fd = open(procs, O_WRONLY | O_CLOEXEC);
+	written = fd < 0 ? -1 : write(fd, "0", 1);
+	if (written != 1)
+		return fail(procs, strerror(errno));
+	close(fd);
+	return 0;
+}
+
+static int hold(const char *mount)
+{
+	char program[PATH_SIZE + sizeof(PAUSE)];
+	ssize_t length = readlink("/proc/self/exe", program, PATH_SIZE - 1);
+	char *slash;
+
+	if (enter_monitors(mount) < 0)
+		return EXIT_FAILURE;
+	program[length > 0 ? length : 0] = '\0';
+	slash = strrchr(program, '/');
+	if (!slash)
+		return EXIT_FAILURE;
+	strcpy(slash + 1, PAUSE);
+	sd_notify(1, "READY=1");
+	execl(program, PAUSE, NULL);
+	fail(program, strerror(errno));
+	return EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
 	struct request request;
 	int r;
 
-	if (argc == 2 && strcmp(argv[1], NOTHING) == 0)
-		return EXIT_SUCCESS;
+	if (argc == 3 && strcmp(argv[1], HOLD) == 0)
+		return hold(argv[2]);
 	if (argc != 6) {
 		fprintf(stderr, "moss-systemd is started by moss\n");
 		return EXIT_FAILURE;
