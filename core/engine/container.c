@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "core/engine/members.h"
 
@@ -25,6 +26,28 @@ void container_tell(struct engine *engine, const struct container *container,
 {
 	container_event(&engine->store, container->record.id, container->json,
 			action, details);
+}
+
+int container_processes(const struct container *container, pid_t **ret_pids,
+			size_t *ret_count, struct error *err)
+{
+	const struct container_state *state = &container->state;
+	const pid_t helpers[] = {state->net_pid, state->fuse_pid};
+	cleanup_free pid_t *pids = NULL;
+	size_t count = 0;
+	int r = proc_tree(state->monitor_pid, helpers, ARRAY_SIZE(helpers),
+			  &pids, &count, err);
+
+	if (r < 0)
+		return r;
+	/* Otherwise they are the children of who has its number now. */
+	if (!proc_is_alive(state->monitor_pid, state->monitor_start))
+		return err_set(err, ERROR_CONFLICT,
+			       "container %s is not running",
+			       container->record.id);
+	*ret_pids = steal_ptr(&pids);
+	*ret_count = count;
+	return 0;
 }
 
 char *container_path(const struct engine *engine, const char *id)

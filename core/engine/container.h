@@ -67,6 +67,13 @@ int container_check_not_restarting(const struct container *container,
 void container_tell(struct engine *engine, const struct container *container,
 		    const char *action, cJSON *details);
 
+/*
+ * PIDs of its processes, ascending, those started by exec among them, without
+ * moss's helpers; ERROR_CONFLICT when it has ended meanwhile. Caller frees.
+ */
+int container_processes(const struct container *container, pid_t **ret_pids,
+			size_t *ret_count, struct error *err);
+
 /* Absolute path of the container's directory; caller frees. */
 char *container_path(const struct engine *engine, const char *id);
 

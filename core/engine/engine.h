@@ -142,13 +142,14 @@ int engine_container_top(struct engine *engine, const char *id,
 			 struct error *err);
 
 /*
- * ContainerStats, of which there are name, id, read, pids_stats, cpu_stats,
- * memory_stats, blkio_stats and networks, the latter where they can be known.
- * All of it is what /proc tells of the container's processes; memory is their
- * PSS, or RSS where that cannot be read.
+ * ContainerStats. before: the same of a while ago, for precpu_stats and
+ * preread; NULL: there is none. One that does not run has used nothing, as in
+ * docker. What cannot be known is missing: the block I/O of processes that may
+ * not be looked at, the networks of who uses the host's.
  */
 int engine_container_stats(struct engine *engine, const char *id,
-			   cJSON **ret_json, struct error *err);
+			   const cJSON *before, cJSON **ret_json,
+			   struct error *err);
 
 /* ContainerInspect. */
 int engine_container_inspect(struct engine *engine, const char *id,

@@ -1,15 +1,7 @@
-/*
- * What a container uses, as far as /proc tells: without controllers of control
- * groups the kernel keeps no account of a container, only of its processes.
- * What those have used that have ended counts once their parents, in the
- * container, have waited for them.
- */
+/* ContainerStats of what usage.h tells: core/engine/engine.h. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -19,220 +11,232 @@
 #include "base/str.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
+#include "core/engine/usage.h"
 
-#define PROC_TEXT_MAX (1u << 20)
-#define NS_PER_SECOND 1000000000
-#define STAT_UTIME    12 /* fields after the name's ")", from 1 */
-#define STAT_THREADS  18
+#define MACHINE_TEXT_MAX (1u << 20)
 
-struct usage {
-	uint64_t user_ticks, system_ticks;
-	uint64_t memory; /* bytes */
-	uint64_t read, written;
-	uint64_t threads;
-	bool has_io; /* of all of its processes */
-};
-
-static char *read_proc(pid_t pid, const char *name)
+static void set_u64(cJSON *json, const char *name, uint64_t value)
 {
-	cleanup_free char *path = xasprintf("/proc/%d/%s", (int)pid, name);
-	char *text = NULL;
+	cleanup_free char *text = NULL;
 
-	(void)file_read_at(AT_FDCWD, path, PROC_TEXT_MAX, &text, NULL, NULL);
-	return text;
-}
-
-/* "NAME: NUMBER" on a line of its own; false: there is none. */
-static bool find_number(const char *text, const char *name, uint64_t *ret_value)
-{
-	const char *at = text ? strstr(text, name) : NULL;
-
-	while (at && at != text && at[-1] != '\n')
-		at = strstr(at + 1, name);
-	if (!at)
-		return false;
-	*ret_value = strtoull(at + strlen(name), NULL, 10);
-	return true;
-}
-
-static void add_times(pid_t pid, struct usage *usage)
-{
-	cleanup_free char *text = read_proc(pid, "stat");
-	char *at = text ? strrchr(text, ')') : NULL;
-
-	for (int field = 1; at && (at = strchr(at, ' ')); field++) {
-		uint64_t value = strtoull(++at, NULL, 10);
-
-		if (field == STAT_UTIME || field == STAT_UTIME + 2)
-			usage->user_ticks += value;
-		else if (field == STAT_UTIME + 1 || field == STAT_UTIME + 3)
-			usage->system_ticks += value;
-		else if (field == STAT_THREADS)
-			usage->threads += value;
+	if (value <= INT64_MAX) {
+		json_set_i64(json, name, (int64_t)value);
+		return;
 	}
-}
-
-/* Its share of what it shares, or all of it where that is not to be had. */
-static void add_memory(pid_t pid, struct usage *usage)
-{
-	cleanup_free char *rollup = read_proc(pid, "smaps_rollup");
-	cleanup_free char *status = NULL;
-	uint64_t kilobytes = 0;
-
-	if (!find_number(rollup, "Pss:", &kilobytes)) {
-		status = read_proc(pid, "status");
-		(void)find_number(status, "VmRSS:", &kilobytes);
-	}
-	usage->memory += kilobytes * 1024;
-}
-
-static void add_io(pid_t pid, struct usage *usage)
-{
-	cleanup_free char *text = read_proc(pid, "io");
-	uint64_t read = 0, written = 0;
-
-	if (!find_number(text, "read_bytes:", &read) ||
-	    !find_number(text, "write_bytes:", &written))
-		usage->has_io = false;
-	usage->read += read;
-	usage->written += written;
-}
-
-static uint64_t ticks_ns(uint64_t ticks)
-{
-	return ticks * (NS_PER_SECOND / (uint64_t)sysconf(_SC_CLK_TCK));
+	text = xasprintf("%llu", (unsigned long long)value);
+	json_set(json, name, cJSON_CreateRaw(text));
 }
 
 static cJSON *cpu_json(const struct usage *usage)
 {
 	cJSON *json = json_object();
 	cJSON *use = json_object();
-	uint64_t user = ticks_ns(usage->user_ticks);
-	uint64_t system = ticks_ns(usage->system_ticks);
+	cJSON *throttling = json_object();
 
-	json_set_i64(use, "total_usage", (int64_t)(user + system));
-	json_set_i64(use, "usage_in_kernelmode", (int64_t)system);
-	json_set_i64(use, "usage_in_usermode", (int64_t)user);
+	set_u64(use, "total_usage", usage->user_ns + usage->system_ns);
+	set_u64(use, "usage_in_kernelmode", usage->system_ns);
+	set_u64(use, "usage_in_usermode", usage->user_ns);
 	json_set(json, "cpu_usage", use);
-	json_set_i64(json, "online_cpus", sysconf(_SC_NPROCESSORS_ONLN));
+	if (usage->machine_ns > 0) {
+		set_u64(json, "system_cpu_usage", usage->machine_ns);
+		set_u64(json, "online_cpus", usage->cpus);
+	}
+	set_u64(throttling, "periods", usage->periods);
+	set_u64(throttling, "throttled_periods", usage->throttled_periods);
+	set_u64(throttling, "throttled_time", usage->throttled_ns);
+	json_set(json, "throttling_data", throttling);
 	return json;
 }
 
 static cJSON *memory_json(const struct usage *usage)
 {
 	cJSON *json = json_object();
+	cJSON *stats = json_object();
 
-	json_set_i64(json, "usage", (int64_t)usage->memory);
-	json_set_i64(json, "limit",
-		     (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+	set_u64(json, "usage", usage->memory);
+	set_u64(stats, "anon", usage->anon);
+	set_u64(stats, "file", usage->file);
+	set_u64(stats, "shmem", usage->shmem);
+	json_set(json, "stats", stats);
+	set_u64(json, "limit", usage->memory_limit);
 	return json;
 }
 
+static void push_io(cJSON *array, const char *op, uint64_t value)
+{
+	cJSON *item = json_object();
+
+	/* Of all devices together. */
+	json_set_i64(item, "major", 0);
+	json_set_i64(item, "minor", 0);
+	json_set_string(item, "op", op);
+	set_u64(item, "value", value);
+	json_push(array, item);
+}
+
+/* Without usage, or when it is not known, all of them are null. */
 static cJSON *io_json(const struct usage *usage)
 {
-	const struct {
-		const char *name;
-		uint64_t value;
-	} counts[] = {{"read", usage->read}, {"write", usage->written}};
+	static const char *const unknown[] = {
+		"io_serviced_recursive",     "io_queue_recursive",
+		"io_service_time_recursive", "io_wait_time_recursive",
+		"io_merged_recursive",	     "io_time_recursive",
+		"sectors_recursive",
+	};
 	cJSON *json = json_object();
-	cJSON *array = json_array();
+	cJSON *bytes = NULL;
 
-	for (size_t i = 0; usage->has_io && i < ARRAY_SIZE(counts); i++) {
-		cJSON *item = json_object();
-
-		json_set_string(item, "op", counts[i].name);
-		json_set_i64(item, "value", (int64_t)counts[i].value);
-		json_push(array, item);
+	if (usage && usage->has_io) {
+		bytes = json_array();
+		push_io(bytes, "read", usage->read);
+		push_io(bytes, "write", usage->written);
 	}
-	json_set(json, "io_service_bytes_recursive", array);
+	json_set(json, "io_service_bytes_recursive", bytes);
+	for (size_t i = 0; i < ARRAY_SIZE(unknown); i++)
+		json_set(json, unknown[i], NULL);
 	return json;
 }
 
-/* Of all interfaces but lo; NULL: they are the host's, or cannot be read. */
+static cJSON *interface_json(const struct usage_interface *interface)
+{
+	cJSON *json = json_object();
+
+	set_u64(json, "rx_bytes", interface->rx_bytes);
+	set_u64(json, "rx_packets", interface->rx_packets);
+	set_u64(json, "rx_errors", interface->rx_errors);
+	set_u64(json, "rx_dropped", interface->rx_dropped);
+	set_u64(json, "tx_bytes", interface->tx_bytes);
+	set_u64(json, "tx_packets", interface->tx_packets);
+	set_u64(json, "tx_errors", interface->tx_errors);
+	set_u64(json, "tx_dropped", interface->tx_dropped);
+	return json;
+}
+
+/* As its first process sees them; NULL: they are the host's, or unknown. */
 static cJSON *networks_json(const struct container *container)
 {
 	const char *mode =
 		member_string(member_get(container->json, "Moss"), "Network");
+	struct usage_interface interfaces[USAGE_INTERFACES_MAX];
 	cleanup_free char *text = NULL;
-	cleanup_strv char **lines = NULL;
+	size_t count;
 	cJSON *json;
 
 	if (str_equal(mode, "host"))
 		return NULL;
-	text = read_proc(container->state.pid, "net/dev");
-	if (!text)
+	text = usage_proc_text(container->state.pid, "net/dev");
+	if (!text ||
+	    !proc_is_alive(container->state.pid, container->state.pid_start))
 		return NULL;
 	json = json_object();
-	lines = strv_split(text, '\n');
-	for (size_t i = 0; lines[i]; i++) {
-		unsigned long long received, sent;
-		char name[32];
-		cJSON *item;
-
-		if (sscanf(lines[i],
-			   " %31[^:]: %llu %*u %*u %*u %*u %*u %*u %*u %llu",
-			   name, &received, &sent) != 3 ||
-		    str_equal(name, "lo"))
-			continue;
-		item = json_object();
-		json_set_i64(item, "rx_bytes", (int64_t)received);
-		json_set_i64(item, "tx_bytes", (int64_t)sent);
-		json_set(json, name, item);
-	}
+	count = usage_interfaces(text, interfaces);
+	for (size_t i = 0; i < count; i++)
+		json_set(json, interfaces[i].name,
+			 interface_json(&interfaces[i]));
 	return json;
 }
 
-static int measure(const struct container *container, struct usage *usage,
-		   struct error *err)
+static int measure_machine(struct usage *usage, struct error *err)
 {
-	const struct container_state *state = &container->state;
-	const pid_t helpers[] = {state->net_pid, state->fuse_pid};
+	cleanup_free char *text = NULL;
+	int r = file_read_at(AT_FDCWD, "/proc/stat", MACHINE_TEXT_MAX, &text,
+			     NULL, err);
+
+	return r < 0 ? r
+		     : usage_machine(text, &usage->machine_ns, &usage->cpus,
+				     err);
+}
+
+static int measure_processes(const struct container *container,
+			     struct usage *usage, struct error *err)
+{
 	cleanup_free pid_t *pids = NULL;
 	size_t count = 0;
-	int r = proc_tree(state->monitor_pid, helpers, ARRAY_SIZE(helpers),
-			  &pids, &count, err);
+	int r = container_processes(container, &pids, &count, err);
 
 	usage->has_io = true;
-	for (size_t i = 0; r >= 0 && i < count; i++) {
-		add_times(pids[i], usage);
-		add_memory(pids[i], usage);
-		add_io(pids[i], usage);
-	}
+	usage->memory_limit = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+			      (uint64_t)sysconf(_SC_PAGESIZE);
+	for (size_t i = 0; r >= 0 && i < count; i++)
+		usage_add_process(usage, pids[i]);
 	return r;
 }
 
+static cJSON *running_json(const struct container *container,
+			   const struct usage *usage)
+{
+	cJSON *json = json_object();
+	cJSON *pids = json_object();
+	cJSON *networks = networks_json(container);
+
+	set_u64(pids, "current", usage->tasks);
+	json_set(json, "pids_stats", pids);
+	json_set(json, "blkio_stats", io_json(usage));
+	json_set(json, "cpu_stats", cpu_json(usage));
+	json_set(json, "memory_stats", memory_json(usage));
+	if (networks)
+		json_set(json, "networks", networks);
+	return json;
+}
+
+/* docker's, whose counts are all of a number that is not there. */
+static cJSON *ended_json(void)
+{
+	const struct usage nothing = {0};
+	cJSON *json = json_object();
+
+	json_set(json, "pids_stats", json_object());
+	json_set(json, "blkio_stats", io_json(NULL));
+	json_set(json, "cpu_stats", cpu_json(&nothing));
+	json_set(json, "memory_stats", json_object());
+	return json;
+}
+
+static void set_before(cJSON *json, const cJSON *before)
+{
+	static const struct usage nothing = {0};
+	const cJSON *cpu = member_get(before, "cpu_stats");
+	const char *read = member_string(before, "read");
+	cJSON *copy = cpu ? cJSON_Duplicate(cpu, true) : cpu_json(&nothing);
+
+	if (!copy)
+		str_oom();
+	json_set_string(json, "preread", *read ? read : CONTAINER_TIME_NONE);
+	json_set(json, "precpu_stats", copy);
+}
+
 int engine_container_stats(struct engine *engine, const char *id,
-			   cJSON **ret_json, struct error *err)
+			   const cJSON *before, cJSON **ret_json,
+			   struct error *err)
 {
 	CLEANUP(container_close) struct container container = CONTAINER_INIT;
 	struct usage usage = {0};
 	cleanup_free char *name = NULL;
-	cJSON *json, *pids;
 	char now[TIME_TEXT_MAX];
+	cJSON *json;
 	bool runs;
 	int r = container_open(engine, id, &container, err);
 
 	if (r < 0)
 		return r;
 	runs = container_is_running(&container) && container.state.pid > 0;
-	r = runs ? measure(&container, &usage, err) : 0;
+	if (runs)
+		r = measure_processes(&container, &usage, err);
+	/* Just now, so that both are of the same moment. */
+	if (runs && r >= 0)
+		r = measure_machine(&usage, err);
 	if (r < 0)
 		return r;
-	json = json_object();
+	json = runs ? running_json(&container, &usage) : ended_json();
+	format_now(now);
 	name = xasprintf("/%s", container.name);
 	json_set_string(json, "name", name);
 	json_set_string(json, "id", container.record.id);
-	format_now(now);
+	json_set_string(json, "os_type", "linux");
 	json_set_string(json, "read", runs ? now : CONTAINER_TIME_NONE);
-	pids = json_object();
-	if (runs) {
-		json_set_i64(pids, "current", (int64_t)usage.threads);
-		json_set(json, "cpu_stats", cpu_json(&usage));
-		json_set(json, "memory_stats", memory_json(&usage));
-		json_set(json, "blkio_stats", io_json(&usage));
-		json_set(json, "networks", networks_json(&container));
-	}
-	json_set(json, "pids_stats", pids);
+	json_set_i64(json, "num_procs", 0);
+	json_set(json, "storage_stats", json_object());
+	set_before(json, before);
 	*ret_json = json;
 	return 0;
 }

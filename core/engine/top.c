@@ -30,16 +30,6 @@ static void top_release(struct top *top)
 	cJSON_Delete(top->json);
 }
 
-static int find_processes(const struct container *container, struct top *top,
-			  struct error *err)
-{
-	const struct container_state *state = &container->state;
-	const pid_t helpers[] = {state->net_pid, state->fuse_pid};
-
-	return proc_tree(state->monitor_pid, helpers, ARRAY_SIZE(helpers),
-			 &top->pids, &top->count, err);
-}
-
 static int compare(const void *a, const void *b)
 {
 	pid_t left = *(const pid_t *)a;
@@ -205,7 +195,7 @@ int engine_container_top(struct engine *engine, const char *id,
 	if (r >= 0)
 		r = container_check_not_restarting(&container, err);
 	if (r >= 0)
-		r = find_processes(&container, &top, err);
+		r = container_processes(&container, &top.pids, &top.count, err);
 	if (r >= 0)
 		r = run_ps(&top, &output, err);
 	if (r < 0)
