@@ -110,6 +110,24 @@ void format_time(char ret_text[TIME_TEXT_MAX], const struct timespec *time)
 	ret_text[TIME_TEXT_MAX - 1] = '\0';
 }
 
+const char *format_time_again(struct time_formatter *formatter,
+			      const struct timespec *time)
+{
+	char *digits = formatter->text + sizeof("2026-01-02T03:04:05.") - 1;
+	long rest = time->tv_nsec;
+
+	if (!formatter->text[0] || formatter->second != time->tv_sec) {
+		format_time(formatter->text, time);
+		formatter->second = time->tv_sec;
+		return formatter->text;
+	}
+	for (int i = 8; i >= 0; i--) {
+		digits[i] = (char)('0' + rest % 10);
+		rest /= 10;
+	}
+	return formatter->text;
+}
+
 void format_now(char ret_text[TIME_TEXT_MAX])
 {
 	struct timespec now;

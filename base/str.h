@@ -85,6 +85,16 @@ char *format_ago(int64_t seconds); /* "About a minute", "2 weeks" */
 #define TIME_TEXT_MAX 40
 void format_time(char ret_text[TIME_TEXT_MAX], const struct timespec *time);
 void format_now(char ret_text[TIME_TEXT_MAX]);
+/*
+ * format_time() time and again: within a second only the digits behind it are
+ * written anew. Zeros at first; the text is the struct's.
+ */
+struct time_formatter {
+	char text[TIME_TEXT_MAX];
+	int64_t second;
+};
+const char *format_time_again(struct time_formatter *formatter,
+			      const struct timespec *time);
 int parse_time(const char *text, struct timespec *ret_time);
 
 /*

@@ -6,13 +6,13 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
@@ -33,6 +33,8 @@ static const struct option logs_options[] = {
 DEFINE_CLEANUP(struct log_reader *, log_reader_close);
 #define cleanup_reader CLEANUP(log_reader_close_cleanup)
 
+#define BUFFER_SIZE (128u << 10)
+
 struct printer {
 	bool timestamps;
 	bool details;
@@ -41,6 +43,11 @@ struct printer {
 	/* The attributes of the last line, and how they are shown. */
 	char *attributes;
 	char *shown;
+	struct time_formatter formatter;
+	/* What is not written yet, of the one stream. */
+	int fd;
+	char *buffer;
+	size_t filled;
 };
 
 static void printer_release(struct printer *printer)
@@ -103,36 +110,70 @@ static const char *details_of(struct printer *printer,
 	return printer->shown;
 }
 
-/* Our output cannot be written; its reader may just be gone. */
-static int print_fail(struct error *err)
+static int write_out(int fd, const char *text, size_t length, struct error *err)
 {
-	if (errno == EPIPE)
+	int r = write_all(fd, text, length);
+
+	/* Its reader may just be gone. */
+	if (r == -EPIPE)
 		output_broken_pipe();
-	return err_errno(err, "cannot write the log");
+	return r < 0 ? err_number(err, r, "cannot write the log") : 0;
+}
+
+static int flush(struct printer *printer, struct error *err)
+{
+	size_t length = printer->filled;
+
+	printer->filled = 0;
+	return write_out(printer->fd, printer->buffer, length, err);
+}
+
+static int put(struct printer *printer, const char *text, size_t length,
+	       struct error *err)
+{
+	if (length > BUFFER_SIZE - printer->filled) {
+		int r = flush(printer, err);
+
+		if (r < 0)
+			return r;
+	}
+	if (length > BUFFER_SIZE)
+		return write_out(printer->fd, text, length, err);
+	memcpy(printer->buffer + printer->filled, text, length);
+	printer->filled += length;
+	return 0;
 }
 
 static int print_entry(struct printer *printer, const struct log_entry *entry,
 		       struct error *err)
 {
-	int stream = entry->stream == 2 && !printer->terminal ? 2 : 1;
-	FILE *file = stream == 2 ? stderr : stdout;
-	bool *inside = &printer->inside_line[stream];
+	int fd = entry->stream == 2 && !printer->terminal ? STDERR_FILENO
+							  : STDOUT_FILENO;
+	bool *inside = &printer->inside_line[fd];
+	int r = 0;
 
 	/* The two may be one file: keep the order. */
-	if (stream == 2)
-		fflush(stdout);
+	if (fd != printer->fd)
+		r = flush(printer, err);
+	printer->fd = fd;
 	/* A long line is kept in parts; it gets one timestamp. */
-	if (!*inside && printer->timestamps) {
-		char text[TIME_TEXT_MAX];
+	if (r == 0 && !*inside && printer->timestamps) {
+		const char *text =
+			format_time_again(&printer->formatter, &entry->time);
 
-		format_time(text, &entry->time);
-		fprintf(file, "%s ", text);
+		r = put(printer, text, strlen(text), err);
+		r = r < 0 ? r : put(printer, " ", 1, err);
 	}
-	if (!*inside && printer->details)
-		fprintf(file, "%s ", details_of(printer, entry));
-	fwrite(entry->text, 1, entry->length, file);
+	if (r == 0 && !*inside && printer->details) {
+		const char *details = details_of(printer, entry);
+
+		r = put(printer, details, strlen(details), err);
+		r = r < 0 ? r : put(printer, " ", 1, err);
+	}
+	if (r == 0)
+		r = put(printer, entry->text, entry->length, err);
 	*inside = entry->length > 0 && entry->text[entry->length - 1] != '\n';
-	return ferror(file) ? print_fail(err) : 0;
+	return r;
 }
 
 /* All that is there now. */
@@ -147,9 +188,11 @@ static int print_present(struct printer *printer, struct log_reader *reader,
 		if (r < 0)
 			return r;
 	}
-	if (r >= 0 && fflush(stdout) != 0)
-		return print_fail(err);
-	return r;
+	if (r < 0) {
+		(void)flush(printer, NULL);
+		return r;
+	}
+	return flush(printer, err);
 }
 
 static int follow(struct printer *printer, struct log_reader *reader,
@@ -218,10 +261,13 @@ static int reader_options(const struct options *options,
 
 static int logs_main(struct context *context, const struct options *options)
 {
+	cleanup_free char *buffer = xrealloc(NULL, BUFFER_SIZE, 1);
 	CLEANUP(printer_release)
 	struct printer printer = {
 		.timestamps = option_flag(options, "timestamps"),
 		.details = option_flag(options, "details"),
+		.fd = STDOUT_FILENO,
+		.buffer = buffer,
 	};
 	cleanup_reader struct log_reader *reader = NULL;
 	struct log_reader_options how = {0};

@@ -7,13 +7,10 @@
 #include "base/json.h"
 #include "base/str.h"
 
-void log_time_text(char ret_text[LOG_TIME_MAX], const struct timespec *time)
+void log_time_trim(char ret_text[LOG_TIME_MAX], const char *text)
 {
-	char text[TIME_TEXT_MAX];
-	size_t length;
+	size_t length = strlen(text);
 
-	format_time(text, time);
-	length = strlen(text);
 	if (length > 0 && text[length - 1] == 'Z')
 		length--;
 	if (memchr(text, '.', length)) {
@@ -26,6 +23,14 @@ void log_time_text(char ret_text[LOG_TIME_MAX], const struct timespec *time)
 	memcpy(ret_text + length, "Z", 2);
 }
 
+void log_time_text(char ret_text[LOG_TIME_MAX], const struct timespec *time)
+{
+	char text[TIME_TEXT_MAX];
+
+	format_time(text, time);
+	log_time_trim(ret_text, text);
+}
+
 /* Bytes that go into a JSON string as they are. */
 static const bool plain[256] = {
 	[0x20] = true,		[0x21] = true,
@@ -34,6 +39,59 @@ static const bool plain[256] = {
 	[0x3d] = true,		[0x3f ... 0x5b] = true, /* not > \ */
 	[0x5d ... 0x7f] = true,
 };
+
+/* Sixteen bytes looked at in one go. */
+typedef signed char bytes __attribute__((vector_size(16)));
+
+static bytes load(const void *text)
+{
+	bytes value;
+
+	memcpy(&value, text, sizeof(value));
+	return value;
+}
+
+static bool is_any(bytes matches)
+{
+	uint64_t halves[2];
+
+	memcpy(halves, &matches, sizeof(halves));
+	return (halves[0] | halves[1]) != 0;
+}
+
+/* How many bytes at least, from the start, are plain ASCII. */
+static size_t span_plain(const unsigned char *text, size_t length)
+{
+	size_t i = 0;
+
+	for (; length - i >= sizeof(bytes); i += sizeof(bytes)) {
+		bytes part = load(text + i);
+
+		/* Bytes over 0x7f are negative here. */
+		if (is_any((part < ' ') | (part == '"') | (part == '&') |
+			   (part == '<') | (part == '>') | (part == '\\')))
+			break;
+	}
+	while (i < length && plain[text[i]])
+		i++;
+	return i;
+}
+
+/* How many bytes, from the start, are neither quote nor backslash. */
+static size_t span_unescaped(const char *text, size_t length)
+{
+	size_t i = 0;
+
+	for (; length - i >= sizeof(bytes); i += sizeof(bytes)) {
+		bytes part = load(text + i);
+
+		if (is_any((part == '"') | (part == '\\')))
+			break;
+	}
+	while (i < length && text[i] != '"' && text[i] != '\\')
+		i++;
+	return i;
+}
 
 static char *put(char *out, const char *text, size_t length)
 {
@@ -72,10 +130,9 @@ static char *put_text(char *out, const unsigned char *text, size_t length)
 	while (i < length) {
 		size_t sequence;
 
-		if (plain[text[i]]) {
-			i++;
-			continue;
-		}
+		i += span_plain(text + i, length - i);
+		if (i == length)
+			break;
 		sequence =
 			text[i] < 0x80 ? 0 : utf8_length(text + i, length - i);
 		if (sequence > 0 &&
@@ -214,7 +271,10 @@ static size_t unescape(const char *text, size_t length, char *out,
 			return i + 1;
 		}
 		if (text[i] != '\\') {
-			out[used++] = text[i++];
+			n = span_unescaped(text + i, length - i);
+			memcpy(out + used, text + i, n);
+			used += n;
+			i += n;
 			continue;
 		}
 		if (++i == length)
@@ -246,16 +306,55 @@ static bool skip(const char **text, size_t *left, const char *expected)
 	return true;
 }
 
-static int decode_time(const char *text, size_t length,
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* "", ".1" … ".123456789" and the "Z" after it. */
+static bool read_fraction(const char *text, size_t length, long *ret_ns)
+{
+	long unit = 1000000000;
+	long value = 0;
+	size_t i = 0;
+
+	if (length > 1 && text[0] == '.') {
+		for (i = 1; i < length && i <= 9 && is_digit(text[i]); i++) {
+			unit /= 10;
+			value += unit * (text[i] - '0');
+		}
+		if (i == 1)
+			return false;
+	}
+	*ret_ns = value;
+	return length == i + 1 && text[i] == 'Z';
+}
+
+static int decode_time(const char *text, size_t length, struct log_clock *clock,
 		       struct timespec *ret_time)
 {
 	char copy[LOG_TIME_MAX];
+	int r;
 
+	if (clock && length > LOG_SECOND_LENGTH &&
+	    memcmp(text, clock->text, LOG_SECOND_LENGTH) == 0 &&
+	    read_fraction(text + LOG_SECOND_LENGTH, length - LOG_SECOND_LENGTH,
+			  &ret_time->tv_nsec)) {
+		ret_time->tv_sec = clock->second;
+		return 0;
+	}
 	if (length >= sizeof(copy))
 		return -EINVAL;
 	memcpy(copy, text, length);
 	copy[length] = '\0';
-	return parse_time(copy, ret_time);
+	r = parse_time(copy, ret_time);
+	/* Of the zone that the fraction is read in. */
+	if (r == 0 && clock && length > LOG_SECOND_LENGTH &&
+	    text[length - 1] == 'Z') {
+		memcpy(clock->text, text, LOG_SECOND_LENGTH);
+		clock->second = ret_time->tv_sec;
+	}
+	return r;
 }
 
 /* Passes over the attributes, which end where the time begins. */
@@ -282,7 +381,7 @@ static bool skip_attributes(const char **text, size_t *left,
 
 /* The form that log_line_encode() writes. */
 static int decode_own(const char *line, size_t length, char *buffer,
-		      struct log_entry *ret_entry)
+		      struct log_clock *clock, struct log_entry *ret_entry)
 {
 	const char *text = line;
 	size_t left = length;
@@ -307,7 +406,7 @@ static int decode_own(const char *line, size_t length, char *buffer,
 	     !skip_attributes(&text, &left, ret_entry)))
 		return -EINVAL;
 	if (left < 2 || text[left - 2] != '"' || text[left - 1] != '}' ||
-	    decode_time(text, left - 2, &ret_entry->time) < 0)
+	    decode_time(text, left - 2, clock, &ret_entry->time) < 0)
 		return -EINVAL;
 	ret_entry->text = buffer;
 	ret_entry->length = text_length;
@@ -330,7 +429,7 @@ static int decode_any(const char *line, size_t length, char *buffer,
 		return -EINVAL;
 	if (!str_equal(stream, "stdout") && !str_equal(stream, "stderr"))
 		return -EINVAL;
-	if (decode_time(time, strlen(time), &ret_entry->time) < 0)
+	if (decode_time(time, strlen(time), NULL, &ret_entry->time) < 0)
 		return -EINVAL;
 	ret_entry->stream = str_equal(stream, "stderr") ? 2 : 1;
 	ret_entry->length = strlen(text);
@@ -342,14 +441,42 @@ static int decode_any(const char *line, size_t length, char *buffer,
 	return 0;
 }
 
+static bool ends_with(const char *text, size_t length, const char *end)
+{
+	size_t end_length = strlen(end);
+
+	return length >= end_length &&
+	       memcmp(text + length - end_length, end, end_length) == 0;
+}
+
+int log_line_time(const char *line, size_t length, struct log_clock *clock,
+		  struct timespec *ret_time)
+{
+	const char *quote;
+	size_t start;
+
+	/* No string holds an end like this: its quotes would be escaped. */
+	if (length < 2 || line[length - 2] != '"' || line[length - 1] != '}')
+		return -EINVAL;
+	quote = memrchr(line, '"', length - 2);
+	if (!quote)
+		return -EINVAL;
+	start = (size_t)(quote - line) + 1;
+	if (!ends_with(line, start, "\",\"stream\":\"stdout\",\"time\":\"") &&
+	    !ends_with(line, start, "\",\"stream\":\"stderr\",\"time\":\"") &&
+	    !ends_with(line, start, "},\"time\":\""))
+		return -EINVAL;
+	return decode_time(line + start, length - 2 - start, clock, ret_time);
+}
+
 int log_line_decode(const char *line, size_t length, char *buffer,
-		    struct log_entry *ret_entry)
+		    struct log_clock *clock, struct log_entry *ret_entry)
 {
 	struct log_entry entry = {0};
 
 	if (length == 0 || line[0] != '{')
 		return -EINVAL;
-	if (decode_own(line, length, buffer, &entry) < 0 &&
+	if (decode_own(line, length, buffer, clock, &entry) < 0 &&
 	    decode_any(line, length, buffer, &entry) < 0)
 		return -EINVAL;
 	*ret_entry = entry;

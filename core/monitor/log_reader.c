@@ -17,7 +17,7 @@
 #define LOG_NAME      "container.log"
 #define LOG_NAME_MAX  (sizeof(LOG_NAME) + 12)
 #define LINE_MAX_READ (1u << 20) /* longer ones are no log lines: skipped */
-#define BUFFER_MIN    (64u << 10)
+#define BUFFER_MIN    (128u << 10)
 #define FIND_TRIES    16
 
 struct log_reader {
@@ -34,6 +34,7 @@ struct log_reader {
 	bool skipping; /* within a line that is too long */
 	char *buffer;
 	size_t capacity, start, filled;
+	struct log_clock clock;
 	char *text; /* the decoded line */
 	size_t text_capacity;
 };
@@ -173,18 +174,19 @@ static int seek_back(struct log_reader *reader, int64_t left, int64_t *ret_left,
 	while (end > 0) {
 		size_t length =
 			end < (off_t)BUFFER_MIN ? (size_t)end : BUFFER_MIN;
+		const char *newline;
 		ssize_t got;
 
 		end -= (off_t)length;
 		got = pread(reader->fd, block, length, end);
 		if (got < 0)
 			return err_errno(err, "cannot read the log");
-		for (size_t i = (size_t)got; i > 0; i--) {
-			if (block[i - 1] != '\n')
-				continue;
+		for (newline = block + got;
+		     (newline = memrchr(block, '\n',
+					(size_t)(newline - block)));) {
 			/* A line begins after the end of the one before. */
 			if (!at_end && --left == 0) {
-				reader->position = end + (off_t)i;
+				reader->position = end + (newline - block) + 1;
 				*ret_left = 0;
 				return 0;
 			}
@@ -403,17 +405,25 @@ static bool take_line(struct log_reader *reader, const char *line,
 		      size_t length, struct log_entry *ret_entry)
 {
 	const struct log_reader_options *options = &reader->options;
+	bool has_since = time_is_set(&options->since);
+	struct timespec time;
 
+	/* What is passed over need not be decoded. Clocks are set back, so
+	 * that nothing tells what has passed but a look at each line. */
+	if (has_since &&
+	    log_line_time(line, length, &reader->clock, &time) == 0 &&
+	    time_before(&time, &options->since))
+		return false;
 	if (length > reader->text_capacity) {
 		reader->text_capacity =
 			length < BUFFER_MIN ? BUFFER_MIN : length;
 		free(reader->text);
 		reader->text = xrealloc(NULL, reader->text_capacity, 1);
 	}
-	if (log_line_decode(line, length, reader->text, ret_entry) < 0)
+	if (log_line_decode(line, length, reader->text, &reader->clock,
+			    ret_entry) < 0)
 		return false;
-	if (time_is_set(&options->since) &&
-	    time_before(&ret_entry->time, &options->since))
+	if (has_since && time_before(&ret_entry->time, &options->since))
 		return false;
 	if (time_is_set(&options->until) &&
 	    time_before(&options->until, &ret_entry->time)) {

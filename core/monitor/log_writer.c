@@ -31,6 +31,7 @@ struct log_writer {
 	struct log_options options;
 	int64_t size; /* of the file, whole lines */
 	struct line lines[2];
+	struct time_formatter formatter;
 	char time[LOG_TIME_MAX]; /* of the present write */
 	char *batch;		 /* BATCH_SIZE + LOG_LINE_MAX + attributes */
 	size_t batched;
@@ -214,7 +215,8 @@ int log_writer_write(struct log_writer *writer, int stream, const void *data,
 	if (writer->options.disabled)
 		return 0;
 	clock_gettime(CLOCK_REALTIME, &now);
-	log_time_text(writer->time, &now);
+	log_time_trim(writer->time,
+		      format_time_again(&writer->formatter, &now));
 	while (length > 0) {
 		size_t room = LOG_TEXT_MAX - line->length;
 		size_t seen = length <= room ? length : room + 1;

@@ -51,7 +51,7 @@ static void check_decode(const char *text, size_t size)
 	cleanup_free char *buffer = xrealloc(NULL, size + 1, 1);
 	struct log_entry entry;
 
-	if (log_line_decode(text, size, buffer, &entry) == 0)
+	if (log_line_decode(text, size, buffer, NULL, &entry) == 0)
 		check_entry(&entry, size);
 }
 
@@ -62,6 +62,7 @@ static void check_encode(const char *text, size_t size)
 	cleanup_free char *again = xrealloc(NULL, LOG_LINE_MAX + 64, 1);
 	cleanup_free char *buffer = xrealloc(NULL, LOG_LINE_MAX + 64, 1);
 	struct log_entry entry;
+	struct timespec time;
 	size_t length, length_again;
 
 	if (size > LOG_TEXT_MAX)
@@ -69,11 +70,14 @@ static void check_encode(const char *text, size_t size)
 	length = log_line_encode(line, text, size, false, 2, ATTRIBUTES, TIME);
 	assert(length <= LOG_LINE_MAX + sizeof(ATTRIBUTES));
 	assert(memchr(line, '\n', length) == line + length - 1);
-	assert(log_line_decode(line, length - 1, buffer, &entry) == 0);
+	assert(log_line_decode(line, length - 1, buffer, NULL, &entry) == 0);
 	check_entry(&entry, length);
 	assert(entry.attributes_length == sizeof(ATTRIBUTES) - 1 &&
 	       memcmp(entry.attributes, ATTRIBUTES, sizeof(ATTRIBUTES) - 1) ==
 		       0);
+	assert(log_line_time(line, length - 1, NULL, &time) == 0);
+	assert(time.tv_sec == entry.time.tv_sec &&
+	       time.tv_nsec == entry.time.tv_nsec);
 	if (entry.length > LOG_TEXT_MAX)
 		return;
 	length_again = log_line_encode(again, entry.text, entry.length, false,

@@ -338,6 +338,19 @@ static void test_format_time(void **state)
 		format_time(text, &rows[i].time);
 		assert_string_equal(text, rows[i].text);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct time_formatter formatter = {0};
+		struct timespec other = rows[i].time;
+
+		other.tv_nsec = 123456789;
+		(void)format_time_again(&formatter, &other);
+		assert_string_equal(
+			format_time_again(&formatter, &rows[i].time),
+			rows[i].text);
+		assert_string_equal(
+			format_time_again(&formatter, &rows[0].time),
+			rows[0].text);
+	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	format_now(text);
 	assert_int_equal(parse_time(text, &parsed), 0);
