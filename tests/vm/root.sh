@@ -52,6 +52,8 @@ StandardOutput=append:/dev/ttyS1
 StandardError=append:/dev/ttyS1
 # A session that could not even say how it ended.
 ExecStopPost=+/bin/sh -c '[ -e /run/moss-reboot ] || poweroff -ff'
+# Type=exec waits for pam's process, too, which stays as long as the session.
+TimeoutStartSec=infinity
 TimeoutStopSec=20
 
 [Install]
