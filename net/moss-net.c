@@ -3,7 +3,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
@@ -12,13 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "net/confine.h"
@@ -268,38 +267,6 @@ static int start(struct slirp_loop **ret_loop, struct forward_thread *thread,
 	return confine_syscalls(err);
 }
 
-/* Not every C library has it. */
-int malloc_trim(size_t pad) __attribute__((weak));
-
-static int drop_segments(struct dl_phdr_info *object, size_t size, void *data)
-{
-	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-
-	for (size_t i = 0; i < object->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
-		uintptr_t start = object->dlpi_addr + segment->p_vaddr;
-		uintptr_t end = start + segment->p_filesz;
-
-		/* Never written to, so that the file has it all. */
-		if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W))
-			continue;
-		start &= ~(page - 1);
-		madvise((void *)start, end - start, MADV_DONTNEED);
-	}
-	return 0;
-}
-
-/*
- * Starting touched most of the libraries' pages; serving needs few of them, and
- * a container that is idle none.
- */
-static void drop_start_pages(void)
-{
-	dl_iterate_phdr(drop_segments, NULL);
-	if (malloc_trim)
-		malloc_trim(0);
-}
-
 int main(int argc, char **argv)
 {
 	struct forward_thread thread = {.proc_fd = -1};
@@ -322,6 +289,7 @@ int main(int argc, char **argv)
 	if (write_all(UPLINK_SOCKET, UPLINK_READY, sizeof(UPLINK_READY)) < 0)
 		return EXIT_FAILURE;
 	close(UPLINK_SOCKET);
-	drop_start_pages();
+	/* An idle container needs few of the pages that starting touched. */
+	memory_settle();
 	slirp_loop_run(loop);
 }

@@ -67,8 +67,10 @@ void children_reap(struct monitor *monitor)
 			uplink_ended(monitor);
 		} else if (pid == monitor->process.fuse_pid) {
 			fuse_ended(monitor, status);
-		} else if (!probe_ended(monitor, pid, status)) {
-			exec_ended(monitor, pid, status);
+		} else {
+			if (!probe_ended(monitor, pid, status))
+				exec_ended(monitor, pid, status);
+			monitor_settle_later(monitor);
 		}
 	}
 }

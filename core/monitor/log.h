@@ -52,6 +52,8 @@ int log_writer_flush(struct log_writer *writer, struct error *err);
  */
 const char *log_writer_unfinished(const struct log_writer *writer, int stream,
 				  size_t *ret_length);
+/* Frees what it needs for writing only; NULL is fine. */
+void log_writer_settle(struct log_writer *writer);
 void log_writer_close(struct log_writer *writer);
 
 struct log_entry {

@@ -268,6 +268,14 @@ const char *log_writer_unfinished(const struct log_writer *writer, int stream,
 	return line->text;
 }
 
+void log_writer_settle(struct log_writer *writer)
+{
+	if (!writer || writer->batched > 0)
+		return;
+	free(writer->batch);
+	writer->batch = NULL;
+}
+
 void log_writer_close(struct log_writer *writer)
 {
 	if (!writer)

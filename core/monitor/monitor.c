@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +11,14 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "core/monitor/control.h"
 #include "core/monitor/start.h"
 
 #define EXIT_USAGE 125
+#define SETTLE_MS  1000
 
 /* One answer to whoever started us; err NULL: the container runs. */
 static void report(struct monitor *monitor, const struct error *err)
@@ -136,6 +137,32 @@ static int start(struct monitor *monitor, char **argv, struct error *err)
 	return r;
 }
 
+static void on_settle(struct loop_source *source, void *data)
+{
+	struct monitor *monitor = data;
+
+	monitor->settles = false;
+	log_writer_settle(monitor->log);
+	free(monitor->buffer);
+	memory_settle();
+	/* Not touched before there is something to read. */
+	monitor->buffer = xrealloc(NULL, MONITOR_READ_SIZE, 1);
+}
+
+void monitor_settle_later(struct monitor *monitor)
+{
+	int r = 0;
+
+	if (monitor->settles)
+		return;
+	if (monitor->settle_timer)
+		r = loop_timer_set(monitor->settle_timer, SETTLE_MS);
+	else
+		r = loop_add_timer(monitor->loop, SETTLE_MS, on_settle, monitor,
+				   &monitor->settle_timer, NULL);
+	monitor->settles = r >= 0;
+}
+
 /* What only the start needed, for a small process that may sit here for weeks.
  */
 static void trim(struct monitor *monitor)
@@ -145,7 +172,7 @@ static void trim(struct monitor *monitor)
 		close_fd(&monitor->process.netns_fd);
 		close_fd(&monitor->process.tap_fd);
 	}
-	malloc_trim(0);
+	monitor_settle_later(monitor);
 }
 
 static int run(int argc, char **argv)

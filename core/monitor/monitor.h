@@ -161,8 +161,15 @@ struct monitor {
 	int64_t ran_ms;		  /* from then to the end of init */
 	struct probe *probe;	  /* NULL: nobody asks for its health */
 	struct loop_source *kill_timer;
+	struct loop_source *settle_timer;
+	bool settles;	 /* the timer is set */
 	int64_t kill_at; /* clock_ms(); 0: no stop has a deadline */
 };
+
+/* ---- monitor.c ---- */
+
+/* Something was done: give back soon what memory that took. */
+void monitor_settle_later(struct monitor *monitor);
 
 /* ---- launch.c ---- */
 

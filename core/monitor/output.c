@@ -76,6 +76,7 @@ static size_t read_output(struct output *output)
 	ssize_t length = read(output->fd, monitor->buffer, MONITOR_READ_SIZE);
 
 	if (length > 0) {
+		monitor_settle_later(monitor);
 		deliver(output, monitor->buffer, (size_t)length);
 		return (size_t)length;
 	}
