@@ -238,7 +238,8 @@ struct copy_in_options {
 };
 /*
  * The reverse, into a container, running or not. A tar may be packed; its
- * owners are the container's numbers. *ret_bytes: of files' data.
+ * owners are the container's numbers; from a pipe it is read to its end first,
+ * so that nobody waits with us. *ret_bytes: of files' data.
  */
 int engine_copy_in(struct engine *engine, const char *id,
 		   const struct copy_in_options *options, uint64_t *ret_bytes,

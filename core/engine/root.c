@@ -1,7 +1,10 @@
 /* Files out of containers and images: core/engine/engine.h. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -13,7 +16,8 @@
 #include "core/engine/mounts.h"
 #include "storage/transfer_root.h"
 
-#define CHANGES_MAX (256u << 20) /* bytes of paths */
+#define CHANGES_MAX  (256u << 20) /* bytes of paths */
+#define SPOOL_BUFFER (256u << 10)
 
 /* What the pieces of a root_request lie in. */
 struct root {
@@ -277,16 +281,73 @@ static int copy_in(struct engine *engine, struct container *container,
 	return root_copy_in(&engine->store, request, ret_bytes, err);
 }
 
-int engine_copy_in(struct engine *engine, const char *id,
-		   const struct copy_in_options *options, uint64_t *ret_bytes,
-		   struct error *err)
+static int copy_all(int from, int to, struct error *err)
+{
+	cleanup_free char *buffer = xrealloc(NULL, SPOOL_BUFFER, 1);
+
+	for (;;) {
+		ssize_t length = read(from, buffer, SPOOL_BUFFER);
+		int r;
+
+		if (length < 0 && errno == EINTR)
+			continue;
+		if (length < 0)
+			return err_errno(err, "cannot read standard input");
+		if (length == 0)
+			break;
+		r = write_all(to, buffer, (size_t)length);
+		if (r < 0)
+			return err_number(err, r,
+					  "cannot keep the archive until it "
+					  "is whole");
+	}
+	return lseek(to, 0, SEEK_SET) < 0
+		       ? err_errno(err, "cannot read the archive")
+		       : 0;
+}
+
+/*
+ * An archive that somebody still writes is waited for before the container is
+ * touched: who stalls then holds nothing. *ret_fd is -1 for a file.
+ */
+static int spool(struct engine *engine, const char *id,
+		 const struct copy_in_options *options, struct store_work *work,
+		 int *ret_fd, struct error *err)
+{
+	char full[ID_TEXT_MAX];
+	struct stat status;
+	cleanup_fd int fd = -1;
+	int r;
+
+	if (options->source ||
+	    (fstat(options->input_fd, &status) == 0 && S_ISREG(status.st_mode)))
+		return 0;
+	r = engine_container_resolve(engine, id, full, err);
+	if (r >= 0)
+		r = store_work_new(&engine->store, work, err);
+	if (r < 0)
+		return r;
+	fd = openat(work->fd, "archive", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+		    0600);
+	if (fd < 0)
+		return err_errno(err, "cannot make a temporary file");
+	r = copy_all(options->input_fd, fd, err);
+	if (r < 0)
+		return r;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int copy_in_whole(struct engine *engine, const char *id,
+			 const struct copy_in_options *options, int input_fd,
+			 uint64_t *ret_bytes, struct error *err)
 {
 	CLEANUP(container_close) struct container container = CONTAINER_INIT;
 	CLEANUP(root_release) struct root root = {0};
 	struct copy_in_request request = {
 		.path = options->path,
 		.source = options->source,
-		.input_fd = options->input_fd,
+		.input_fd = input_fd,
 		.archive = options->archive,
 		.follow_link = options->follow_link,
 		.progress_fd = options->progress_fd,
@@ -311,4 +372,20 @@ int engine_copy_in(struct engine *engine, const char *id,
 	if (r >= 0)
 		container_tell(engine, &container, "extract-to-dir", NULL);
 	return r;
+}
+
+int engine_copy_in(struct engine *engine, const char *id,
+		   const struct copy_in_options *options, uint64_t *ret_bytes,
+		   struct error *err)
+{
+	CLEANUP(store_work_release)
+	struct store_work work = {.fd = -1, .lock_fd = -1};
+	cleanup_fd int spool_fd = -1;
+	int r = spool(engine, id, options, &work, &spool_fd, err);
+
+	if (r < 0)
+		return r;
+	return copy_in_whole(engine, id, options,
+			     spool_fd < 0 ? options->input_fd : spool_fd,
+			     ret_bytes, err);
 }

@@ -352,6 +352,37 @@ def test_the_end_of_the_client_ends_it(moss, tree):
     moss.ok("rm", "-f", "chest", timeout=20)
 
 
+def test_a_stalled_archive_holds_nothing(moss, tmp_path):
+    moss.ok("run", "-d", "--name", "box", "busybox", "sleep", "1000")
+    data = archive(("f", b"x" * 4096, {}))
+    client = moss.popen("cp", "-", "box:/root", stdin=subprocess.PIPE,
+                        stderr=subprocess.PIPE)
+    client.stdin.write(data[:2048])
+    client.stdin.flush()
+    moss.wait_for(lambda: list((moss.root / "tmp").glob("work-*/archive")))
+    begin = time.monotonic()
+    moss.ok("rename", "box", "chest")
+    moss.ok("rename", "chest", "box")
+    moss.ok("restart", "-t", "0", "box")
+    assert time.monotonic() - begin < 10
+    client.stdin.write(data[2048:])
+    client.stdin.close()
+    assert client.wait(10) == 0, client.stderr.read()
+    assert moss.ok("exec", "box", "wc", "-c", "/root/f") == "4096 /root/f"
+    assert not list((moss.root / "tmp").glob("work-*"))
+    # One that is gone by then is said.
+    client = moss.popen("cp", "-", "box:/root", stdin=subprocess.PIPE,
+                        stderr=subprocess.PIPE)
+    client.stdin.write(data[:2048])
+    client.stdin.flush()
+    moss.wait_for(lambda: list((moss.root / "tmp").glob("work-*/archive")))
+    moss.ok("rm", "-f", "box")
+    _, error = client.communicate(data[2048:], timeout=10)
+    assert client.returncode == 1 and b"No such container: box" in error
+    result = moss("cp", "-", "nosuch:/", stdin="", timeout=10)
+    assert result.code == 1 and "No such container: nosuch" in result.err
+
+
 @pytest.mark.parametrize("args, words", [
     (["a:/b", "c:/d"], "copying between containers is not supported"),
     (["a", "b"], "must specify at least one container source"),
