@@ -114,7 +114,8 @@ int image_users_find(const char *image_id, char **ret_container_id,
 /* How many containers, or negative errno. */
 int image_users_count(struct image_users *users, const char *image_id);
 
-#define CONTAINER_KILL_WAIT_MS 10000 /* a killed one must have ended */
+/* A killed one must have ended; a FUSE root has 10 s of that to write back. */
+#define CONTAINER_KILL_WAIT_MS 20000
 /*
  * SIGKILL, and waits for its effect; without the lock. -ETIMEDOUT,
  * -ECONNRESET (its monitor died), ERROR_CONFLICT (it had ended).
