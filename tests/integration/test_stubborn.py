@@ -97,34 +97,6 @@ def test_traced_init(house, args):
     house.end(tracer)
 
 
-@pytest.mark.skipif(not LONG, reason="takes 20 seconds; MOSS_STUBBORN=1")
-def test_init_of_a_stopped_tracer(house):
-    """Until that goes on, the kernel tells nobody that init has ended."""
-    pid = begin(house, "busybox", "sleep", "1000", ready=False)
-    tracer = trace(house, pid)
-    send(tracer.pid, signal.SIGSTOP)
-    start = time.monotonic()
-    house.ok("rm", "-f", "stubborn")
-    assert time.monotonic() - start < 30
-    assert house.ok("ps", "-aq") == ""
-    send(tracer.pid, signal.SIGKILL)
-    house.end(tracer)
-
-
-@pytest.mark.parametrize("args", ENDS if LONG else ENDS[2:])
-def test_stopped_root_server(house, args):
-    """The server of a FUSE root does not answer: it has its time to, 10 s."""
-    begin(house, "--storage-driver", "fuse-overlayfs", "busybox", "sh", "-c",
-          "echo ready; while :; do ls -R / >/dev/null; done")
-    servers = [pid for pid, kind in house.processes().items()
-               if kind == "fuse"]
-    assert servers
-    for pid in servers:
-        send(pid, signal.SIGSTOP)
-    time.sleep(0.1)
-    end(house, *args, most=25)
-
-
 FORKS = ("f() { while :; do f & done; }; f 2>/dev/null & echo ready; "
          "exec sleep 1000")
 
@@ -159,3 +131,30 @@ def test_many_do_not_listen(house):
     house.ok("stop", "-t", "1", *names)
     assert time.monotonic() - start < 6
     house.assert_sound()
+
+
+if LONG:
+    def test_init_of_a_stopped_tracer(house):
+        """Until that goes on, the kernel tells nobody that init has ended."""
+        pid = begin(house, "busybox", "sleep", "1000", ready=False)
+        tracer = trace(house, pid)
+        send(tracer.pid, signal.SIGSTOP)
+        start = time.monotonic()
+        house.ok("rm", "-f", "stubborn")
+        assert time.monotonic() - start < 30
+        assert house.ok("ps", "-aq") == ""
+        send(tracer.pid, signal.SIGKILL)
+        house.end(tracer)
+
+    @pytest.mark.parametrize("args", ENDS)
+    def test_stopped_root_server(house, args):
+        """The server of a FUSE root does not answer: it has its time to, 10 s."""
+        begin(house, "--storage-driver", "fuse-overlayfs", "busybox", "sh", "-c",
+              "echo ready; while :; do ls -R / >/dev/null; done")
+        servers = [pid for pid, kind in house.processes().items()
+                   if kind == "fuse"]
+        assert servers
+        for pid in servers:
+            send(pid, signal.SIGSTOP)
+        time.sleep(0.1)
+        end(house, *args, most=25)
