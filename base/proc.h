@@ -59,6 +59,18 @@ struct spawn {
 /* Returns the PID; reports exec failure through *err. Signal mask is emptied.
  */
 pid_t proc_spawn(const struct spawn *spawn, struct error *err);
+/*
+ * The same, as a child of nobody: a process in between ends at once. Its PID.
+ */
+pid_t proc_spawn_orphan(const struct spawn *spawn, struct error *err);
+/*
+ * Runs function in a process of its own that shares our memory and our
+ * descriptors while we stand still, and returns its result: for what changes a
+ * process for good, such as joining a network namespace, when only its effects
+ * are wanted. It must not change credentials. What it opens is ours.
+ */
+int proc_call(int (*function)(void *data, struct error *err), void *data,
+	      struct error *err);
 /* waitpid, EINTR retried; returns the shell's status (128 + signal) or -errno.
  */
 int proc_wait(pid_t pid);
