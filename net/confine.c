@@ -104,7 +104,21 @@ static int add_resolv_conf(int root_fd)
 	return 0;
 }
 
-int confine_root(struct error *err)
+/* Shows directory, read-only, in the new root. */
+static int add_directory(int root_fd, const char *directory)
+{
+	cleanup_fd int tree_fd =
+		sys_open_tree(directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	const char *name = CONFINE_DIRECTORY + 1;
+
+	if (tree_fd < 0 || mkdirat(root_fd, name, 0755) < 0 ||
+	    make_read_only(tree_fd) < 0 ||
+	    sys_move_mount(tree_fd, root_fd, name) < 0)
+		return -errno;
+	return 0;
+}
+
+int confine_root(const char *directory, struct error *err)
 {
 	cleanup_fd int root_fd = -1;
 	int r;
@@ -118,6 +132,10 @@ int confine_root(struct error *err)
 	if (r < 0)
 		return err_number(err, r, "cannot show %s to the uplink",
 				  RESOLV_CONF);
+	r = directory ? add_directory(root_fd, directory) : 0;
+	if (r < 0)
+		return err_number(err, r, "cannot show %s to the gateway",
+				  directory);
 	if (make_read_only(root_fd) < 0)
 		return err_errno(err, "cannot make an empty root read-only");
 

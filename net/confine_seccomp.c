@@ -92,7 +92,8 @@ static const struct {
 	{SYS_pipe2, CHECK_NONE},
 	{SYS_fcntl, CHECK_FCNTL},
 	{SYS_ioctl, CHECK_IOCTL},
-	/* resolv.conf */
+	/* resolv.conf, and the gateway's directory of names */
+	{SYS_getdents64, CHECK_NONE},
 	{SYS_openat, CHECK_OPENAT},
 #ifdef SYS_open
 	{SYS_open, CHECK_OPEN},
@@ -143,7 +144,14 @@ static const struct {
 };
 
 static const unsigned int fcntl_commands[] = {
-	F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETPIPE_SZ, F_GETPIPE_SZ,
+	F_GETFD,
+	F_SETFD,
+	F_GETFL,
+	F_SETFL,
+	F_SETPIPE_SZ,
+	F_GETPIPE_SZ,
+	/* is somebody there? */
+	F_OFD_GETLK,
 };
 
 static const unsigned int ioctl_requests[] = {FIONREAD, FIONBIO, SIOCOUTQ};

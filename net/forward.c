@@ -99,7 +99,7 @@ int forwarder_new(const struct forward_config *config, int proc_fd,
 	int r;
 
 	forwarder->address = config->address;
-	inet_pton(AF_INET6, NET_ADDRESS6, &forwarder->address6);
+	forwarder->address6 = config->address6;
 	inet_pton(AF_INET, NET_FORWARDER, &forwarder->forwarder);
 	inet_pton(AF_INET6, NET_FORWARDER6, &forwarder->forwarder6);
 	forward_route_prepare(forwarder, proc_fd);

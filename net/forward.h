@@ -44,7 +44,8 @@ struct forward_listener {
 };
 
 struct forward_config {
-	struct in_addr address; /* the container's */
+	struct in_addr address;	  /* the container's */
+	struct in6_addr address6; /* unspecified: has none */
 	const struct forward_listener *listeners;
 	size_t listener_count;
 	size_t fd_max; /* this process may have, the uplink's included */

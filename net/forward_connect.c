@@ -112,6 +112,9 @@ static int connect_family(const struct forwarder *forwarder,
 	union net_address self = {0};
 	int r = -EADDRNOTAVAIL;
 
+	/* :: would be the container's loopback. */
+	if (v6 && IN6_IS_ADDR_UNSPECIFIED(&forwarder->address6))
+		return -EADDRNOTAVAIL;
 	target.any.sa_family = (sa_family_t)family;
 	self.any.sa_family = (sa_family_t)family;
 	if (v6) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -94,12 +95,13 @@ static int receive_start(struct request *request, struct error *err)
 	if (length < 0)
 		return err_number(err, (int)length, "cannot be configured");
 	if ((size_t)length != sizeof(request->start) ||
-	    request->start.magic != UPLINK_MAGIC || fd_count != 2)
+	    request->start.magic != UPLINK_MAGIC ||
+	    fd_count != (request->start.has_tap ? 2 : 1))
 		return err_set(err, ERROR_INVALID,
 			       "moss-net and moss are not of one build");
 	request->start.name[sizeof(request->start.name) - 1] = '\0';
-	request->tap_fd = fds[0];
-	request->netns_fd = fds[1];
+	request->netns_fd = fds[0];
+	request->tap_fd = request->start.has_tap ? fds[1] : -1;
 	return 0;
 }
 
@@ -213,6 +215,7 @@ static int start(struct slirp_loop **ret_loop, struct forward_thread *thread,
 		 struct error *err)
 {
 	struct request request = {0};
+	struct slirp_config slirp;
 	pid_t parent = getppid();
 	int fd_max;
 	int r;
@@ -224,7 +227,7 @@ static int start(struct slirp_loop **ret_loop, struct forward_thread *thread,
 	thread->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (thread->proc_fd < 0)
 		return err_errno(err, "cannot open /proc");
-	r = confine_root(err);
+	r = confine_root(NULL, err);
 	if (r < 0)
 		return r;
 	r = confine_privileges(CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_NET_ADMIN),
@@ -239,8 +242,12 @@ static int start(struct slirp_loop **ret_loop, struct forward_thread *thread,
 	if (r < 0)
 		return r;
 	proc_name_set("moss: net %s", request.start.name);
-	r = slirp_loop_new(request.tap_fd, request.start.host_loopback,
-			   ret_loop, err);
+	slirp = (struct slirp_config){
+		.tap_fd = request.tap_fd,
+		.host_loopback = request.start.host_loopback,
+	};
+	if (request.start.has_tap)
+		r = slirp_loop_new(&slirp, ret_loop, err);
 	if (r < 0)
 		return r;
 
@@ -251,6 +258,8 @@ static int start(struct slirp_loop **ret_loop, struct forward_thread *thread,
 		.listener_count = request.listener_count,
 		.fd_max = (size_t)fd_max,
 	};
+	memcpy(&thread->config.address6, request.start.address6,
+	       sizeof(thread->config.address6));
 	if (request.listener_count > 0) {
 		r = start_forwarding(thread, err);
 		if (r < 0)
@@ -291,5 +300,9 @@ int main(int argc, char **argv)
 	close(UPLINK_SOCKET);
 	/* An idle container needs few of the pages that starting touched. */
 	memory_settle();
-	slirp_loop_run(loop);
+	if (loop)
+		slirp_loop_run(loop);
+	/* The forwarder has all there is to do. */
+	for (;;)
+		poll(NULL, 0, -1);
 }

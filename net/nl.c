@@ -67,6 +67,14 @@ void nl_add_u32(struct nl_request *request, uint16_t attribute, uint32_t value)
 	nl_add(request, attribute, &value, sizeof(value));
 }
 
+void nl_add_raw(struct nl_request *request, const void *data, size_t length)
+{
+	void *room = extend(request, length);
+
+	if (room)
+		memcpy(room, data, length);
+}
+
 size_t nl_nest_begin(struct nl_request *request, uint16_t attribute)
 {
 	size_t start = request->header.nlmsg_len;

@@ -31,6 +31,8 @@ void nl_begin(struct nl_request *request, uint16_t type, uint16_t flags,
 void nl_add(struct nl_request *request, uint16_t attribute, const void *data,
 	    size_t length);
 void nl_add_u32(struct nl_request *request, uint16_t attribute, uint32_t value);
+/* Bare bytes, where a family has a header inside an attribute. */
+void nl_add_raw(struct nl_request *request, const void *data, size_t length);
 /* Attributes added until nl_nest_end(…, its value) go inside. */
 size_t nl_nest_begin(struct nl_request *request, uint16_t attribute);
 void nl_nest_end(struct nl_request *request, size_t start);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <libslirp.h>
+#include <net/ethernet.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "net/frame.h"
+#include "net/neighbour.h"
 #include "net/netns.h"
 
 /* Frames taken from the tap before the sockets get their turn. */
@@ -22,21 +24,59 @@
 /* What libslirp asks for when it has nothing to wait for. */
 #define SLIRP_IDLE_MS 1000
 
+/* Answers that wait until the library can take them. */
+#define ANSWERS_MAX 64
+
+struct answer {
+	uint8_t frame[NEIGHBOUR_FRAME_MAX];
+	size_t length;
+};
+
 struct slirp_loop {
 	Slirp *slirp;
 	int tap_fd;
+	bool routed;
+	struct net_prefix subnets[2];
+	struct answer answers[ANSWERS_MAX];
+	size_t answer_count;
 	struct pollfd *fds; /* [0] is the tap */
 	size_t fd_count;
 	size_t fd_room;
 	uint8_t frame[FRAME_MAX];
 };
 
+/* True when frame asks for somebody; the library is not to be called now. */
+static bool answer_neighbour(struct slirp_loop *loop, const void *frame,
+			     size_t length)
+{
+	struct answer *answer = &loop->answers[loop->answer_count];
+
+	if (length < sizeof(struct ether_header))
+		return true;
+	/* It asks again for what is not answered. */
+	if (loop->answer_count == ANSWERS_MAX)
+		return false;
+	answer->length = neighbour_answer(frame, length, answer->frame);
+	if (answer->length == 0)
+		return false;
+	loop->answer_count++;
+	return true;
+}
+
 static ssize_t send_packet(const void *frame, size_t length, void *opaque)
 {
-	const struct slirp_loop *loop = opaque;
+	struct slirp_loop *loop = opaque;
+	const uint8_t *data = frame;
+	size_t left = length;
 
+	if (loop->routed) {
+		if (answer_neighbour(loop, frame, length))
+			return (ssize_t)length;
+		data += sizeof(struct ether_header);
+		left -= sizeof(struct ether_header);
+	}
 	/* A frame lost is what networks do; TCP sends it again. */
-	while (write(loop->tap_fd, frame, length) < 0 && errno == EINTR)
+	while (write(loop->tap_fd, data, left) < 0 && errno == EINTR)
 		;
 	return (ssize_t)length;
 }
@@ -104,8 +144,8 @@ static const SlirpCb callbacks = {
 	.timer_new_opaque = timer_new_opaque,
 };
 
-int slirp_loop_new(int tap_fd, bool host_loopback, struct slirp_loop **ret_loop,
-		   struct error *err)
+int slirp_loop_new(const struct slirp_config *request,
+		   struct slirp_loop **ret_loop, struct error *err)
 {
 	SlirpConfig config = {
 		.version = 4,
@@ -114,7 +154,7 @@ int slirp_loop_new(int tap_fd, bool host_loopback, struct slirp_loop **ret_loop,
 		.vprefix_len = NET_PREFIX6,
 		.if_mtu = NET_MTU,
 		.if_mru = NET_MTU,
-		.disable_host_loopback = !host_loopback,
+		.disable_host_loopback = !request->host_loopback,
 		.disable_dhcp = true,
 	};
 	struct slirp_loop *loop;
@@ -130,7 +170,9 @@ int slirp_loop_new(int tap_fd, bool host_loopback, struct slirp_loop **ret_loop,
 
 	g_log_set_default_handler(ignore_log, NULL);
 	loop = xcalloc(1, sizeof(*loop));
-	loop->tap_fd = tap_fd;
+	loop->tap_fd = request->tap_fd;
+	loop->routed = request->routed;
+	memcpy(loop->subnets, request->subnets, sizeof(loop->subnets));
 	loop->slirp = slirp_new(&config, &callbacks, loop);
 	if (!loop->slirp) {
 		free(loop);
@@ -185,12 +227,53 @@ static int get_events(int index, void *opaque)
 	return events;
 }
 
+/* Where a packet comes from, by its own word. */
+static bool is_from_inside(const struct slirp_loop *loop, const uint8_t *packet,
+			   size_t length)
+{
+	struct net_address_value source = {.family = AF_INET};
+	size_t offset = 12;
+
+	if (packet[0] >> 4 == 6) {
+		source.family = AF_INET6;
+		offset = 8;
+	}
+	if (length < offset + address_size(source.family))
+		return false;
+	memcpy(source.bytes, packet + offset, address_size(source.family));
+	for (size_t i = 0; i < ARRAY_SIZE(loop->subnets); i++) {
+		if (prefix_contains(&loop->subnets[i], &source))
+			return true;
+	}
+	return false;
+}
+
+/* A packet of a tun device as a frame: its length, or as read(2). */
+static ssize_t read_packet(struct slirp_loop *loop)
+{
+	struct ether_header header = {0};
+	const size_t room = sizeof(loop->frame) - sizeof(header);
+	uint8_t *packet = loop->frame + sizeof(header);
+	ssize_t length = read(loop->tap_fd, packet, room);
+
+	if (length <= 0)
+		return length;
+	memcpy(header.ether_shost, neighbour_mac, sizeof(neighbour_mac));
+	header.ether_type =
+		htons(packet[0] >> 4 == 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP);
+	memcpy(loop->frame, &header, sizeof(header));
+	if (!is_from_inside(loop, packet, (size_t)length))
+		return 0;
+	return length + (ssize_t)sizeof(header);
+}
+
 /* False when the tap is gone. */
 static bool read_tap(struct slirp_loop *loop)
 {
 	for (int i = 0; i < TAP_BATCH; i++) {
-		ssize_t length =
-			read(loop->tap_fd, loop->frame, sizeof(loop->frame));
+		ssize_t length = loop->routed ? read_packet(loop)
+					      : read(loop->tap_fd, loop->frame,
+						     sizeof(loop->frame));
 
 		if (length < 0)
 			return errno == EAGAIN || errno == EINTR ||
@@ -201,12 +284,27 @@ static bool read_tap(struct slirp_loop *loop)
 	return true;
 }
 
+/* True when there was one; what waited for it goes out in the next turn. */
+static bool give_answers(struct slirp_loop *loop)
+{
+	size_t count = loop->answer_count;
+
+	for (size_t i = 0; i < count; i++)
+		slirp_input(loop->slirp, loop->answers[i].frame,
+			    (int)loop->answers[i].length);
+	memmove(loop->answers, loop->answers + count,
+		(loop->answer_count - count) * sizeof(*loop->answers));
+	loop->answer_count -= count;
+	return count > 0;
+}
+
 _Noreturn void slirp_loop_run(struct slirp_loop *loop)
 {
 	bool tap = true;
 
 	for (;;) {
 		uint32_t timeout = UINT32_MAX;
+		bool answered = give_answers(loop);
 		int wait;
 		int r;
 
@@ -217,6 +315,8 @@ _Noreturn void slirp_loop_run(struct slirp_loop *loop)
 		wait = timeout >= SLIRP_IDLE_MS && loop->fd_count == 1
 			       ? -1
 			       : (int)timeout;
+		if (answered)
+			wait = 0;
 		r = poll(loop->fds, loop->fd_count, wait);
 		slirp_pollfds_poll(loop->slirp, r < 0, get_events, loop);
 		if (r > 0 && loop->fds[0].revents)

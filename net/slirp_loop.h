@@ -8,14 +8,24 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "net/prefix.h"
 
 struct slirp_loop;
 
-/*
- * Keeps tap_fd, which must be non-blocking. host_loopback: may the gateway's
- * address reach the host's 127.0.0.1?
- */
-int slirp_loop_new(int tap_fd, bool host_loopback, struct slirp_loop **ret_loop,
-		   struct error *err);
+struct slirp_config {
+	int tap_fd;	    /* kept; non-blocking */
+	bool host_loopback; /* may the gateway's address reach the host's
+			       127.0.0.1? */
+	/*
+	 * routed: tap_fd is a tun device, without a link layer, behind which
+	 * there are these networks (family 0: none). Packets that come from
+	 * elsewhere are dropped.
+	 */
+	bool routed;
+	struct net_prefix subnets[2];
+};
+
+int slirp_loop_new(const struct slirp_config *config,
+		   struct slirp_loop **ret_loop, struct error *err);
 /* Serves for good; without a tap (the container removed it) does nothing. */
 _Noreturn void slirp_loop_run(struct slirp_loop *loop);

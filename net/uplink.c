@@ -96,16 +96,20 @@ static int send_start(int socket_fd, const struct uplink_request *request)
 		.magic = UPLINK_MAGIC,
 		.port_count = (uint32_t)request->forward_count,
 		.host_loopback = request->host_loopback,
+		.has_tap = request->tap_fd >= 0,
 	};
-	const int fds[] = {request->tap_fd, request->netns_fd};
+	const int fds[] = {request->netns_fd, request->tap_fd};
+	const bool named = request->tap_fd < 0;
 	const char *address = request->address ? request->address : NET_ADDRESS;
+	const char *address6 = named ? request->address6 : NET_ADDRESS6;
 
-	if (inet_pton(AF_INET, address, &start.address) != 1)
+	if (inet_pton(AF_INET, address, &start.address) != 1 ||
+	    (address6 && inet_pton(AF_INET6, address6, start.address6) != 1))
 		return -EINVAL;
 	snprintf(start.name, sizeof(start.name), "%s",
 		 request->name ? request->name : "");
 	return send_with_fds(socket_fd, &start, sizeof(start), fds,
-			     ARRAY_SIZE(fds));
+			     named ? 1 : 2);
 }
 
 static int send_ports(int socket_fd, const struct uplink_request *request)

@@ -40,10 +40,12 @@ struct uplink_forward {
 
 struct uplink_request {
 	const char *name; /* of the container, for ps(1) */
-	int tap_fd;	  /* these two stay the caller's */
+	int tap_fd;	  /* these two stay the caller's; -1: no uplink, only
+			     the port forwards */
 	int netns_fd;
-	const char *address; /* the container's IPv4; NULL: NET_ADDRESS */
-	bool host_loopback;  /* may the gateway reach the host's 127.0.0.1? */
+	const char *address;  /* the container's IPv4; NULL: NET_ADDRESS */
+	const char *address6; /* without a tap; NULL: none */
+	bool host_loopback;   /* may the gateway reach the host's 127.0.0.1? */
 	const struct uplink_forward *forwards;
 	size_t forward_count;
 };

@@ -2,9 +2,9 @@
  * The conversation of uplink_configure() with moss-net, over a SOCK_SEQPACKET
  * pair that moss-net has as descriptor UPLINK_SOCKET.
  *
- *   > struct uplink_wire_start, with the tap and the network namespace
- *   > struct uplink_wire_ports, as often as needed, with the sockets in order
- *   < UPLINK_READY when it serves, or a struct error
+ *   > struct uplink_wire_start, with the network namespace and the tap, if
+ * there is one > struct uplink_wire_ports, as often as needed, with the sockets
+ * in order < UPLINK_READY when it serves, or a struct error
  *
  * Both ends come from one build; magic catches a stray helper program.
  */
@@ -24,6 +24,8 @@ struct uplink_wire_start {
 	uint32_t address; /* network byte order */
 	uint32_t port_count;
 	uint32_t host_loopback;
+	uint32_t has_tap;
+	uint8_t address6[16]; /* zero: has none */
 	char name[UPLINK_NAME_MAX];
 };
 
