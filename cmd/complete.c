@@ -117,6 +117,11 @@ static int complete_main(struct context *context, const struct options *options)
 		r |= volumes(context, NULL);
 	if (any || str_equal(kind, "network"))
 		r |= networks(context, NULL);
+	/* What run --network takes. */
+	if (str_equal(kind, "network-mode")) {
+		printf("slirp\ncontainer:\n");
+		r |= networks(context, NULL);
+	}
 	return r < 0 ? 1 : 0;
 }
 

@@ -34,7 +34,7 @@ static const struct {
 	{"ipc", "private host shareable none container:"},
 	{"log-driver", "json-file none"},
 	{"log-opt", "max-size= max-file="},
-	{"network", "slirp none host container:"},
+	{"network", "@network-mode"},
 	{"pid", "host container:"},
 	{"pull", "always missing never"},
 	{"restart", "no on-failure always unless-stopped"},

@@ -12,6 +12,7 @@
 #include "cmd/docker_config.h"
 #include "cmd/limit_options.h"
 #include "cmd/member.h"
+#include "cmd/network_option.h"
 #include "cmd/refused_options.h"
 #include "net/port.h"
 #include "policy/seccomp.h"
@@ -47,17 +48,21 @@ const struct option container_options[] = {
 	{'h', "hostname", OPTION_STRING, NULL, NULL, "Container host name", false},
 	{0, "init", OPTION_FLAG, NULL, NULL, "Run an init inside the container that forwards signals and reaps processes", false},
 	{'i', "interactive", OPTION_FLAG, NULL, NULL, "Keep STDIN open even if not attached", false},
-	{0, "ip", OPTION_STRING, NULL, NULL, "IPv4 address (in 10.0.2.0/24)", false},
+	{0, "ip", OPTION_STRING, NULL, NULL, "IPv4 address (e.g., 172.30.100.104)", false},
+	{0, "ip6", OPTION_STRING, NULL, NULL, "IPv6 address (e.g., 2001:db8::33)", false},
 	{0, "ipc", OPTION_STRING, NULL, NULL, "IPC mode to use (private|host|shareable|none|container:NAME)", false},
 	{0, "isolation", OPTION_STRING, NULL, NULL, "Container isolation technology (default)", false},
 	{'l', "label", OPTION_LIST, NULL, NULL, "Set meta data on a container", false},
 	{0, "label-file", OPTION_LIST, NULL, NULL, "Read in a line delimited file of labels", false},
+	{0, "link", OPTION_LIST, NULL, NULL, "Add link to another container", true},
+	{0, "link-local-ip", OPTION_LIST, NULL, NULL, "Container IPv4/IPv6 link-local addresses", true},
 	{0, "log-driver", OPTION_STRING, NULL, NULL, "Logging driver for the container (json-file|local|none)", false},
 	{0, "log-opt", OPTION_LIST, NULL, NULL, "Log driver options (max-size, max-file, labels, labels-regex, env, env-regex, tag)", false},
 	{0, "mac-address", OPTION_STRING, NULL, NULL, "Container MAC address (e.g., 92:d0:c6:0a:29:33)", false},
 	{0, "mount", OPTION_LIST, "mount", NULL, "Attach a filesystem mount to the container", false},
 	{0, "name", OPTION_STRING, NULL, NULL, "Assign a name to the container", false},
-	{0, "network", OPTION_STRING, "network", NULL, "Network of the container (slirp|none|host|container:NAME)", false},
+	{0, "network", OPTION_LIST, "network", NULL, "Connect a container to a network (NAME|slirp|none|host|container:NAME)", false},
+	{0, "network-alias", OPTION_LIST, NULL, NULL, "Add network-scoped alias for the container", false},
 	{0, "no-healthcheck", OPTION_FLAG, NULL, NULL, "Disable any container-specified HEALTHCHECK", false},
 	{0, "oom-score-adj", OPTION_INT, NULL, NULL, "Tune host's OOM preferences (-1000 to 1000)", false},
 	{0, "pid", OPTION_STRING, NULL, NULL, "PID namespace to use (host|container:NAME)", false},
@@ -112,7 +117,6 @@ static const struct {
 	{"ipc", "IpcMode", true},
 	{"isolation", "Isolation", true},
 	{"mac-address", "MacAddress", false},
-	{"network", "NetworkMode", true},
 	{"oom-score-adj", "OomScoreAdj", true},
 	{"pid", "PidMode", true},
 	{"privileged", "Privileged", true},
@@ -661,20 +665,6 @@ static int add_health(const struct options *options, cJSON *body,
 	return 0;
 }
 
-static void add_endpoint(const struct options *options, cJSON *body)
-{
-	const char *ip = option_string(options, "ip");
-	cJSON *networking, *endpoint;
-
-	if (!ip)
-		return;
-	networking = member_object(body, "NetworkingConfig");
-	endpoint = member_object(member_object(networking, "EndpointsConfig"),
-				 "slirp");
-	json_set_string(member_object(endpoint, "IPAMConfig"), "IPv4Address",
-			ip);
-}
-
 int container_body(const struct options *options, bool detached,
 		   cJSON **ret_body, struct error *err)
 {
@@ -689,7 +679,6 @@ int container_body(const struct options *options, bool detached,
 		return r;
 	add_plain_members(options, body, host);
 	add_command(options, body);
-	add_endpoint(options, body);
 	json_set(host, "Sysctls", option_map(option_list(options, "sysctl")));
 	json_set(host, "Annotations",
 		 option_map(option_list(options, "annotation")));
@@ -699,6 +688,7 @@ int container_body(const struct options *options, bool detached,
 	json_set_string(moss, "Platform", platform ? platform : "");
 	r = add_attach(options, detached, body, err);
 	r = r < 0 ? r : add_log(options, host, err);
+	r = r < 0 ? r : network_options_body(options, body, host, err);
 	r = r < 0 ? r : add_env(options, body, err);
 	r = r < 0 ? r : add_labels(options, body, err);
 	r = r < 0 ? r : add_ports(options, body, host, err);

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "core/engine/config.h"
 #include "core/engine/creation.h"
+#include "core/engine/endpoints.h"
 #include "core/engine/hostconfig.h"
 #include "core/engine/limits.h"
 #include "core/engine/members.h"
@@ -247,6 +248,12 @@ static int prepare(struct creation *creation, struct error *err)
 	r = network_parse(creation->body, creation->host,
 			  member_get(creation->config, "ExposedPorts"),
 			  &creation->network, &creation->warnings, err);
+	if (r < 0)
+		return r;
+	r = endpoints_parse(creation->engine, creation->body,
+			    member_string(creation->host, "NetworkMode"),
+			    creation->network.kind,
+			    &creation->network.endpoints, err);
 	if (r < 0)
 		return r;
 	r = creation_join(creation, err);

@@ -82,7 +82,7 @@ static cJSON *container_json(const struct creation *creation)
 	cJSON *json = json_object();
 	char now[TIME_TEXT_MAX];
 	const char *path;
-	cJSON *args;
+	cJSON *args, *moss;
 
 	format_now(now);
 	json_set_string(json, "Id", creation->id);
@@ -97,7 +97,11 @@ static cJSON *container_json(const struct creation *creation)
 	json_set(json, "HostConfig", copy_of(creation->host));
 	json_set(json, "Mounts", mounts_docker_json(&creation->mounts));
 	json_set(json, "Config", copy_of(creation->config));
-	json_set(json, "Moss", launch_json(creation));
+	moss = launch_json(creation);
+	if (creation->network.endpoints)
+		json_set(moss, "Networks",
+			 copy_of(creation->network.endpoints));
+	json_set(json, "Moss", moss);
 	json_set(json, "Engine", engine_json(creation));
 	return json;
 }

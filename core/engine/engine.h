@@ -355,6 +355,17 @@ int engine_network_inspect(struct engine *engine, const char *name,
 int engine_network_remove(struct engine *engine, const char *name,
 			  struct error *err);
 
+/*
+ * settings: EndpointSettings. A running container is on the network when it
+ * returns; ERROR_PERMISSION, as docker has it, when it was before.
+ */
+int engine_network_connect(struct engine *engine, const char *network,
+			   const char *id, const cJSON *settings,
+			   struct error *err);
+/* force: from a network that is gone, too. */
+int engine_network_disconnect(struct engine *engine, const char *network,
+			      const char *id, bool force, struct error *err);
+
 /* ---- prune: whatever nobody needs ---- */
 
 /* Which of those; all of these filters must pass. */

@@ -269,6 +269,7 @@ static const char *const summary_members[] = {
 	"Moss.Network",
 	"Moss.Address",
 	"Moss.Mac",
+	"Moss.Networks",
 	"Engine.Layers",
 	NULL,
 };

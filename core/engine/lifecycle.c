@@ -304,6 +304,9 @@ int engine_container_rename(struct engine *engine, const char *id,
 		return r;
 	}
 	tell_name(engine, &container, old_name);
+	/* Others look for it under its name. */
+	if (container_is_running(&container))
+		(void)monitor_sync_networks(&container.record, NULL);
 	return record_name_release(&engine->store, old_name,
 				   container.record.id, err);
 }

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "core/engine/hostconfig.h"
 #include "core/engine/members.h"
+#include "core/engine/network_store.h"
 #include "net/netns.h"
 
 static const struct {
@@ -49,6 +50,7 @@ void network_release(struct network *network)
 		return;
 	free(network->address);
 	free(network->mac);
+	cJSON_Delete(network->endpoints);
 	port_list_release(&network->ports);
 	*network = (struct network){0};
 }
@@ -102,11 +104,16 @@ static int parse_mode(const char *mode, struct network *network,
 			return 0;
 		}
 	}
+	if (network_name_check(mode, NULL) == 0) {
+		network->kind = LAUNCH_NETWORK_NAMED;
+		return 0;
+	}
 	err_set(err, ERROR_NOT_FOUND, "network %s not found", mode);
-	return err_hint(err, "use slirp, none, host or container:NAME");
+	return err_hint(err, "use slirp, none, host, container:NAME or a "
+			     "network (moss network ls)");
 }
 
-/* The only endpoint's settings; a container has one network. */
+/* The settings of the only built-in network. */
 static int find_endpoint(const cJSON *body, const char *mode,
 			 const cJSON **ret_endpoint, struct error *err)
 {
@@ -125,15 +132,15 @@ static int find_endpoint(const cJSON *body, const char *mode,
 	{
 		const char *name = endpoint->string;
 
-		if (*network_name(name) == '\0')
-			return err_set(err, ERROR_NOT_FOUND,
-				       "network %s not found", name);
-		if (member_is_empty(endpoint))
+		/* A named network's: endpoints.c. */
+		if (*network_name(name) == '\0' || member_is_empty(endpoint))
 			continue;
 		if (*ret_endpoint)
-			return err_set(err, ERROR_UNSUPPORTED,
-				       "a container on more than one network "
-				       "is not supported yet");
+			return err_set(err, ERROR_INVALID,
+				       "conflicting options: cannot attach "
+				       "both network %s and another of the "
+				       "built-in ones",
+				       name);
 		*ret_endpoint = endpoint;
 		r = members_check(endpoint, "NetworkingConfig.EndpointsConfig",
 				  endpoint_members,
@@ -169,7 +176,7 @@ static int parse_mac(const cJSON *body, const cJSON *endpoint,
 
 	if (*given == '\0')
 		given = member_string(endpoint, "MacAddress");
-	if (*given) {
+	if (*given && network->kind != LAUNCH_NETWORK_NAMED) {
 		r = needs_slirp(network, "mac-address", err);
 		if (r < 0)
 			return r;
@@ -380,7 +387,8 @@ int network_parse(const cJSON *body, const cJSON *host, const cJSON *exposed,
 			return r;
 	}
 	/* Discarded with a warning, after they were checked. */
-	if (network.kind != LAUNCH_NETWORK_SLIRP)
+	if (network.kind != LAUNCH_NETWORK_SLIRP &&
+	    network.kind != LAUNCH_NETWORK_NAMED)
 		port_list_release(&network.ports);
 	*ret_network = network;
 	network = (struct network){0};

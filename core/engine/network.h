@@ -6,7 +6,7 @@
  *   "slirp[:allow_host_loopback=BOOL]"
  *   "none", "host", "container:NAME"
  *
- * Any other word is the name of a network, and there are none yet.
+ * Any other word is the name of a network (endpoints.h).
  */
 #pragma once
 
@@ -20,8 +20,9 @@
 struct network {
 	enum launch_network kind;
 	bool host_loopback;
-	char *address; /* with slirp, else NULL */
-	char *mac;     /* likewise */
+	cJSON *endpoints; /* on named networks: endpoints.h; filled by others */
+	char *address;	  /* with slirp, else NULL */
+	char *mac;	  /* likewise */
 	struct port_list ports;
 };
 
@@ -35,5 +36,5 @@ int network_parse(const cJSON *body, const cJSON *host, const cJSON *exposed,
 void network_release(struct network *network);
 
 /* The name under NetworkSettings.Networks: "bridge", "slirp", "none", "host";
-   "" for another container's. */
+   "" for another container's and for a named network. */
 const char *network_name(const char *mode);

@@ -238,7 +238,9 @@ int engine_network_remove(struct engine *engine, const char *name,
 {
 	CLEANUP(network_record_release) struct network_record record = {0};
 	cleanup_strv char **ids = NULL;
+	cleanup_free char *path = NULL;
 	cleanup_fd int lock_fd = -1;
+	cleanup_fd int operation_fd = -1;
 	int r;
 
 	lock_fd = network_lock(&engine->store, err);
@@ -252,6 +254,12 @@ int engine_network_remove(struct engine *engine, const char *name,
 			       "%s is a pre-defined network and cannot be "
 			       "removed",
 			       record.name);
+	/* Who joins holds this one. */
+	path = xasprintf("networks/%s/operation.lock", record.name);
+	operation_fd = lock_open_at(engine->store.root_fd, path, LOCK_EXCLUSIVE,
+				    true, err);
+	if (operation_fd < 0)
+		return operation_fd;
 	r = live_endpoints(&engine->store, record.name, &ids);
 	if (r < 0)
 		return err_number(err, r,

@@ -8,6 +8,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "core/engine/container.h"
+#include "core/engine/endpoints.h"
 #include "core/engine/members.h"
 
 #define FORCE_ATTEMPTS 250
@@ -43,6 +44,7 @@ int container_discard(struct engine *engine, struct container *container,
 {
 	int r;
 
+	endpoints_release(engine, container->record.id, container->json, NULL);
 	r = record_remove(&engine->store, &container->record, container->name,
 			  err);
 	if (r < 0 && r != -ENOENT)

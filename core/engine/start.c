@@ -13,11 +13,11 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "core/engine/container.h"
+#include "core/engine/endpoints.h"
 #include "core/engine/hostconfig.h"
 #include "core/engine/members.h"
+#include "core/engine/network_files.h"
 #include "core/engine/ocispec.h"
-#include "net/files.h"
-#include "net/netns.h"
 #include "storage/root/volume.h"
 
 struct start {
@@ -71,63 +71,6 @@ static int find_joined(struct start *start, enum spec_join join,
 	return 0;
 }
 
-static int write_file(const struct start *start, const char *name,
-		      const char *text, struct error *err)
-{
-	/* Made anew at each start, so nothing is lost by a power cut. */
-	return file_write_atomic_at(start->container->record.directory_fd, name,
-				    text, strlen(text), 0644, FILE_VOLATILE,
-				    err);
-}
-
-static int write_network_files(const struct start *start, struct error *err)
-{
-	const cJSON *moss = member_get(start->container->json, "Moss");
-	const char *network = member_string(moss, "Network");
-	bool slirp = str_equal(network, "slirp");
-	cleanup_strv char **add_hosts = member_strv(start->host, "ExtraHosts");
-	cleanup_strv char **dns = member_strv(start->host, "Dns");
-	cleanup_strv char **search = member_strv(start->host, "DnsSearch");
-	cleanup_strv char **options = member_strv(start->host, "DnsOptions");
-	const char *hostname = member_string(start->config, "Hostname");
-	const char *domain = member_string(start->config, "Domainname");
-	const char *address = member_string(moss, "Address");
-	struct net_files_request request = {
-		.hostname = hostname,
-		.domainname = *domain ? domain : NULL,
-		.address = slirp && *address ? address : NULL,
-		.gateway = slirp ? NET_GATEWAY : NULL,
-		.host_network = str_equal(network, "host"),
-		.add_hosts = add_hosts,
-		.dns = dns,
-		.dns_search = search,
-		.dns_options = options,
-		.default_dns = slirp ? NET_DNS : NULL,
-		.default_dns6 = slirp ? NET_DNS6 : NULL,
-	};
-	cleanup_free char *hosts = NULL;
-	cleanup_free char *resolv = NULL;
-	cleanup_free char *name = xasprintf("%s\n", hostname);
-	int r;
-
-	/* Joined: the other's files are bound. */
-	if (start->network_directory)
-		return 0;
-	r = net_hosts_text(&request, &hosts, err);
-	if (r < 0)
-		return r;
-	r = net_resolv_text(&request, &resolv, err);
-	if (r < 0)
-		return r;
-	r = write_file(start, "hosts", hosts, err);
-	if (r < 0)
-		return r;
-	r = write_file(start, "resolv.conf", resolv, err);
-	if (r < 0)
-		return r;
-	return write_file(start, "hostname", name, err);
-}
-
 /* -v makes a missing directory, as docker does; what else is gone is told. */
 static int check_sources(const struct start *start, struct error *err)
 {
@@ -176,6 +119,20 @@ static int write_config(struct start *start, struct error *err)
 			     "config.json", spec, FILE_VOLATILE, err);
 }
 
+static int take_addresses(struct start *start, struct error *err)
+{
+	struct container *container = start->container;
+	const cJSON *moss = member_get(container->json, "Moss");
+	int r;
+
+	if (member_is_empty(member_get(moss, "Networks")))
+		return 0;
+	r = endpoints_prepare(start->engine, container->record.id,
+			      container->json, err);
+	return r < 0 ? r
+		     : record_write(&container->record, container->json, err);
+}
+
 static int prepare(struct start *start, struct error *err)
 {
 	int r;
@@ -188,7 +145,12 @@ static int prepare(struct start *start, struct error *err)
 	r = check_sources(start, err);
 	if (r < 0)
 		return r;
-	r = write_network_files(start, err);
+	r = take_addresses(start, err);
+	if (r < 0)
+		return r;
+	/* Joined: the other's files are bound. */
+	if (!start->network_directory)
+		r = network_files_write(start->container, false, err);
 	if (r < 0)
 		return r;
 	return write_config(start, err);

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "core/engine/endpoints.h"
 #include "core/engine/members.h"
 #include "core/engine/network.h"
 #include "net/netns.h"
@@ -260,6 +261,21 @@ static void set_addresses(cJSON *json, const struct addresses *addresses)
 	json_set_string(json, "MacAddress", addresses->mac);
 }
 
+static void add_named(cJSON *networks, const cJSON *container,
+		      const struct container_state *state)
+{
+	const cJSON *moss = member_get(container, "Moss");
+	bool running = state->status == CONTAINER_RUNNING ||
+		       state->status == CONTAINER_PAUSED;
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, member_get(moss, "Networks"))
+	{
+		json_set(networks, member_string(item, "Name"),
+			 endpoint_json(container, item, running));
+	}
+}
+
 cJSON *status_networks(const cJSON *container,
 		       const struct container_state *state)
 {
@@ -270,6 +286,7 @@ cJSON *status_networks(const cJSON *container,
 	cJSON *networks = json_object();
 	cJSON *endpoint;
 
+	add_named(networks, container, state);
 	/* One that joined another's network has none of its own. */
 	if (*name == '\0')
 		return networks;

@@ -19,7 +19,6 @@
 #include "core/monitor/start.h"
 
 #define PROGRAM_NAME "moss-monitor"
-#define STACK_SIZE   (256u << 10) /* touched as far as needed */
 /* A monitor answers at once; a stopped one should not stop its callers. */
 #define ANSWER_TIMEOUT_S 60
 #define LOOK_TIMEOUT_S	 2 /* for what its callers can do without */
@@ -34,52 +33,6 @@ static const char *const kept_variables[] = {
 	"PATH",		"HOME",		"TMPDIR",	 "XDG_RUNTIME_DIR",
 	"MOSS_LIBEXEC", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
 };
-
-struct intermediate {
-	const struct spawn *spawn;
-	struct error *err;
-	int result;
-};
-
-static int run_intermediate(void *data)
-{
-	struct intermediate *intermediate = data;
-	pid_t pid = proc_spawn(intermediate->spawn, intermediate->err);
-
-	intermediate->result = pid < 0 ? pid : 0;
-	return 0;
-}
-
-/*
- * A process in between, which ends at once, makes the monitor a child of
- * nobody. As in proc_spawn() it shares our memory while we stand still, so that
- * no page table is copied.
- */
-static int spawn_orphan(const struct spawn *spawn, struct error *err)
-{
-	struct intermediate intermediate = {.spawn = spawn, .err = err};
-	sigset_t all;
-	sigset_t mask;
-	char *stack;
-	pid_t pid;
-
-	stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (stack == MAP_FAILED)
-		return err_errno(err, "cannot start %s", PROGRAM_NAME);
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &mask);
-	pid = clone(run_intermediate, stack + STACK_SIZE,
-		    CLONE_VM | CLONE_VFORK | SIGCHLD, &intermediate);
-	if (pid < 0)
-		intermediate.result =
-			err_errno(err, "cannot start %s", PROGRAM_NAME);
-	sigprocmask(SIG_SETMASK, &mask, NULL);
-	munmap(stack, STACK_SIZE);
-	if (pid > 0)
-		proc_wait(pid);
-	return intermediate.result;
-}
 
 /* The two ends of what connects caller and monitor; -1 when not wanted. */
 struct pair {
@@ -158,13 +111,15 @@ static int spawn_monitor(struct store *store, const struct record *record,
 		.fd_count = attach ? 3 : 1,
 		.new_session = true,
 	};
+	pid_t pid;
 
 	if (!path)
 		return err_return(err);
 	memcpy(id, record->id, sizeof(id));
 	if (attach)
 		attach_text(attach, attach_flags);
-	return spawn_orphan(&spawn, err);
+	pid = proc_spawn_orphan(&spawn, err);
+	return pid < 0 ? pid : 0;
 }
 
 static int await_start(int fd, const struct record *record, struct error *err)
@@ -418,6 +373,11 @@ int monitor_pause(const struct record *record, struct error *err)
 int monitor_unpause(const struct record *record, struct error *err)
 {
 	return command(record, operation("unpause"), ANSWER_TIMEOUT_S, err);
+}
+
+int monitor_sync_networks(const struct record *record, struct error *err)
+{
+	return command(record, operation("networks"), ANSWER_TIMEOUT_S, err);
 }
 
 void exec_handle_release(struct exec_handle *handle)

@@ -21,6 +21,8 @@
  *   {"op":"freeze"}              → {} once all its processes stand still; they
  *                                  do until the connection is closed, by its
  *                                  client or the client's death
+ *   {"op":"networks"}            → {} once it is on the networks that
+ *                                  container.json tells now
  *   {"op":"pause"}, {"op":"unpause"}
  *                                → {}; what is paused stands still until it is
  *                                  unpaused, stopped or killed
@@ -79,6 +81,8 @@ int monitor_freeze(const struct record *record, int *ret_freeze_fd,
 /* As above, but for as long as the user wants; state.json tells. */
 int monitor_pause(const struct record *record, struct error *err);
 int monitor_unpause(const struct record *record, struct error *err);
+/* container.json was changed: its name, or the networks that it is on. */
+int monitor_sync_networks(const struct record *record, struct error *err);
 /* A program that was started by exec. */
 struct exec_handle {
 	char id[ID_TEXT_MAX];

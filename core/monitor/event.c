@@ -95,6 +95,10 @@ void container_network_event(const struct store *store, const char *id,
 		return;
 	if (!mode || *mode == '\0' || str_equal(mode, "default"))
 		mode = "bridge";
+	/* Named ones are told of as they are joined (networks.h). */
+	if (!str_equal(mode, "bridge") && !str_equal(mode, "host") &&
+	    !str_equal(mode, "none") && !str_starts(mode, "slirp"))
+		return;
 	if (str_equal(mode, "host"))
 		type = "host";
 	else if (str_equal(mode, "none"))

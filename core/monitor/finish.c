@@ -11,6 +11,7 @@
 #include "base/proc.h"
 #include "core/monitor/event.h"
 #include "core/monitor/monitor.h"
+#include "core/monitor/networks.h"
 
 /* For a file system's server to write what the kernel still has for it. */
 #define FUSE_WAIT_MS   10000
@@ -51,6 +52,10 @@ static void detach_record(struct monitor *monitor, const cJSON *container)
 		name = monitor->launch.name;
 	record_volumes_remove(&monitor->store, monitor->record.id,
 			      monitor->launch.anonymous_volumes);
+	for (size_t i = 0; i < monitor->launch.network_count; i++)
+		record_network_release_addresses(&monitor->store,
+						 monitor->record.id,
+						 &monitor->launch.networks[i]);
 	record_detach(&monitor->store, &monitor->record,
 		      name && *name == '/' ? name + 1 : name, NULL);
 	container_event(&monitor->store, monitor->record.id, container,
@@ -147,6 +152,7 @@ void finish_run(struct monitor *monitor)
 	input_release(monitor);
 	clients_finish(monitor);
 	uplink_stop(&monitor->uplink);
+	networks_leave(monitor);
 	end_fuse(monitor);
 	launch_undo(monitor);
 	children_reap(monitor);

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "core/monitor/monitor.h"
+#include "core/monitor/networks.h"
 #include "core/monitor/start.h"
 
 /* A network helper that dies more often within the time is let go. */
@@ -148,6 +149,22 @@ static int begin(struct monitor *monitor, struct error *err)
 	return record_state_write(&monitor->record, state, err);
 }
 
+/* One that ports can be published of. */
+static bool has_own_network(const struct monitor *monitor)
+{
+	return monitor->launch.network == LAUNCH_NETWORK_SLIRP ||
+	       monitor->launch.network == LAUNCH_NETWORK_NAMED;
+}
+
+/* On a named network the way out is not its own, but published ports are. */
+static bool has_uplink(const struct monitor *monitor)
+{
+	return monitor->launch.network == LAUNCH_NETWORK_SLIRP ||
+	       (monitor->launch.network == LAUNCH_NETWORK_NAMED &&
+		monitor->launch.network_count > 0 &&
+		monitor->forward_count > 0);
+}
+
 static int bind_ports(struct monitor *monitor, struct error *err)
 {
 	const struct port_list *wanted = &monitor->launch.ports;
@@ -155,8 +172,7 @@ static int bind_ports(struct monitor *monitor, struct error *err)
 
 	port_list_release(ports);
 	*ports = (struct port_list){0};
-	if (monitor->launch.network != LAUNCH_NETWORK_SLIRP ||
-	    wanted->count == 0)
+	if (!has_own_network(monitor) || wanted->count == 0)
 		return 0;
 	monitor->forwards = xcalloc(wanted->count, sizeof(*monitor->forwards));
 	ports->entries = xcalloc(wanted->count, sizeof(*ports->entries));
@@ -288,7 +304,6 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 		  struct stdio *stdio, struct error *err)
 {
 	const struct record_launch *launch = &monitor->launch;
-	bool has_uplink = launch->network == LAUNCH_NETWORK_SLIRP;
 	const struct snapshot snapshot = {
 		.driver = launch->storage_driver,
 		.store = &monitor->store,
@@ -307,7 +322,8 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 		.spec = spec,
 		.snapshot = &snapshot,
 		.filter = &monitor->filter,
-		.network = has_uplink ? &network : NULL,
+		.network = launch->network == LAUNCH_NETWORK_SLIRP ? &network
+								   : NULL,
 	};
 	int r;
 
@@ -315,7 +331,7 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 	r = limits_start(monitor, spec, err);
 	request.cgroup_fd = monitor->cgroup.fd;
 	/* First, as its start takes as long as all of ours. */
-	if (r >= 0 && has_uplink)
+	if (r >= 0 && has_uplink(monitor))
 		r = uplink_spawn(&monitor->uplink, err);
 	if (r >= 0)
 		r = log_writer_open(monitor->record.directory_fd, &launch->log,
@@ -339,11 +355,16 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 static int configure_uplink(struct monitor *monitor, struct error *err)
 {
 	const struct record_launch *launch = &monitor->launch;
+	bool named = launch->network == LAUNCH_NETWORK_NAMED;
+	const struct record_network *network =
+		named ? networks_primary(launch) : NULL;
 	const struct uplink_request request = {
 		.name = launch->name,
 		.tap_fd = monitor->process.tap_fd,
 		.netns_fd = monitor->process.netns_fd,
-		.address = launch->address,
+		.address = network ? network->address : launch->address,
+		.address6 = network && *network->address6 ? network->address6
+							  : NULL,
 		.host_loopback = launch->host_loopback,
 		.forwards = monitor->forwards,
 		.forward_count = monitor->forward_count,
@@ -383,6 +404,50 @@ int launch_uplink_again(struct monitor *monitor, struct error *err)
 		monitor->state.ports = (struct port_list){0};
 	}
 	record_state_write(&monitor->record, &monitor->state, NULL);
+	return r;
+}
+
+/* What has changed of the record, without what cannot change any more. */
+static int read_networks(struct monitor *monitor, struct error *err)
+{
+	struct record_launch *launch = &monitor->launch;
+	struct record_launch now = {0};
+	cleanup_json cJSON *container = NULL;
+	int r = record_read(&monitor->record, &container, err);
+
+	r = r < 0 ? r : record_launch_parse(container, &now, err);
+	if (r < 0)
+		return r;
+	record_networks_release(launch->networks, launch->network_count);
+	launch->networks = steal_ptr(&now.networks);
+	launch->network_count = now.network_count;
+	now.network_count = 0;
+	free(launch->name);
+	launch->name = steal_ptr(&now.name);
+	record_launch_release(&now);
+	return 0;
+}
+
+int launch_networks_again(struct monitor *monitor, struct error *err)
+{
+	struct record_launch *launch = &monitor->launch;
+	const struct record_network *primary = networks_primary(launch);
+	cleanup_free char *before = xstrdup(primary ? primary->address : "");
+	int r = read_networks(monitor, err);
+
+	r = r < 0 ? r : networks_sync(monitor, err);
+	if (r < 0)
+		return r;
+	/* Published ports lead to an address. */
+	primary = networks_primary(launch);
+	if (launch->network != LAUNCH_NETWORK_NAMED || !primary ||
+	    str_equal(primary->address, before) || monitor->forward_count == 0)
+		return 0;
+	uplink_stop(&monitor->uplink);
+	r = uplink_spawn(&monitor->uplink, err);
+	r = r < 0 ? r : configure_uplink(monitor, err);
+	if (r >= 0)
+		r = record_state_write(&monitor->record, &monitor->state, err);
 	return r;
 }
 
@@ -430,7 +495,9 @@ static int start(struct monitor *monitor, struct runtime_spec *spec,
 {
 	int r = create(monitor, spec, stdio, err);
 
-	if (r >= 0 && monitor->launch.network == LAUNCH_NETWORK_SLIRP)
+	if (r >= 0)
+		r = networks_join(monitor, err);
+	if (r >= 0 && has_uplink(monitor))
 		r = configure_uplink(monitor, err);
 	if (r >= 0)
 		r = connect_streams(monitor, stdio, err);
@@ -508,6 +575,7 @@ static void end_child(pid_t *pid)
 
 void launch_undo(struct monitor *monitor)
 {
+	networks_leave(monitor);
 	end_child(&monitor->process.pid);
 	uplink_stop(&monitor->uplink);
 	end_child(&monitor->process.fuse_pid);

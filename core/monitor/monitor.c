@@ -168,7 +168,9 @@ void monitor_settle_later(struct monitor *monitor)
 static void trim(struct monitor *monitor)
 {
 	close_fd(&monitor->process.userns_fd);
-	if (monitor->uplink.pid == 0) {
+	/* The way to an uplink started again, and to further networks. */
+	if (monitor->uplink.pid == 0 &&
+	    monitor->launch.network != LAUNCH_NETWORK_NAMED) {
 		close_fd(&monitor->process.netns_fd);
 		close_fd(&monitor->process.tap_fd);
 	}

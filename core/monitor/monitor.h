@@ -17,6 +17,7 @@
  *   pause.c     its processes held still
  *   probe.c     its health: a program in it, time and again (health.h)
  *   probe_kill.c  the end of one that took too long
+ *   networks.c  the named networks it is on (networks.h)
  *   relaunch.c  an end that is followed by a start (restart.h)
  *   finish.c    the end: state, removal, last answers
  *
@@ -129,6 +130,8 @@ struct monitor {
 	unsigned int uplink_restarts;
 	int64_t uplink_ms; /* of the last restart, clock_ms() */
 
+	struct membership *memberships; /* of named networks */
+
 	/* Streams. */
 	struct log_writer *log;
 	bool log_failed;
@@ -183,6 +186,8 @@ int launch(struct monitor *monitor, const char *attach, struct error *err);
 int launch_again(struct monitor *monitor, struct error *err);
 /* The network helper after its death; an error when it died too often. */
 int launch_uplink_again(struct monitor *monitor, struct error *err);
+/* The record was changed: its networks follow, and where ports lead. */
+int launch_networks_again(struct monitor *monitor, struct error *err);
 /* Ends what is left of the container's processes and frees its ports. */
 void launch_undo(struct monitor *monitor);
 /* Notes what went wrong in the state, once the container runs. */

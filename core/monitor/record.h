@@ -43,12 +43,15 @@
  *   StorageDriver     "overlay" | "fuse-overlayfs"
  *   DiffIds           ["sha256:HEX", …], lowest layer first
  *   Volatile          bool: overlay's volatile (--rm only)
- *   Network           "slirp" | "none" | "host" | "container"
+ *   Network           "slirp" | "named" | "none" | "host" | "container"
  *   HostLoopback      bool: may the gateway reach the host's 127.0.0.1?
  *   Address           "10.0.2.100" | null
  *   Mac               "02:42:…" | null
  *   Ports             [{"HostIp":"","HostPort":8080,"HostPortEnd":8080,
  *                       "ContainerPort":80,"Protocol":"tcp"|"udp"}, …]
+ *   Networks          [{"Name","Id","EndpointId","IPAMConfig","Aliases",
+ *                       "Address","Prefix","Gateway",…}, …], with "slirp" and
+ *                     "named"; addresses from the first start on
  *   SingleId          bool: no sub-IDs, ownership calls succeed in vain
  *   Seccomp           "default" | "unconfined" | "file" (seccomp.json)
  *   SeccompName       the file's name as the user gave it | null
@@ -225,6 +228,7 @@ int record_list_swept(struct store *store, char ***ret_ids, struct error *err);
 enum launch_network {
 	LAUNCH_NETWORK_NONE,
 	LAUNCH_NETWORK_SLIRP,
+	LAUNCH_NETWORK_NAMED,
 	LAUNCH_NETWORK_HOST,
 	LAUNCH_NETWORK_CONTAINER,
 };
@@ -233,6 +237,20 @@ enum launch_seccomp {
 	LAUNCH_SECCOMP_DEFAULT,
 	LAUNCH_SECCOMP_UNCONFINED,
 	LAUNCH_SECCOMP_FILE,
+};
+
+/* One of a container's named networks; texts are "" where there is nothing. */
+struct record_network {
+	char *name, *id;
+	char *address, *gateway;
+	unsigned int prefix;
+	char *address6, *gateway6;
+	unsigned int prefix6;
+	char *mac;
+	unsigned int mtu;
+	bool internal, isolated, host_loopback;
+	bool default_route; /* everywhere else is reached over this one */
+	char **aliases;
 };
 
 /* What the monitor needs of container.json; strings are owned. */
@@ -254,6 +272,10 @@ struct record_launch {
 	bool host_loopback;
 	char *address, *mac;
 	struct port_list ports; /* as asked for */
+	struct record_network *networks;
+	size_t network_count;
+	char *hostname; /* the user's */
+	char **dns;
 	bool single_id;
 	enum launch_seccomp seccomp;
 	char *seccomp_name;
@@ -266,6 +288,14 @@ int record_launch_parse(const cJSON *container,
 void record_launch_release(struct record_launch *launch);
 /* The member "Moss" of what launch holds. */
 cJSON *record_launch_json(const struct record_launch *launch);
+
+int record_networks_parse(const cJSON *moss,
+			  struct record_network **ret_networks,
+			  size_t *ret_count, struct error *err);
+void record_networks_release(struct record_network *networks, size_t count);
+/* Gives back what container id has claimed there. */
+void record_network_release_addresses(const struct store *store, const char *id,
+				      const struct record_network *network);
 
 /* The array form of "Ports" above, of state.json too. */
 cJSON *record_ports_json(const struct port_list *ports);

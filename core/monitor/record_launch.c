@@ -19,6 +19,7 @@
 static const char *const network_names[] = {
 	[LAUNCH_NETWORK_NONE] = "none",
 	[LAUNCH_NETWORK_SLIRP] = "slirp",
+	[LAUNCH_NETWORK_NAMED] = "named",
 	[LAUNCH_NETWORK_HOST] = "host",
 	[LAUNCH_NETWORK_CONTAINER] = "container",
 };
@@ -53,7 +54,9 @@ static const struct {
 	MEMBER(PART_CONFIG, TYPE_BOOL, "Tty", terminal),
 	MEMBER(PART_CONFIG, TYPE_BOOL, "OpenStdin", open_stdin),
 	MEMBER(PART_CONFIG, TYPE_BOOL, "StdinOnce", stdin_once),
+	MEMBER(PART_CONFIG, TYPE_TEXT, "Hostname", hostname),
 	MEMBER(PART_HOST_CONFIG, TYPE_BOOL, "AutoRemove", auto_remove),
+	MEMBER(PART_HOST_CONFIG, TYPE_STRV, "Dns", dns),
 	MEMBER(PART_MOSS, TYPE_STRV, "DiffIds", diff_ids),
 	MEMBER(PART_MOSS, TYPE_BOOL, "Volatile", is_volatile),
 	MEMBER(PART_MOSS, TYPE_BOOL, "HostLoopback", host_loopback),
@@ -299,6 +302,9 @@ static int parse_moss(const cJSON *moss, struct record_launch *launch,
 		r = parse_capabilities(moss, launch, err);
 	if (r >= 0)
 		r = record_ports_parse(moss, "Moss", &launch->ports, err);
+	if (r >= 0)
+		r = record_networks_parse(moss, &launch->networks,
+					  &launch->network_count, err);
 	launch->network = (enum launch_network)network;
 	launch->seccomp = (enum launch_seccomp)seccomp;
 	return r;
@@ -368,6 +374,7 @@ void record_launch_release(struct record_launch *launch)
 	free(launch->log.attributes);
 	health_check_release(&launch->health);
 	port_list_release(&launch->ports);
+	record_networks_release(launch->networks, launch->network_count);
 	*launch = (struct record_launch){0};
 }
 

@@ -300,17 +300,29 @@ static int handle_unpause(struct connection *connection, const cJSON *request,
 	return pause_end(connection->monitor, err);
 }
 
+static int handle_networks(struct connection *connection, const cJSON *request,
+			   int *fds, size_t fd_count, struct error *err)
+{
+	return launch_networks_again(connection->monitor, err);
+}
+
 static const struct {
 	const char *name;
 	int (*handle)(struct connection *connection, const cJSON *request,
 		      int *fds, size_t fd_count, struct error *err);
 	bool at_end; /* good even when the container has ended */
 } operations[] = {
-	{"attach", handle_attach, false}, {"wait", handle_wait, true},
-	{"kill", handle_kill, true},	  {"stop", handle_stop, true},
-	{"resize", handle_resize, false}, {"exec", handle_exec, false},
-	{"execs", handle_execs, false},	  {"freeze", handle_freeze, false},
-	{"pause", handle_pause, false},	  {"unpause", handle_unpause, false},
+	{"attach", handle_attach, false},
+	{"wait", handle_wait, true},
+	{"kill", handle_kill, true},
+	{"stop", handle_stop, true},
+	{"resize", handle_resize, false},
+	{"exec", handle_exec, false},
+	{"execs", handle_execs, false},
+	{"freeze", handle_freeze, false},
+	{"pause", handle_pause, false},
+	{"unpause", handle_unpause, false},
+	{"networks", handle_networks, false},
 };
 
 static int dispatch(struct connection *connection, const cJSON *request,

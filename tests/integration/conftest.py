@@ -3,12 +3,14 @@
 The tests run as an unprivileged user against a built moss (MOSS_BUILD), each
 module with a store and a runtime directory of its own.
 """
+import http.server
 import json
 import os
 import pathlib
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -248,3 +250,19 @@ def free_port():
             s.bind(("127.0.0.1", 0))
             return s.getsockname()[1]
     return find
+
+
+@pytest.fixture
+def host_server():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"from the host\n")
+
+        def log_message(self, *_):
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()

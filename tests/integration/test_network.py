@@ -1,10 +1,8 @@
 """Networking: published ports to real servers, the way out, names, modes."""
 import concurrent.futures
-import http.server
 import os
 import re
 import socket
-import threading
 import urllib.request
 
 import pytest
@@ -144,22 +142,6 @@ def test_low_port_names_the_sysctl(moss):
     result = moss("run", "--rm", "-p", "79:80", "busybox", "true")
     assert result.code == 125
     assert "net.ipv4.ip_unprivileged_port_start=79" in result.err
-
-
-@pytest.fixture
-def host_server():
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"from the host\n")
-
-        def log_message(self, *_):
-            pass
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1]
-    server.shutdown()
 
 
 def test_host_docker_internal(moss, host_server):

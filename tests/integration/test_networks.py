@@ -1,7 +1,10 @@
 """Named networks: their records, their containers, their names."""
 import json
+import urllib.request
 
 import pytest
+
+from conftest import wait_for
 
 
 @pytest.fixture
@@ -128,3 +131,261 @@ def test_prune_and_events(moss, nets):
     assert [event["Action"] for event in events] == ["create", "destroy"]
     assert events[0]["Actor"] == {
         "ID": identity, "Attributes": {"name": "nr-prune", "type": "bridge"}}
+
+
+# ---- containers on them ----
+
+def fetch(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return reply.read()
+    except OSError:
+        return None
+
+
+SERVE = 'echo {} > /tmp/index.html; httpd -f -p {} -h /tmp'
+
+
+@pytest.fixture
+def boxes(moss):
+    """Runs containers in the background that go with the test."""
+    made = []
+
+    def run(name, *options, command=("sleep", "600")):
+        made.append(name)
+        return moss.ok("run", "-d", "--name", name, *options, "busybox",
+                       *command)
+
+    yield run
+    if made:
+        moss("rm", "-f", *made)
+
+
+def address(moss, name, network, member="IPAddress"):
+    shown = json.loads(moss.ok("inspect", name))[0]
+    return shown["NetworkSettings"]["Networks"][network][member]
+
+
+def lookup(moss, asker, name, *options):
+    """Addresses that a container sees behind a name, in their order."""
+    result = moss("exec", asker, "nslookup", *options, name)
+    lines = result.out.splitlines()
+    return [line.split()[-1] for line in lines[2:]
+            if line.startswith("Address")]
+
+
+def test_two_containers(moss, nets, boxes):
+    nets("nc-two")
+    boxes("nc-web", "--network", "nc-two", "--network-alias", "www", "-h",
+          "host-name", command=("sh", "-c", SERVE.format("hello", 80)))
+    identity = moss.ok("inspect", "-f", "{{.Id}}", "nc-web")
+    names = ["nc-web", "www", identity[:12], "host-name", "nc-web.nc-two",
+             "NC-Web"]
+    out = moss.ok("run", "--rm", "--network", "nc-two", "busybox", "sh", "-c",
+                  "ping -c 1 nc-web >/dev/null && " + " && ".join(
+                      f"wget -qO- http://{name}/" for name in names))
+    assert out.split() == ["hello"] * len(names)
+    own = address(moss, "nc-web", "nc-two")
+    assert lookup(moss, "nc-web", own) == []
+    reverse = moss.ok("exec", "nc-web", "nslookup", own)
+    assert "nc-web.nc-two" in reverse
+    members = inspect(moss, "nc-two")["Containers"]
+    assert list(members) == [identity]
+    assert members[identity]["Name"] == "nc-web"
+    assert members[identity]["IPv4Address"] == own + "/16"
+    refused = moss("network", "rm", "nc-two")
+    assert refused.code == 1
+    assert 'network nc-two has active endpoints (name:"nc-web" id:"' \
+        in refused.err
+
+
+def test_round_robin(moss, nets, boxes):
+    nets("nc-rr")
+    for i in range(3):
+        boxes(f"nc-rr{i}", "--network", "name=nc-rr,alias=pool")
+    wanted = {address(moss, f"nc-rr{i}", "nc-rr") for i in range(3)}
+    answers = [lookup(moss, "nc-rr0", "pool", "-type=a") for _ in range(3)]
+    assert all(set(answer) == wanted for answer in answers)
+    assert {answer[0] for answer in answers} == wanted
+    moss.ok("rm", "-f", "nc-rr2")
+    assert len(lookup(moss, "nc-rr0", "pool", "-type=a")) == 2
+
+
+def test_isolation(moss, nets, boxes):
+    nets("nc-left")
+    nets("nc-right")
+    boxes("nc-l", "--network", "nc-left",
+          command=("sh", "-c", SERVE.format("left", 80)))
+    boxes("nc-r", "--network", "nc-right")
+    left = address(moss, "nc-l", "nc-left")
+    assert moss("exec", "nc-r", "ping", "-c", "1", "-W", "1", left).code != 0
+    assert moss("exec", "nc-r", "timeout", "2", "wget", "-qO-",
+                f"http://{left}/").code != 0
+    assert lookup(moss, "nc-r", "nc-l") == []
+    # Nothing but DNS listens at the gateway.
+    gateway = address(moss, "nc-r", "nc-right", "Gateway")
+    for port in (1, 22, 80, 111, 2375, 8080):
+        assert moss("exec", "nc-r", "nc", "-w", "1", gateway, str(port),
+                    stdin="").code != 0
+    assert moss("exec", "nc-r", "nc", "-w", "1", gateway, "53",
+                stdin="").code == 0
+
+
+def test_internal_has_no_way_out(moss, nets, boxes):
+    nets("nc-int", "--internal")
+    boxes("nc-i1", "--network", "nc-int")
+    boxes("nc-i2", "--network", "nc-int")
+    assert "default" not in moss.ok("exec", "nc-i1", "ip", "route")
+    assert lookup(moss, "nc-i1", "nc-i2") == [
+        address(moss, "nc-i2", "nc-int")]
+    out = moss("exec", "nc-i1", "nslookup", "example.org")
+    assert "NXDOMAIN" in out.out + out.err
+
+
+def test_way_out(moss, nets, boxes, host_server):
+    """A host's own address is reached, its loopback is not."""
+    nets("nc-out")
+    boxes("nc-o", "--network", "nc-out")
+    closed = moss("exec", "nc-o", "timeout", "2", "wget", "-qO-",
+                  f"http://host.docker.internal:{host_server}/")
+    assert closed.code != 0
+    nets("nc-open", "-o", "moss.host_loopback=true")
+    boxes("nc-p", "--network", "nc-open")
+    assert moss.ok("exec", "nc-p", "wget", "-qO-",
+                   f"http://host.docker.internal:{host_server}/") \
+        == "from the host"
+
+
+def test_addresses(moss, nets, boxes):
+    nets("nc-addr", "--subnet", "10.66.0.0/29", "--subnet", "fd66::/64")
+    boxes("nc-a1", "--network", "nc-addr")
+    boxes("nc-a2", "--network", "nc-addr", "--ip", "10.66.0.5", "--ip6",
+          "fd66::77", "--mac-address", "02:11:22:33:44:55")
+    assert address(moss, "nc-a1", "nc-addr") == "10.66.0.2"
+    assert address(moss, "nc-a2", "nc-addr") == "10.66.0.5"
+    assert address(moss, "nc-a2", "nc-addr", "GlobalIPv6Address") == "fd66::77"
+    link = moss.ok("exec", "nc-a2", "ip", "addr", "show", "eth0")
+    assert "02:11:22:33:44:55" in link and "fd66::77/64" in link
+    assert moss("exec", "nc-a1", "ping", "-6", "-c", "1", "nc-a2").code == 0
+    taken = moss("run", "--rm", "--network", "nc-addr", "--ip", "10.66.0.5",
+                 "busybox", "true")
+    assert taken.code == 125 and "Address already in use" in taken.err
+    # It keeps its address though others come meanwhile.
+    moss.ok("stop", "-t", "0", "nc-a1")
+    boxes("nc-a3", "--network", "nc-addr")
+    assert address(moss, "nc-a1", "nc-addr") == ""
+    moss.ok("start", "nc-a1")
+    assert address(moss, "nc-a1", "nc-addr") == "10.66.0.2"
+    assert address(moss, "nc-a3", "nc-addr") == "10.66.0.3"
+    boxes("nc-a4", "--network", "nc-addr")
+    boxes("nc-a5", "--network", "nc-addr")
+    full = moss("run", "--rm", "--network", "nc-addr", "busybox", "true")
+    assert full.code == 125
+    assert "no available IPv4 addresses on this network's address pools: " \
+        "nc-addr" in full.err
+    moss.ok("rm", "-f", "nc-a1")
+    moss.ok("run", "--rm", "--network", "nc-addr", "busybox", "true")
+
+
+def test_published_port(moss, nets, boxes, free_port):
+    nets("nc-pub")
+    port = free_port()
+    boxes("nc-p", "--network", "nc-pub", "-p", f"127.0.0.1:{port}:80",
+          command=("sh", "-c", SERVE.format("published", 80)))
+    assert wait_for(lambda: fetch(f"http://127.0.0.1:{port}/"),
+                    "the server") == b"published\n"
+
+
+def test_several_networks_and_connect(moss, nets, boxes):
+    nets("nc-front")
+    nets("nc-back")
+    boxes("nc-f", "--network", "nc-front")
+    boxes("nc-b", "--network", "nc-back")
+    boxes("nc-both", "--network", "nc-front", "--network",
+          "name=nc-back,alias=middle")
+    assert lookup(moss, "nc-f", "nc-both") == [
+        address(moss, "nc-both", "nc-front")]
+    assert lookup(moss, "nc-b", "middle") == [
+        address(moss, "nc-both", "nc-back")]
+    for name in ("nc-f", "nc-b"):
+        assert moss("exec", "nc-both", "ping", "-c", "1", name).code == 0
+    assert lookup(moss, "nc-f", "nc-b") == []
+
+    moss.ok("network", "connect", "--alias", "late", "nc-back", "nc-f")
+    again = moss("network", "connect", "nc-back", "nc-f")
+    assert "endpoint with name nc-f already exists in network nc-back" \
+        in again.err
+    assert moss("exec", "nc-f", "ping", "-c", "1", "nc-b").code == 0
+    assert lookup(moss, "nc-b", "late") == [address(moss, "nc-f", "nc-back")]
+    assert set(moss.ok("ps", "--filter", "network=nc-back", "--format",
+                       "{{.Names}}").split()) == {"nc-f", "nc-b", "nc-both"}
+    moss.ok("network", "disconnect", "nc-front", "nc-f")
+    assert moss("exec", "nc-f", "ping", "-c", "1", "nc-b").code == 0
+    assert "nc-f" not in json.dumps(inspect(moss, "nc-front")["Containers"])
+    not_there = moss("network", "disconnect", "nc-front", "nc-f")
+    assert "is not connected to network nc-front" in not_there.err
+    # All of it holds after a restart, too.
+    moss.ok("restart", "-t", "0", "nc-f")
+    assert list(json.loads(moss.ok("inspect", "nc-f"))[0]["NetworkSettings"]
+                ["Networks"]) == ["nc-back"]
+    assert moss("exec", "nc-f", "ping", "-c", "1", "nc-b").code == 0
+
+
+def test_connect_to_the_default_network(moss, nets, boxes):
+    """A container with a way out of its own is found on a network."""
+    nets("nc-side", "--internal")
+    boxes("nc-d")
+    boxes("nc-s", "--network", "nc-side")
+    moss.ok("network", "connect", "nc-side", "nc-d")
+    assert moss("exec", "nc-s", "ping", "-c", "1", "nc-d").code == 0
+    assert moss("exec", "nc-d", "ping", "-c", "1", "nc-s").code == 0
+    assert "default via 10.0.2.2" in moss.ok("exec", "nc-d", "ip", "route")
+    moss.ok("network", "disconnect", "nc-side", "nc-d")
+    assert "eth1" not in moss.ok("exec", "nc-d", "ip", "addr")
+
+
+@pytest.mark.parametrize("mode, words", [
+    ("host", "sharing network namespace with another container or host"),
+    ("none", "networks in private (none) mode"),
+])
+def test_connect_refused(moss, nets, boxes, mode, words):
+    nets("nc-no")
+    boxes(f"nc-{mode}", "--network", mode)
+    result = moss("network", "connect", "nc-no", f"nc-{mode}")
+    assert result.code == 1 and words in result.err
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--network", "nosuch"], "network nosuch not found"),
+    (["--network", "nosuch", "--network", "bridge"],
+     "cannot attach both user-defined and non-user-defined network-modes"),
+    (["--network-alias", "x"], "only supported for user-defined networks"),
+    (["--network", "name=x,nosuch=1"], "invalid field key nosuch"),
+    (["--network", "alias=x"], "network name/id is not specified"),
+    (["--link", "a:b"], "--link is not supported"),
+])
+def test_run_refused(moss, options, words):
+    result = moss("run", "--rm", *options, "busybox", "true")
+    assert result.code == 125 and words in result.err
+
+
+def test_rename_is_seen(moss, nets, boxes):
+    nets("nc-name")
+    boxes("nc-old", "--network", "nc-name")
+    boxes("nc-ask", "--network", "nc-name")
+    moss.ok("rename", "nc-old", "nc-new")
+    try:
+        assert lookup(moss, "nc-ask", "nc-old") == []
+        assert len(lookup(moss, "nc-ask", "nc-new")) == 1
+    finally:
+        moss("rm", "-f", "nc-new")
+
+
+def test_events_of_containers(moss, nets, boxes):
+    identity = nets("nc-ev")
+    boxes("nc-e", "--network", "nc-ev")
+    moss.ok("rm", "-f", "nc-e")
+    assert wait_for(lambda: moss.ok(
+        "events", "--since", "1h", "--until", "0s", "--filter",
+        "network=nc-ev", "--format", "{{.Action}} {{.Actor.ID}}").split()
+        == ["create", identity, "connect", identity, "disconnect", identity])

@@ -147,7 +147,7 @@ static const struct {
 	{HOST("\"SecurityOpt\":[\"systempaths=half\"]"), "systempaths=half"},
 
 	/* network */
-	{HOST("\"NetworkMode\":\"web\""), "network web not found"},
+	{HOST("\"NetworkMode\":\"we b\""), "network we b not found"},
 	{HOST("\"NetworkMode\":\"slirp:odd=1\""), "odd=1"},
 	{HOST("\"NetworkMode\":\"container:\""), "invalid container format"},
 	{HOST("\"NetworkMode\":\"container:x\",\"Dns\":[\"1.1.1.1\"]"),
@@ -174,8 +174,6 @@ static const struct {
 	 "sctp"},
 	{HOST("\"PortBindings\":{\"80/tcp\":[5]}"), "invalid port"},
 	{"{\"ExposedPorts\":{\"http\":{}},\"HostConfig\":{}}", "http"},
-	{"{\"NetworkingConfig\":{\"EndpointsConfig\":{\"web\":{}}}}",
-	 "network web not found"},
 	{"{\"NetworkingConfig\":{\"EndpointsConfig\":{\"slirp\":{\"IPAMConfig\""
 	 ":{\"IPv4Address\":\"192.0.2.1\"}}}}}",
 	 "192.0.2.1"},
