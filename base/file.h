@@ -58,6 +58,13 @@ int lock_is_held_at(int dir_fd, const char *path);
  * A path that is not there is fine.
  */
 int tree_remove_at(int dir_fd, const char *path, struct error *err);
+/*
+ * Gives a directory tree (or a file) below dir_fd to an owner, without
+ * following links and without crossing mounts. Modes stay, but for set-ID bits,
+ * which the kernel takes away.
+ */
+int tree_chown_at(int dir_fd, const char *path, uid_t uid, gid_t gid,
+		  struct error *err);
 /* Bytes allocated below path (512-byte blocks times 512), links counted once.
  */
 int tree_size_at(int dir_fd, const char *path, uint64_t *ret_bytes,

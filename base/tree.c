@@ -1,6 +1,6 @@
 /*
- * Walks over whole directory trees: tree_remove_at() and tree_size_at() of
- * base/file.h.
+ * Walks over whole directory trees: tree_remove_at(), tree_chown_at() and
+ * tree_size_at() of base/file.h.
  *
  * A container may have made directories as deep as it liked, so a walk neither
  * recurses nor keeps a descriptor for each level: a directory is read at once,
@@ -53,6 +53,8 @@ struct tree_walk {
 			const char *name);
 	bool changes; /* removal: directories may be made accessible */
 
+	uid_t uid;
+	gid_t gid;
 	uint64_t bytes;
 	struct inode_set {
 		struct inode {
@@ -339,6 +341,50 @@ int tree_remove_at(int dir_fd, const char *path, struct error *err)
 	if (r < 0 && r != -ENOENT)
 		return walk_error(&walk, r, "remove", err);
 	return 0;
+}
+
+static int give_file(struct tree_walk *walk, int dir_fd, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	/* Most are right already, and a change would touch their times. */
+	if (st.st_uid == walk->uid && st.st_gid == walk->gid)
+		return 0;
+	return fchownat(dir_fd, name, walk->uid, walk->gid,
+			AT_SYMLINK_NOFOLLOW) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int give_directory(struct tree_walk *walk, const struct stat *st)
+{
+	if (st->st_uid == walk->uid && st->st_gid == walk->gid)
+		return 0;
+	return fchown(walk->fd, walk->uid, walk->gid) < 0 ? -errno : 0;
+}
+
+int tree_chown_at(int dir_fd, const char *path, uid_t uid, gid_t gid,
+		  struct error *err)
+{
+	CLEANUP(walk_release)
+	struct tree_walk walk = {
+		.path = path,
+		.fd = -1,
+		.on_file = give_file,
+		.on_enter = give_directory,
+		.uid = uid,
+		.gid = gid,
+	};
+	struct stat st;
+	int r;
+
+	if (fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(err, "cannot change the owner of %s", path);
+	r = S_ISDIR(st.st_mode) ? run_walk(&walk, dir_fd, path)
+				: give_file(&walk, dir_fd, path);
+	return r < 0 ? walk_error(&walk, r, "change the owner of", err) : 0;
 }
 
 /* True when the inode was not in the set yet. */

@@ -1,7 +1,6 @@
 #include "cmd/container_filter.h"
 
 #include <ctype.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,17 +21,9 @@ static bool match_id(const char *value, const void *data)
 	return str_starts(text_of(data, "Id"), value);
 }
 
-/* docker takes a name filter for a regular expression. */
 static bool match_name(const char *value, const void *data)
 {
-	regex_t regex;
-	bool matched;
-
-	if (regcomp(&regex, value, REG_EXTENDED | REG_NOSUB) != 0)
-		return strstr(container_name(data), value) != NULL;
-	matched = regexec(&regex, container_name(data), 0, NULL, 0) == 0;
-	regfree(&regex);
-	return matched;
+	return name_matches(value, container_name(data));
 }
 
 static bool match_status(const char *value, const void *data)

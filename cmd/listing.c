@@ -1,5 +1,6 @@
 #include "cmd/listing.h"
 
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -337,6 +338,18 @@ char *created_text(int64_t epoch)
 	localtime_r(&seconds, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z %Z", &tm);
 	return xstrdup(text);
+}
+
+bool name_matches(const char *value, const char *name)
+{
+	regex_t regex;
+	bool matched;
+
+	if (regcomp(&regex, value, REG_EXTENDED | REG_NOSUB) != 0)
+		return strstr(name, value) != NULL;
+	matched = regexec(&regex, name, 0, NULL, 0) == 0;
+	regfree(&regex);
+	return matched;
 }
 
 bool label_matches(const char *value, const void *labels)

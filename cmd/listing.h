@@ -61,5 +61,7 @@ char **filters_values(const struct filters *filters, const char *key);
 char *labels_text(const cJSON *labels);
 /* "2026-01-02 03:04:05 +0000 UTC" of an epoch time; caller frees. */
 char *created_text(int64_t epoch);
+/* docker's name filter: a regular expression. */
+bool name_matches(const char *value, const char *name);
 /* docker's label filter, "key" or "key=value", against an object. */
 bool label_matches(const char *value, const void *labels);

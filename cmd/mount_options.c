@@ -142,17 +142,41 @@ static int mount_tmpfs_number(cJSON *mount, const char *key, const char *value,
 	return 0;
 }
 
-static void mount_label(cJSON *mount, const char *value)
+/* "KEY[=VALUE]" into a map; the last one counts. */
+static void set_pair(cJSON *map, const char *text)
 {
-	cJSON *labels =
-		sub_object(sub_object(mount, "VolumeOptions"), "Labels");
-	const char *equals = strchr(value, '=');
+	const char *equals = strchr(text, '=');
 	cleanup_free char *key = NULL;
 
-	key = equals ? xstrndup(value, (size_t)(equals - value))
-		     : xstrdup(value);
-	cJSON_DeleteItemFromObjectCaseSensitive(labels, key);
-	json_set_string(labels, key, equals ? equals + 1 : "");
+	key = equals ? xstrndup(text, (size_t)(equals - text)) : xstrdup(text);
+	cJSON_DeleteItemFromObjectCaseSensitive(map, key);
+	json_set_string(map, key, equals ? equals + 1 : "");
+}
+
+/* What has a value and is the volume's. 1: it is none of these. */
+static int volume_key(cJSON *mount, const char *key, const char *value)
+{
+	static const char prefix[] = "volume-";
+	cJSON *options;
+
+	if (!str_starts(key, prefix))
+		return 1;
+	key += strlen(prefix);
+	options = sub_object(mount, "VolumeOptions");
+	if (str_equal(key, "subpath"))
+		json_set_string(options, "Subpath", value);
+	else if (str_equal(key, "label"))
+		set_pair(sub_object(options, "Labels"), value);
+	else if (str_equal(key, "driver"))
+		json_set_string(sub_object(options, "DriverConfig"), "Name",
+				value);
+	else if (str_equal(key, "opt"))
+		set_pair(sub_object(sub_object(options, "DriverConfig"),
+				    "Options"),
+			 value);
+	else
+		return 1;
+	return 0;
 }
 
 /* One key of --mount; value NULL when the key stands alone. */
@@ -182,11 +206,8 @@ static int mount_key(cJSON *mount, const char *key, const char *value,
 	} else if (strcmp(key, "bind-propagation") == 0) {
 		json_set_string(sub_object(mount, "BindOptions"), "Propagation",
 				value);
-	} else if (strcmp(key, "volume-subpath") == 0) {
-		json_set_string(sub_object(mount, "VolumeOptions"), "Subpath",
-				value);
-	} else if (strcmp(key, "volume-label") == 0) {
-		mount_label(mount, value);
+	} else if (volume_key(mount, key, value) == 0) {
+		return 0;
 	} else if (strcmp(key, "tmpfs-size") == 0 ||
 		   strcmp(key, "tmpfs-mode") == 0) {
 		return mount_tmpfs_number(mount, key, value, err);

@@ -20,8 +20,7 @@
 static const struct option create_options[] = {
 	{'d', "driver", OPTION_STRING, NULL, "local", "Specify volume driver name", false},
 	{0, "label", OPTION_LIST, NULL, NULL, "Set metadata for a volume", false},
-	/* Refused by the engine, which says so. */
-	{'o', "opt", OPTION_LIST, "map", NULL, "Set driver specific options", true},
+	{'o', "opt", OPTION_LIST, "map", NULL, "Set driver specific options", false},
 	{0},
 };
 static const struct option ls_options[] = {
@@ -74,7 +73,7 @@ static int create_main(struct context *context, const struct options *options)
 
 static bool match_name(const char *value, const void *data)
 {
-	return strstr(text_of(data, "Name"), value) != NULL;
+	return name_matches(value, text_of(data, "Name"));
 }
 
 static bool match_driver(const char *value, const void *data)
@@ -127,7 +126,7 @@ static bool passes(const struct filters *filters, const cJSON *containers,
 
 	return filters_pass(filters, "name", match_name, volume) &&
 	       filters_pass(filters, "driver", match_driver, volume) &&
-	       filters_pass(filters, "label", match_label, volume) &&
+	       filters_pass_all(filters, "label", match_label, volume) &&
 	       filters_pass(filters, "dangling", match_dangling, &use);
 }
 

@@ -41,13 +41,13 @@ static const struct member bind_members[] = {
 static const struct member volume_members[] = {
 	{"NoCopy", MEMBER_BOOL, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"Labels", MEMBER_MAP, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
-	{"Subpath", MEMBER_STRING, MEMBER_REFUSED, MEMBER_OMIT, "volume-subpath", NULL},
+	{"Subpath", MEMBER_STRING, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"DriverConfig", MEMBER_OBJECT, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 };
 
 static const struct member driver_members[] = {
 	{"Name", MEMBER_STRING, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
-	{"Options", MEMBER_MAP, MEMBER_REFUSED, MEMBER_OMIT, "volume-opt", NULL},
+	{"Options", MEMBER_MAP, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 };
 /* clang-format on */
 
@@ -56,6 +56,7 @@ enum mode_group {
 	MODE_LABEL,
 	MODE_PROPAGATION,
 	MODE_COPY,
+	MODE_OWNER,
 	MODE_CONSISTENCY,
 	MODE_GROUPS,
 };
@@ -76,6 +77,8 @@ static const struct {
 	{"shared", MODE_PROPAGATION},
 	{"rshared", MODE_PROPAGATION},
 	{"nocopy", MODE_COPY},
+	/* podman's: the source is given to the container's user. */
+	{"U", MODE_OWNER},
 	/* One kernel: every mount is consistent, as docker's on Linux. */
 	{"consistent", MODE_CONSISTENCY},
 	{"cached", MODE_CONSISTENCY},
@@ -115,7 +118,7 @@ static int invalid_mode(const char *mode, struct error *err)
 {
 	err_set(err, ERROR_INVALID, "invalid mode: %s", mode);
 	return err_hint(err, "known are ro, rw, nocopy, private, rprivate, "
-			     "slave, rslave, z, Z");
+			     "slave, rslave, z, Z, U");
 }
 
 static int check_propagation(const char *propagation, struct error *err)
@@ -194,6 +197,7 @@ static int parse_bind(const char *text, struct mount_point *point,
 		return r;
 	point->mode = xstrdup(mode);
 	point->read_only = str_equal(words[MODE_ACCESS], "ro");
+	point->chown = words[MODE_OWNER] != NULL;
 	if (*parts[0] != '/') {
 		if (words[MODE_PROPAGATION])
 			return err_set(err, ERROR_INVALID,
@@ -275,6 +279,49 @@ static int parse_bind_spec(const cJSON *mount, struct mount_point *point,
 	return r < 0 ? r : 0;
 }
 
+/* Its words say that it stays within the volume; links are another matter, for
+   the start. */
+static int set_subpath(struct mount_point *point, const char *text,
+		       struct error *err)
+{
+	cleanup_strv char **parts = strv_split(text, '/');
+	int depth = 0;
+
+	if (*text == '\0')
+		return 0;
+	for (size_t i = 0; parts[i] && depth >= 0; i++) {
+		if (str_equal(parts[i], ".."))
+			depth--;
+		else if (*parts[i] && !str_equal(parts[i], "."))
+			depth++;
+	}
+	if (*text == '/' || depth < 0)
+		return err_set(err, ERROR_INVALID,
+			       "subpath must be a relative path within the "
+			       "volume");
+	if (strlen(text) >= PATH_TEXT_MAX)
+		return err_set(err, ERROR_INVALID,
+			       "subpath is longer than %d bytes",
+			       PATH_TEXT_MAX);
+	point->subpath = xstrdup(text);
+	/* The image's files belong at the volume's top, if anywhere. */
+	point->copy = false;
+	return 0;
+}
+
+/* NULL of an empty one. */
+static cJSON *copy_map(const cJSON *map)
+{
+	cJSON *copy = NULL;
+
+	if (!map || !map->child)
+		return NULL;
+	copy = cJSON_Duplicate(map, true);
+	if (!copy)
+		str_oom();
+	return copy;
+}
+
 static int parse_volume_spec(const cJSON *mount, struct mount_point *point,
 			     struct error *err)
 {
@@ -298,12 +345,16 @@ static int parse_volume_spec(const cJSON *mount, struct mount_point *point,
 	point->propagation = xstrdup("");
 	free(point->mode);
 	point->mode = xstrdup("z");
-	if (labels && labels->child) {
-		point->labels = cJSON_Duplicate(labels, true);
-		if (!point->labels)
-			str_oom();
-	}
+	point->labels = copy_map(labels);
+	point->driver_options = copy_map(member_get(driver, "Options"));
+	r = set_subpath(point, member_string(options, "Subpath"), err);
+	if (r < 0)
+		return r;
 	if (*name == '\0') {
+		if (point->read_only)
+			return err_set(err, ERROR_INVALID,
+				       "must not set ReadOnly mode when using "
+				       "anonymous volumes");
 		point->anonymous = true;
 		return 0;
 	}
@@ -447,7 +498,7 @@ int mount_parse_volumes_from(const char *text, char **ret_name,
 			       "volumes-from specification cannot be an empty "
 			       "string");
 	if (!parse_mode(mode, words) || words[MODE_PROPAGATION] ||
-	    words[MODE_COPY])
+	    words[MODE_COPY] || words[MODE_OWNER])
 		return invalid_mode(mode, err);
 	*ret_read_only = str_equal(words[MODE_ACCESS], "ro");
 	*ret_name = xstrndup(text, length);

@@ -25,7 +25,9 @@ void mount_point_release(struct mount_point *point)
 	free(point->mode);
 	free(point->propagation);
 	free(point->options);
+	free(point->subpath);
 	cJSON_Delete(point->labels);
+	cJSON_Delete(point->driver_options);
 	*point = (struct mount_point){0};
 }
 
@@ -183,10 +185,11 @@ int mounts_make_volumes(struct store *store, struct mount_list *list,
 		/* With a source it is another container's. */
 		if (point->kind != MOUNT_VOLUME || point->source)
 			continue;
-		r = volume_ensure(store, point->name, point->labels, &volume,
-				  &is_new, err);
+		r = volume_ensure(store, point->name, point->labels,
+				  point->driver_options, &volume, &is_new, err);
 		if (r < 0)
 			return r;
+		point->read_only = point->read_only || volume.read_only;
 		if (is_new)
 			strv_push(created, volume.name);
 		free(point->name);
@@ -240,6 +243,7 @@ static const struct {
 	{"Mode", offsetof(struct mount_point, mode)},
 	{"Propagation", offsetof(struct mount_point, propagation)},
 	{"Options", offsetof(struct mount_point, options)},
+	{"Subpath", offsetof(struct mount_point, subpath)},
 };
 
 static const struct {
@@ -251,6 +255,7 @@ static const struct {
 	{"Anonymous", offsetof(struct mount_point, anonymous)},
 	{"CreateSource", offsetof(struct mount_point, create_source)},
 	{"NonRecursive", offsetof(struct mount_point, non_recursive)},
+	{"Chown", offsetof(struct mount_point, chown)},
 	{"Listed", offsetof(struct mount_point, listed)},
 };
 
@@ -364,6 +369,14 @@ cJSON *mount_oci_json(const struct mount_point *point, bool first)
 					  : point->propagation);
 	if (point->kind == MOUNT_VOLUME && point->copy && first)
 		json_push_string(options, "copyup");
+	if (point->chown)
+		json_push_string(options, "chown");
+	if (point->subpath) {
+		cleanup_free char *word =
+			xasprintf("subpath=%s", point->subpath);
+
+		json_push_string(options, word);
+	}
 	json_set(json, "options", options);
 	return json;
 }

@@ -27,16 +27,19 @@ struct mount_point {
 	enum mount_kind kind;
 	char *name;   /* of the volume; NULL until an anonymous one has one */
 	char *source; /* on the host, NULL for tmpfs */
-	char *destination; /* absolute and clean */
-	char *mode;	   /* as inspect shows it */
-	char *propagation; /* "rprivate" … for binds, else "" */
-	char *options;	   /* tmpfs: "noexec,size=64m,…" */
-	cJSON *labels;	   /* of a volume to be made, may be NULL */
+	char *destination;     /* absolute and clean */
+	char *mode;	       /* as inspect shows it */
+	char *propagation;     /* "rprivate" … for binds, else "" */
+	char *options;	       /* tmpfs: "noexec,size=64m,…" */
+	char *subpath;	       /* of a volume, relative; NULL: all of it */
+	cJSON *labels;	       /* of a volume to be made, may be NULL */
+	cJSON *driver_options; /* likewise */
 	bool read_only;
 	bool copy;	    /* fill an empty volume from the image */
 	bool anonymous;	    /* its volume goes with the container */
 	bool create_source; /* -v: a missing directory is made at start */
 	bool non_recursive;
+	bool chown;  /* "U": given to the container's user at each start */
 	bool listed; /* in docker's Mounts (HostConfig.Tmpfs is not) */
 };
 

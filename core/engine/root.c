@@ -36,12 +36,14 @@ static void root_release(struct root *root)
 	cJSON_Delete(root->mounts);
 }
 
-static void add_mount(cJSON *mounts, const char *source,
+static void add_mount(cJSON *mounts, const char *source, const char *subpath,
 		      const char *destination, bool read_only)
 {
 	cJSON *mount = json_object();
 
 	json_set_string(mount, "source", source);
+	if (subpath)
+		json_set_string(mount, "subpath", subpath);
 	json_set_string(mount, "destination", destination);
 	json_set_bool(mount, "readOnly", read_only);
 	json_push(mounts, mount);
@@ -82,11 +84,12 @@ static int collect_mounts(const struct container *container, struct root *root,
 			xasprintf("%s/%s", root->directory, files[i]);
 		cleanup_free char *destination = xasprintf("/etc/%s", files[i]);
 
-		add_mount(root->mounts, source, destination, false);
+		add_mount(root->mounts, source, NULL, destination, false);
 	}
 	for (size_t i = 0; i < list.count; i++) {
 		if (list.entries[i].kind != MOUNT_TMPFS)
 			add_mount(root->mounts, list.entries[i].source,
+				  list.entries[i].subpath,
 				  list.entries[i].destination,
 				  list.entries[i].read_only);
 	}

@@ -88,6 +88,12 @@ static int check_sources(const struct start *start, struct error *err)
 		if (errno != ENOENT)
 			r = err_errno(err, "cannot use mount source path %s",
 				      point->source);
+		else if (point->kind == MOUNT_VOLUME &&
+			 !str_starts(point->source, start->engine->store.path))
+			r = err_set(err, ERROR_NOT_FOUND,
+				    "cannot mount volume %s: its device %s "
+				    "does not exist",
+				    point->name, point->source);
 		else if (point->kind == MOUNT_VOLUME)
 			r = err_set(err, ERROR_NOT_FOUND, "no such volume: %s",
 				    point->name);

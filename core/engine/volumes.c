@@ -15,7 +15,7 @@
 static const struct member create_members[] = {
 	{"Name", MEMBER_STRING, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"Driver", MEMBER_STRING, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
-	{"DriverOpts", MEMBER_MAP, MEMBER_REFUSED, MEMBER_OMIT, "--opt", NULL},
+	{"DriverOpts", MEMBER_MAP, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"Labels", MEMBER_MAP, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"ClusterVolumeSpec", MEMBER_OBJECT, MEMBER_REFUSED, MEMBER_OMIT, NULL, NULL},
 };
@@ -31,7 +31,9 @@ static cJSON *volume_json(const struct volume *volume)
 		 volume->labels ? cJSON_Duplicate(volume->labels, true) : NULL);
 	json_set_string(json, "Mountpoint", volume->path);
 	json_set_string(json, "Name", volume->name);
-	json_set(json, "Options", NULL);
+	json_set(json, "Options",
+		 volume->options ? cJSON_Duplicate(volume->options, true)
+				 : NULL);
 	json_set_string(json, "Scope", "local");
 	return json;
 }
@@ -83,8 +85,9 @@ int engine_volume_create(struct engine *engine, const cJSON *body,
 		if (r < 0)
 			return r;
 	}
-	r = volume_ensure(&engine->store, *name ? name : NULL,
-			  member_get(body, "Labels"), &volume, &created, err);
+	r = volume_ensure(
+		&engine->store, *name ? name : NULL, member_get(body, "Labels"),
+		member_get(body, "DriverOpts"), &volume, &created, err);
 	if (r < 0)
 		return r;
 	*ret_json = volume_json(&volume);

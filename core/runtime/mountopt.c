@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
@@ -105,6 +106,7 @@ static bool parse_word(const char *word, struct mount_options *options)
 		bool *flag;
 	} flags[] = {
 		{"copyup", &options->copy_up},
+		{"chown", &options->chown},
 		{"tmpcopyup", &options->temporary_copy_up},
 		{"bind", &options->bind},
 	};
@@ -121,6 +123,10 @@ static bool parse_word(const char *word, struct mount_options *options)
 	}
 	if (str_equal(word, "nocopy")) {
 		options->copy_up = false;
+		return true;
+	}
+	if (str_starts(word, "subpath=") && options->bind) {
+		options->subpath = word + strlen("subpath=");
 		return true;
 	}
 	return str_equal(word, "defaults") || str_empty(word);
@@ -160,9 +166,10 @@ int mount_options_parse(const struct spec_mount *mount,
 	if (options.temporary_copy_up && !str_equal(mount->type, "tmpfs"))
 		return err_set(err, ERROR_INVALID,
 			       "tmpcopyup is for a tmpfs only");
-	if (options.copy_up && !options.bind)
+	if ((options.copy_up || options.chown) && !options.bind)
 		return err_set(err, ERROR_INVALID,
-			       "copyup is for a bind mount only");
+			       "%s is for a bind mount only",
+			       options.chown ? "chown" : "copyup");
 	*ret_options = options;
 	options.data = NULL;
 	return 0;

@@ -19,6 +19,8 @@ struct mount_options {
 	unsigned long propagation; /* MS_…, perhaps with MS_REC; 0: not given */
 	bool bind, recursive;
 	bool copy_up;		/* bind: fill an empty volume */
+	bool chown;		/* bind: give it to the container's user */
+	const char *subpath;	/* bind: what of the source; borrowed */
 	bool temporary_copy_up; /* tmpfs: the same */
 	const char **data;	/* borrowed words for the file system */
 	size_t data_count;

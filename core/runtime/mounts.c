@@ -48,13 +48,59 @@ int mounts_open_path(const struct setup *setup, const char *path, int flags)
 	return path_open_in_root(base_fd, path, flags, 0);
 }
 
+/* A detached mount of the source, or of a part of it. */
+static int clone_source(const struct spec_mount *mount,
+			const struct mount_options *options)
+{
+	cleanup_fd int base_fd = -1;
+	cleanup_fd int fd = -1;
+	int r;
+
+	if (!options->subpath) {
+		r = mount_clone(AT_FDCWD, mount->source, options->recursive);
+		if (r == -EINVAL && str_starts(mount->source, "/proc/"))
+			r = mount_clone_of_process(mount->source,
+						   options->recursive);
+		return r;
+	}
+	/* A container that has the volume may change what is in it meanwhile:
+	   what was looked up is what is mounted. */
+	base_fd = open(mount->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (base_fd < 0)
+		return -errno;
+	fd = path_open_beneath(base_fd, options->subpath, O_PATH);
+	return fd < 0 ? steal_fd(&fd) : mount_clone(fd, "", options->recursive);
+}
+
+static int source_failed(const struct spec_mount *mount,
+			 const struct mount_options *options, int r,
+			 struct error *err)
+{
+	if (r == -EXDEV && options->subpath)
+		return err_set(err, ERROR_INVALID,
+			       "cannot mount %s of %s: it leads out of the "
+			       "volume",
+			       options->subpath, mount->source);
+	if (options->subpath)
+		return err_number(err, r, "cannot mount %s of %s on %s",
+				  options->subpath, mount->source,
+				  mount->destination);
+	err_number(err, r, "cannot mount %s on %s", mount->source,
+		   mount->destination);
+	if (r == -EINVAL && !options->recursive)
+		err_hint(err, "something is mounted below it, which a user "
+			      "namespace may not uncover: bind it recursively");
+	return r;
+}
+
 int mounts_open_sources(struct setup *setup, struct error *err)
 {
 	const struct runtime_spec *spec = setup->spec;
 
 	setup->sources = xcalloc(spec->mount_count + 1, sizeof(int));
+	setup->owned = xcalloc(spec->mount_count + 1, sizeof(int));
 	for (size_t i = 0; i < spec->mount_count; i++)
-		setup->sources[i] = -1;
+		setup->sources[i] = setup->owned[i] = -1;
 	for (size_t i = 0; i < spec->mount_count; i++) {
 		const struct spec_mount *mount = &spec->mounts[i];
 		CLEANUP(mount_options_release)
@@ -65,20 +111,40 @@ int mounts_open_sources(struct setup *setup, struct error *err)
 			return r;
 		if (!options.bind)
 			continue;
-		r = mount_clone(AT_FDCWD, mount->source, options.recursive);
-		if (r == -EINVAL && str_starts(mount->source, "/proc/"))
-			r = mount_clone_of_process(mount->source,
-						   options.recursive);
-		if (r < 0) {
-			err_number(err, r, "cannot mount %s on %s",
-				   mount->source, mount->destination);
-			if (r == -EINVAL && !options.recursive)
-				err_hint(err, "something is mounted below it, "
-					      "which a user namespace may not "
-					      "uncover: bind it recursively");
-			return r;
-		}
-		setup->sources[i] = r;
+		setup->sources[i] = r = clone_source(mount, &options);
+		if (r >= 0 && options.chown)
+			setup->owned[i] = r = clone_source(mount, &options);
+		if (r < 0)
+			return source_failed(mount, &options, r, err);
+	}
+	return 0;
+}
+
+int mounts_give(struct setup *setup, struct error *err)
+{
+	const struct user *user = &setup->launch.user;
+
+	for (size_t i = 0; i < setup->spec->mount_count; i++) {
+		cleanup_fd int fd = steal_fd(&setup->owned[i]);
+		char path[PATH_FD_MAX];
+		struct stat st;
+		int r;
+
+		if (fd < 0)
+			continue;
+		path_of_fd(path, fd);
+		if (fstat(fd, &st) < 0)
+			r = err_errno(err, "cannot read its owner");
+		else if (S_ISDIR(st.st_mode))
+			r = tree_chown_at(fd, ".", user->uid, user->gid, err);
+		else if (chown(path, user->uid, user->gid) < 0)
+			r = err_errno(err, "cannot change its owner");
+		else
+			r = 0;
+		if (r < 0)
+			return err_wrap(err, "cannot give %s to user %u",
+					setup->spec->mounts[i].destination,
+					user->uid);
 	}
 	return 0;
 }

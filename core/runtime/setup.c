@@ -330,6 +330,7 @@ static _Noreturn void run(struct setup *setup)
 		mounts_make,
 		/* The terminal is handed to the user. */
 		find_user,
+		mounts_give,
 		/* After the mounts: /dev and /dev/pts are among them. */
 		devices_make,
 		devices_make_console,

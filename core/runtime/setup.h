@@ -23,6 +23,7 @@ struct setup {
 	bool joined_user; /* the maps are another container's */
 	int root_fd;	  /* O_PATH of the new root */
 	int *sources;	  /* one a mount, -1: none */
+	int *owned;	  /* those that are to be given to the user, likewise */
 	/* Mounts made here by their place; -1: there is none, or not ours. */
 	int dev_fd, proc_fd, sys_fd, devpts_fd;
 	bool dev_is_foreign; /* someone's /dev, left as it is */
@@ -39,6 +40,8 @@ _Noreturn void setup_joiner(const struct runtime_request *request, int sync_fd,
 /* mounts.c */
 int mounts_open_sources(struct setup *setup, struct error *err);
 int mounts_make(struct setup *setup, struct error *err);
+/* When the user is known: also through a mount that is read-only. */
+int mounts_give(struct setup *setup, struct error *err);
 /*
  * path below the new root or, when it begins with the place of a mount of ours,
  * below that: an image may have made /proc a link to a directory that another

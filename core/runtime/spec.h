@@ -19,6 +19,9 @@
  *                       directory below the mount point (storage/root/volume.h)
  *   nocopy              it is not
  *   tmpcopyup           the same for a tmpfs
+ *   chown               all of it is given to the container's user, each time
+ *   subpath=PATH        only that below the source, which it may not lead out
+ *                       of by links or ".."
  * "ro" on an "rbind" mount covers what is mounted below its source too. Without
  * a propagation word a mount is rprivate.
  *

@@ -107,6 +107,51 @@ static int make_mount_point(const struct root_job *root, const char *source,
 	return fd < 0 ? fd : 0;
 }
 
+/*
+ * One of the request's mounts. Of a source's subpath a descriptor is held, so
+ * that nobody puts something else in its place; one that leads out of the
+ * source is no mount.
+ */
+static int bind_one(struct root_job *root, const cJSON *mount,
+		    struct error *err)
+{
+	const char *source = NULL;
+	const char *destination = NULL;
+	const char *subpath = NULL;
+	cleanup_fd int base_fd = -1;
+	cleanup_fd int fd = -1;
+	char held[PATH_FD_MAX];
+	bool read_only = false;
+	int r;
+
+	r = json_get_string(mount, "mounts", "source", &source, err);
+	if (r >= 0)
+		r = json_get_string(mount, "mounts", "destination",
+				    &destination, err);
+	if (r >= 0)
+		r = json_get_string(mount, "mounts", "subpath", &subpath, err);
+	if (r >= 0)
+		r = json_get_bool(mount, "mounts", "readOnly", &read_only, err);
+	if (r < 0 || !source || !destination)
+		return r;
+	if (subpath) {
+		base_fd = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		fd = base_fd < 0 ? -1
+				 : path_open_beneath(base_fd, subpath, O_PATH);
+		if (fd < 0)
+			return 0;
+		path_of_fd(held, fd);
+		source = held;
+	}
+	if (root->writable) {
+		r = make_mount_point(root, source, destination, err);
+		if (r < 0)
+			return r;
+	}
+	return view_bind(&root->view, source, destination,
+			 root->writable && read_only, err);
+}
+
 static int bind_mounts(struct root_job *root, struct error *err)
 {
 	const cJSON *mounts = NULL;
@@ -115,24 +160,8 @@ static int bind_mounts(struct root_job *root, struct error *err)
 
 	cJSON_ArrayForEach(mount, mounts)
 	{
-		const char *source = NULL;
-		const char *destination = NULL;
-		bool read_only = false;
-
 		if (r >= 0)
-			r = json_get_string(mount, "mounts", "source", &source,
-					    err);
-		if (r >= 0)
-			r = json_get_string(mount, "mounts", "destination",
-					    &destination, err);
-		if (r >= 0)
-			r = json_get_bool(mount, "mounts", "readOnly",
-					  &read_only, err);
-		if (r >= 0 && source && destination && root->writable)
-			r = make_mount_point(root, source, destination, err);
-		if (r >= 0 && source && destination)
-			r = view_bind(&root->view, source, destination,
-				      root->writable && read_only, err);
+			r = bind_one(root, mount, err);
 	}
 	return r < 0 ? r : 0;
 }

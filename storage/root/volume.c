@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "storage/store/events.h"
 
@@ -34,6 +35,7 @@ void volume_release(struct volume *volume)
 	free(volume->created);
 	free(volume->path);
 	cJSON_Delete(volume->labels);
+	cJSON_Delete(volume->options);
 	*volume = (struct volume){0};
 }
 
@@ -65,23 +67,107 @@ static int no_such_volume(const char *name, struct error *err)
 	return err_set(err, ERROR_NOT_FOUND, "get %s: no such volume", name);
 }
 
-static int check_labels(const cJSON *labels, struct error *err)
+/* what: "label". */
+static int check_strings(const cJSON *object, const char *what,
+			 struct error *err)
 {
-	const cJSON *label;
+	const cJSON *item;
 
-	if (!labels || cJSON_IsNull(labels))
+	if (!object || cJSON_IsNull(object))
 		return 0;
-	if (!cJSON_IsObject(labels))
+	if (!cJSON_IsObject(object))
 		return err_set(err, ERROR_INVALID,
-			       "volume labels: expected an object");
-	cJSON_ArrayForEach(label, labels)
+			       "volume %ss: expected an object", what);
+	cJSON_ArrayForEach(item, object)
 	{
-		if (!cJSON_IsString(label))
+		if (!cJSON_IsString(item))
 			return err_set(err, ERROR_INVALID,
-				       "volume label \"%s\": expected a string",
-				       label->string);
+				       "volume %s \"%s\": expected a string",
+				       what, item->string);
 	}
 	return 0;
+}
+
+static bool has_options(const cJSON *options)
+{
+	return options && options->child;
+}
+
+static const char *option_of(const cJSON *options, const char *name)
+{
+	return cJSON_GetStringValue(
+		cJSON_GetObjectItemCaseSensitive(options, name));
+}
+
+static int unsupported_option(const char *name, const char *value,
+			      struct error *err)
+{
+	err_set(err, ERROR_UNSUPPORTED,
+		"volume option %s=%s: without root only a directory of the "
+		"host can be a volume",
+		name, value);
+	return err_hint(err, "use --opt type=none --opt o=bind --opt "
+			     "device=/DIRECTORY; for a tmpfs, --tmpfs of the "
+			     "container");
+}
+
+/* "bind,ro" */
+static int check_o(const char *text, bool *ret_read_only, struct error *err)
+{
+	cleanup_strv char **words = strv_split(text, ',');
+	bool bind = false;
+
+	for (size_t i = 0; words[i]; i++) {
+		bool read_only = str_equal(words[i], "ro");
+		bool binds = str_equal(words[i], "bind") ||
+			     str_equal(words[i], "rbind");
+
+		if (!binds && !read_only && !str_equal(words[i], "rw"))
+			return unsupported_option("o", text, err);
+		bind = bind || binds;
+		*ret_read_only = read_only ||
+				 (*ret_read_only && !str_equal(words[i], "rw"));
+	}
+	return bind ? 0 : unsupported_option("o", text, err);
+}
+
+static int check_options(const cJSON *options, bool *ret_read_only,
+			 struct error *err)
+{
+	static const char *const needed[] = {"device", "type", "o"};
+	const char *type = option_of(options, "type");
+	const char *device = option_of(options, "device");
+	const cJSON *option;
+	int r = check_strings(options, "option", err);
+
+	if (r < 0 || !has_options(options))
+		return r;
+	cJSON_ArrayForEach(option, options)
+	{
+		const char *name = option->string;
+
+		if (str_equal(name, "size"))
+			return unsupported_option(name, option->valuestring,
+						  err);
+		if (!str_equal(name, "type") && !str_equal(name, "device") &&
+		    !str_equal(name, "o"))
+			return err_set(err, ERROR_INVALID,
+				       "invalid option: \"%s\"", name);
+	}
+	if (type && !str_equal(type, "none") && !str_equal(type, "bind") &&
+	    *type)
+		return unsupported_option("type", type, err);
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
+		if (!option_of(options, needed[i]))
+			return err_set(err, ERROR_INVALID,
+				       "missing required option: \"%s\"",
+				       needed[i]);
+	if (device[0] != '/')
+		return err_set(err, ERROR_INVALID,
+			       "volume option device=%s: expected an absolute "
+			       "path",
+			       device);
+	return check_o(option_of(options, "o"), ret_read_only, err);
 }
 
 static char *data_path(const struct store *store, const char *name)
@@ -98,6 +184,7 @@ static int read_record(const struct store *store, const char *name,
 	cleanup_json cJSON *json = NULL;
 	const char *created = NULL;
 	const cJSON *labels = NULL;
+	const cJSON *options = NULL;
 	int r = json_read_at(store->volumes_fd, path, &json, err);
 
 	if (r < 0)
@@ -109,13 +196,22 @@ static int read_record(const struct store *store, const char *name,
 		r = json_get_bool(json, path, "anonymous", &volume.anonymous,
 				  err);
 	if (r >= 0)
-		r = check_labels(labels, err);
+		r = json_get_object(json, path, "options", &options, err);
+	if (r >= 0)
+		r = check_strings(labels, "label", err);
+	if (r >= 0)
+		r = check_options(options, &volume.read_only, err);
 	if (r < 0)
 		return r;
 	volume.name = xstrdup(name);
 	volume.created = xstrdup(created ? created : "");
 	volume.labels = labels ? cJSON_Duplicate(labels, true) : json_object();
-	volume.path = data_path(store, name);
+	if (has_options(options)) {
+		volume.options = cJSON_Duplicate(options, true);
+		volume.path = path_clean(option_of(options, "device"));
+	} else {
+		volume.path = data_path(store, name);
+	}
 	*ret_volume = volume;
 	volume = (struct volume){0};
 	return 0;
@@ -142,9 +238,16 @@ static int make_directory(int dir_fd, const char *name, mode_t mode,
 	return 0;
 }
 
+struct creation {
+	const char *name;
+	const cJSON *labels;
+	const cJSON *options;
+	bool anonymous;
+};
+
 /* A whole volume as PART in the work directory. */
-static int make_part(const struct store_work *work, const cJSON *labels,
-		     bool anonymous, struct error *err)
+static int make_part(const struct store_work *work,
+		     const struct creation *creation, struct error *err)
 {
 	cleanup_json cJSON *json = json_object();
 	cleanup_fd int fd = -1;
@@ -155,10 +258,13 @@ static int make_part(const struct store_work *work, const cJSON *labels,
 	json_set_string(json, "driver", "local");
 	json_set_string(json, "created", created);
 	json_set(json, "labels",
-		 labels && cJSON_IsObject(labels)
-			 ? cJSON_Duplicate(labels, true)
+		 cJSON_IsObject(creation->labels)
+			 ? cJSON_Duplicate(creation->labels, true)
 			 : json_object());
-	json_set_bool(json, "anonymous", anonymous);
+	if (has_options(creation->options))
+		json_set(json, "options",
+			 cJSON_Duplicate(creation->options, true));
+	json_set_bool(json, "anonymous", creation->anonymous);
 
 	r = make_directory(work->fd, PART, 0700, err);
 	if (r < 0)
@@ -169,8 +275,8 @@ static int make_part(const struct store_work *work, const cJSON *labels,
 	r = make_directory(fd, DATA, 0755, err);
 	if (r < 0)
 		return r;
-	return json_write_at(fd, RECORD, json, anonymous ? FILE_VOLATILE : 0,
-			     err);
+	return json_write_at(fd, RECORD, json,
+			     creation->anonymous ? FILE_VOLATILE : 0, err);
 }
 
 /* Held while a name in volumes/ changes hands. */
@@ -202,8 +308,8 @@ static int put_in_place(const struct store_work *work, const char *name,
 	return 0;
 }
 
-static int create(struct store *store, const char *name, const cJSON *labels,
-		  bool anonymous, bool *ret_created, struct error *err)
+static int create(struct store *store, const struct creation *creation,
+		  bool *ret_created, struct error *err)
 {
 	CLEANUP(store_work_release)
 	struct store_work work = {.fd = -1, .lock_fd = -1};
@@ -211,31 +317,51 @@ static int create(struct store *store, const char *name, const cJSON *labels,
 
 	if (r < 0)
 		return r;
-	r = make_part(&work, labels, anonymous, err);
+	r = make_part(&work, creation, err);
 	if (r < 0)
 		return r;
-	r = put_in_place(&work, name, anonymous, err);
+	r = put_in_place(&work, creation->name, creation->anonymous, err);
 	if (r < 0)
 		return r;
 	*ret_created = r == 0;
 	return 0;
 }
 
-int volume_ensure(struct store *store, const char *name, const cJSON *labels,
-		  struct volume *ret_volume, bool *ret_created,
-		  struct error *err)
+static int check_same_options(struct volume *volume, const cJSON *options,
+			      struct error *err)
 {
+	if (!has_options(options) ||
+	    cJSON_Compare(volume->options, options, true))
+		return 0;
+	err_set(err, ERROR_CONFLICT,
+		"volume %s is there already, with other options", volume->name);
+	volume_release(volume);
+	return err_return(err);
+}
+
+int volume_ensure(struct store *store, const char *name, const cJSON *labels,
+		  const cJSON *options, struct volume *ret_volume,
+		  bool *ret_created, struct error *err)
+{
+	struct creation creation = {
+		.labels = labels,
+		.options = options,
+		.anonymous = !name,
+	};
+	bool read_only = false;
 	bool created = false;
 	char random[ID_TEXT_MAX];
-	bool anonymous = !name;
-	int r = check_labels(labels, err);
+	int r = check_strings(labels, "label", err);
 
+	if (r >= 0)
+		r = check_options(options, &read_only, err);
 	if (r < 0)
 		return r;
-	if (anonymous) {
+	if (creation.anonymous) {
 		random_id(random);
 		name = random;
 	}
+	creation.name = name;
 	r = volume_name_check(name, err);
 	if (r < 0)
 		return r;
@@ -244,7 +370,7 @@ int volume_ensure(struct store *store, const char *name, const cJSON *labels,
 		r = read_record(store, name, ret_volume, err);
 		if (r != -ENOENT)
 			break;
-		r = create(store, name, labels, anonymous, &created, err);
+		r = create(store, &creation, &created, err);
 		if (r < 0)
 			return r;
 	}
@@ -255,7 +381,7 @@ int volume_ensure(struct store *store, const char *name, const cJSON *labels,
 			    event_attributes("driver", "local", NULL));
 	if (ret_created)
 		*ret_created = created;
-	return 0;
+	return created ? 0 : check_same_options(ret_volume, options, err);
 }
 
 static int compare_names(const void *a, const void *b)

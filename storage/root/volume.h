@@ -1,7 +1,13 @@
 /*
  * Named and anonymous volumes: volumes/NAME/_data with volume.json beside it:
  *
- *   {"driver": "local", "created": RFC 3339, "labels": {…}, "anonymous": bool}
+ *   {"driver": "local", "created": RFC 3339, "labels": {…}, "anonymous": bool,
+ *    "options": {…}}
+ *
+ * Options are those of docker's local driver, as far as they need no root:
+ * "type" (none or bind), "o" (bind or rbind, with ro or rw) and "device", an
+ * absolute path: the volume is that directory of the host then, which _data
+ * only stands for and which is never removed.
  *
  * A volume is made below tmp/ and renamed into place when whole, and renamed
  * away before it is removed, both under the lock volumes/.lock: volumes/NAME is
@@ -30,9 +36,11 @@
 struct volume {
 	char *name;
 	char *created;
-	cJSON *labels; /* object of strings, never NULL once filled */
+	cJSON *labels;	/* object of strings, never NULL once filled */
+	cJSON *options; /* object of strings, NULL: none */
 	bool anonymous;
-	char *path; /* absolute, of _data */
+	bool read_only; /* by its options */
+	char *path;	/* absolute, of _data or its device */
 };
 
 void volume_release(struct volume *volume);
@@ -40,12 +48,12 @@ void volume_release(struct volume *volume);
 int volume_name_check(const char *name, struct error *err);
 /*
  * Makes it when missing (*ret_created). name NULL: anonymous, random name.
- * labels (an object of strings) may be NULL; those of a volume that is there
- * stay.
+ * labels and options (objects of strings) may be NULL; labels of a volume that
+ * is there stay, other options than it has are ERROR_CONFLICT.
  */
 int volume_ensure(struct store *store, const char *name, const cJSON *labels,
-		  struct volume *ret_volume, bool *ret_created,
-		  struct error *err);
+		  const cJSON *options, struct volume *ret_volume,
+		  bool *ret_created, struct error *err);
 /* ERROR_NOT_FOUND "get NAME: no such volume". */
 int volume_find(struct store *store, const char *name,
 		struct volume *ret_volume, struct error *err);

@@ -257,7 +257,7 @@ def test_volume_commands(moss):
 
 
 @pytest.mark.parametrize("args, message", [
-    (["-d", "nfs", "x"], "nfs"), (["-o", "type=tmpfs", "x"], "--opt"),
+    (["-d", "nfs", "x"], "nfs"), (["-o", "type=tmpfs", "xx"], "type=tmpfs"),
     (["bad/name"], "bad/name"), (["a", "b"], "at most 1 argument"),
 ])
 def test_volume_create_refuses(moss, args, message):

@@ -241,8 +241,8 @@ static const struct {
 	      "\"BindOptions\":{}}]"),
 	 "field BindOptions must not be specified"},
 	{HOST("\"Mounts\":[{\"Type\":\"volume\",\"Source\":\"v\",\"Target\":"
-	      "\"/x\",\"VolumeOptions\":{\"Subpath\":\"a\"}}]"),
-	 "volume-subpath"},
+	      "\"/x\",\"VolumeOptions\":{\"Subpath\":\"a/../..\"}}]"),
+	 "subpath must be a relative path"},
 	{HOST("\"Mounts\":[{\"Type\":\"volume\",\"Source\":\"v\",\"Target\":"
 	      "\"/x\",\"VolumeOptions\":{\"DriverConfig\":"
 	      "{\"Name\":\"nfs\"}}}]"),
@@ -250,6 +250,9 @@ static const struct {
 	{HOST("\"Mounts\":[{\"Type\":\"tmpfs\",\"Target\":\"/x\","
 	      "\"TmpfsOptions\":{\"Mode\":99999}}]"),
 	 "99999 is no mode"},
+	{HOST("\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\","
+	      "\"ReadOnly\":true}]"),
+	 "must not set ReadOnly mode when using anonymous volumes"},
 	{HOST("\"Mounts\":[5]"), "expected objects"},
 	{HOST("\"Tmpfs\":{\"/x\":\"size=\"}"), "invalid tmpfs option: size="},
 	{HOST("\"Tmpfs\":{\"/x\":\"upperdir=/etc\"}"), "upperdir=/etc"},
@@ -291,8 +294,10 @@ static const char *const good[] = {
 	HOST("\"Binds\":[\"/etc:/x:ro,Z,rslave\",\"vol:/y:nocopy\","
 	     "\"/no/such/thing:/z\"]"),
 	HOST("\"Tmpfs\":{\"/x\":\"rw,exec,size=10%,mode=1777,uid=3\"}"),
-	HOST("\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\",\"ReadOnly\":"
-	     "true},{\"Type\":\"bind\",\"Source\":\"/etc\",\"Target\":\"/y\","
+	HOST("\"Mounts\":[{\"Type\":\"volume\",\"Source\":\"vol\","
+	     "\"Target\":\"/x\",\"ReadOnly\":true,\"VolumeOptions\":{"
+	     "\"Subpath\":\"a/../b\"}},{\"Type\":\"bind\",\"Source\":\"/"
+	     "etc\",\"Target\":\"/y\","
 	     "\"Consistency\":\"cached\",\"BindOptions\":{\"Propagation\":"
 	     "\"rslave\",\"NonRecursive\":true}}]"),
 	HOST("\"Sysctls\":{\"net.core.somaxconn\":\"9\",\"kernel.shmmax\":"

@@ -105,7 +105,8 @@ static void ensure(const char *name)
 {
 	volume_release(&volume);
 	assert_int_equal(
-		volume_ensure(&store, name, NULL, &volume, NULL, &error), 0);
+		volume_ensure(&store, name, NULL, NULL, &volume, NULL, &error),
+		0);
 }
 
 static void test_names(void **state)
@@ -137,8 +138,8 @@ static void test_names(void **state)
 	name[VOLUME_NAME_MAX] = 'a';
 	name[VOLUME_NAME_MAX + 1] = '\0';
 	assert_int_equal(volume_name_check(name, &error), -EINVAL);
-	assert_true(volume_ensure(&store, "../x", NULL, &volume, NULL, &error) <
-		    0);
+	assert_true(volume_ensure(&store, "../x", NULL, NULL, &volume, NULL,
+				  &error) < 0);
 	assert_non_null(strstr(error.message, "includes invalid characters"));
 	assert_true(volume_find(&store, "../image", &volume, &error) < 0);
 	assert_int_equal(error.kind, ERROR_NOT_FOUND);
@@ -163,7 +164,7 @@ static void test_life(void **state)
 	assert_true(volume_find(&store, "data", &found, &error) < 0);
 	assert_string_equal(error.message, "get data: no such volume");
 	json_set_string(labels, "a", "1");
-	assert_int_equal(volume_ensure(&store, "data", labels, &volume,
+	assert_int_equal(volume_ensure(&store, "data", labels, NULL, &volume,
 				       &created, &error),
 			 0);
 	umask(mask);
@@ -180,9 +181,9 @@ static void test_life(void **state)
 
 	/* Again: the same one. */
 	json_set_string(labels, "b", "2");
-	assert_int_equal(
-		volume_ensure(&store, "data", labels, &found, &created, &error),
-		0);
+	assert_int_equal(volume_ensure(&store, "data", labels, NULL, &found,
+				       &created, &error),
+			 0);
 	assert_false(created);
 	assert_string_equal(found.created, volume.created);
 	assert_int_equal(cJSON_GetArraySize(found.labels), 1);
@@ -221,11 +222,11 @@ static void test_labels(void **state)
 	cleanup_json cJSON *array = json_array();
 
 	json_set_i64(labels, "number", 1);
-	assert_true(volume_ensure(&store, "data", labels, &volume, NULL,
+	assert_true(volume_ensure(&store, "data", labels, NULL, &volume, NULL,
 				  &error) < 0);
 	assert_string_equal(error.message,
 			    "volume label \"number\": expected a string");
-	assert_true(volume_ensure(&store, "data", array, &volume, NULL,
+	assert_true(volume_ensure(&store, "data", array, NULL, &volume, NULL,
 				  &error) < 0);
 	assert_int_equal(error.kind, ERROR_INVALID);
 	assert_false(is_there(store.volumes_fd, "data"));
@@ -250,8 +251,8 @@ static void test_leftover(void **state)
 	/* A damaged one is somebody's. */
 	put(store.volumes_fd, "data/volume.json", "{\"created\": 1");
 	put(store.volumes_fd, "data/_data/kept", "kept");
-	assert_true(volume_ensure(&store, "data", NULL, &volume, NULL, &error) <
-		    0);
+	assert_true(volume_ensure(&store, "data", NULL, NULL, &volume, NULL,
+				  &error) < 0);
 	assert_non_null(strstr(error.message, "data/volume.json"));
 	assert_true(is_there(store.volumes_fd, "data/_data/kept"));
 	assert_int_equal(volume_remove(&store, "data", &error), 0);
@@ -270,8 +271,8 @@ static void test_parallel(void **state)
 		for (int j = 0; j < 12; j++) {
 			const char *name = j % 2 ? "one" : "two";
 			struct volume mine = {0};
-			int r = volume_ensure(&store, name, NULL, &mine, NULL,
-					      &error);
+			int r = volume_ensure(&store, name, NULL, NULL, &mine,
+					      NULL, &error);
 
 			if (r < 0) {
 				print_error("%s\n", error.message);
