@@ -205,6 +205,8 @@ void help_overview(void)
 	print_commands(groups[1]);
 	printf("\nGlobal Options:\n"
 	       "      --help      Print usage\n"
+	       "      --config    Directory of docker's config.json, as "
+	       "DOCKER_CONFIG\n"
 	       "  -v, --version   Print version information and quit\n"
 	       "\nRun 'moss COMMAND --help' for more information on a "
 	       "command.\n");

@@ -39,29 +39,42 @@ static const struct option rm_options[] = {
 };
 /* clang-format on */
 
-/* What is done to one container; prints its own success. */
+/* What is done to one container. */
 typedef int (*container_action)(struct context *context, const char *id,
-				const char *name, const void *how,
-				struct error *err);
+				const void *how, struct error *err);
 
 /* What a command does to each of its operands. */
 struct visit {
 	container_action action;
 	const void *how;
 	bool may_be_missing; /* that is said, but is no failure */
+	bool tells_itself;   /* the action prints; else the name is printed */
 };
 
-static int act(struct context *context, const char *name,
-	       const struct visit *visit)
+enum outcome { OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_MISSING };
+
+static enum outcome act(struct context *context, const char *name,
+			const struct visit *visit)
 {
 	struct error err = {0};
 	char id[ID_TEXT_MAX];
 
 	if (engine_container_resolve(&context->engine, name, id, &err) >= 0 &&
-	    visit->action(context, id, name, visit->how, &err) >= 0)
-		return 0;
+	    visit->action(context, id, visit->how, &err) >= 0)
+		return OUTCOME_DONE;
 	report_error(&err);
-	return !(visit->may_be_missing && err.kind == ERROR_NOT_FOUND);
+	return visit->may_be_missing && err.kind == ERROR_NOT_FOUND
+		       ? OUTCOME_MISSING
+		       : OUTCOME_FAILED;
+}
+
+/* The exit code that it adds to the command's. */
+static int tell(enum outcome outcome, const char *name,
+		const struct visit *visit)
+{
+	if (outcome == OUTCOME_DONE && !visit->tells_itself)
+		printf("%s\n", name);
+	return outcome != OUTCOME_DONE && outcome != OUTCOME_MISSING;
 }
 
 static int for_each(struct context *context, const struct options *options,
@@ -69,44 +82,46 @@ static int for_each(struct context *context, const struct options *options,
 {
 	int code = 0;
 
-	for (size_t i = 0; options->operands[i]; i++)
-		code |= act(context, options->operands[i], visit);
+	for (size_t i = 0; options->operands[i]; i++) {
+		const char *name = options->operands[i];
+
+		code |= tell(act(context, name, visit), name, visit);
+	}
 	return code;
 }
 
-/* One child a container: an action that waits must not keep the next waiting.
+/*
+ * One child a container: an action that waits must not keep the next waiting.
+ * The names are told in the order that they were given.
  */
 static int for_each_at_once(struct context *context,
 			    const struct options *options,
 			    const struct visit *visit)
 {
-	size_t running = 0, next = 0;
+	size_t count = strv_length(options->operands);
+	cleanup_free pid_t *pids = NULL;
+	size_t started = 0;
 	int code = 0;
 
-	if (!options->operands[1])
+	if (count == 1)
 		return for_each(context, options, visit);
+	pids = xcalloc(count, sizeof(*pids));
 	fflush(NULL);
-	while (options->operands[next] || running > 0) {
-		if (options->operands[next] && running < PARALLEL_MAX) {
-			pid_t pid = fork();
+	for (size_t i = 0; i < count; i++) {
+		const char *name = options->operands[i];
 
-			if (pid == 0) {
-				int r = act(context, options->operands[next],
-					    visit);
-
-				fflush(NULL);
-				_exit(r);
-			}
-			if (pid < 0)
-				code |= act(context, options->operands[next],
-					    visit);
-			else
-				running++;
-			next++;
-			continue;
+		for (; started < count && started < i + PARALLEL_MAX;
+		     started++) {
+			pids[started] = fork();
+			if (pids[started] == 0)
+				_exit((int)act(context,
+					       options->operands[started],
+					       visit));
 		}
-		code |= proc_wait(-1) != 0;
-		running--;
+		code |= tell(pids[i] < 0 ? act(context, name, visit)
+					 : (enum outcome)proc_wait(pids[i]),
+			     name, visit);
+		fflush(stdout);
 	}
 	return code;
 }
@@ -135,16 +150,13 @@ struct stop {
 	int timeout_s;
 };
 
-static int stop_one(struct context *context, const char *id, const char *name,
-		    const void *how, struct error *err)
+static int stop_one(struct context *context, const char *id, const void *how,
+		    struct error *err)
 {
 	const struct stop *stop = how;
-	int r;
 
-	r = stop->run(&context->engine, id, stop->signal, stop->timeout_s, err);
-	if (r >= 0)
-		printf("%s\n", name);
-	return r;
+	return stop->run(&context->engine, id, stop->signal, stop->timeout_s,
+			 err);
 }
 
 static int stop_all(struct context *context, const struct options *options,
@@ -183,15 +195,12 @@ struct plain {
 	int (*run)(struct engine *engine, const char *id, struct error *err);
 };
 
-static int plain_one(struct context *context, const char *id, const char *name,
-		     const void *how, struct error *err)
+static int plain_one(struct context *context, const char *id, const void *how,
+		     struct error *err)
 {
 	const struct plain *plain = how;
-	int r = plain->run(&context->engine, id, err);
 
-	if (r >= 0)
-		printf("%s\n", name);
-	return r;
+	return plain->run(&context->engine, id, err);
 }
 
 static int pause_main(struct context *context, const struct options *options)
@@ -210,15 +219,11 @@ static int unpause_main(struct context *context, const struct options *options)
 	return for_each(context, options, &visit);
 }
 
-static int kill_one(struct context *context, const char *id, const char *name,
-		    const void *how, struct error *err)
+static int kill_one(struct context *context, const char *id, const void *how,
+		    struct error *err)
 {
-	int r = engine_container_kill(&context->engine, id, *(const int *)how,
-				      err);
-
-	if (r >= 0)
-		printf("%s\n", name);
-	return r;
+	return engine_container_kill(&context->engine, id, *(const int *)how,
+				     err);
 }
 
 static int kill_main(struct context *context, const struct options *options)
@@ -237,17 +242,13 @@ struct removal {
 	bool volumes;
 };
 
-static int rm_one(struct context *context, const char *id, const char *name,
-		  const void *how, struct error *err)
+static int rm_one(struct context *context, const char *id, const void *how,
+		  struct error *err)
 {
 	const struct removal *removal = how;
-	int r;
 
-	r = engine_container_remove(&context->engine, id, removal->force,
-				    removal->volumes, err);
-	if (r >= 0)
-		printf("%s\n", name);
-	return r;
+	return engine_container_remove(&context->engine, id, removal->force,
+				       removal->volumes, err);
 }
 
 static int rm_main(struct context *context, const struct options *options)
@@ -268,13 +269,12 @@ static int rm_main(struct context *context, const struct options *options)
 	return for_each_at_once(context, options, &visit);
 }
 
-static int wait_one(struct context *context, const char *id, const char *name,
-		    const void *how, struct error *err)
+static int wait_one(struct context *context, const char *id, const void *how,
+		    struct error *err)
 {
 	int code;
 	int r = engine_container_wait(&context->engine, id, &code, err);
 
-	(void)name;
 	(void)how;
 	if (r >= 0)
 		printf("%d\n", code);
@@ -283,7 +283,7 @@ static int wait_one(struct context *context, const char *id, const char *name,
 
 static int wait_main(struct context *context, const struct options *options)
 {
-	struct visit visit = {.action = wait_one};
+	struct visit visit = {.action = wait_one, .tells_itself = true};
 
 	return for_each(context, options, &visit);
 }

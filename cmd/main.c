@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "cmd/command.h"
 #include "cmd/credentials.h"
+#include "cmd/global_options.h"
 #include "cmd/paths.h"
 #include "policy/userns.h"
 
@@ -172,6 +173,10 @@ int main(int argc, char **argv)
 	signal(SIGCHLD, SIG_DFL);
 	argc--;
 	argv++;
+	if (global_options_take(&argc, &argv, &err) < 0) {
+		report_error(&err);
+		return EXIT_USAGE;
+	}
 	if (argc == 0 || str_equal(argv[0], "--help") ||
 	    str_equal(argv[0], "-h")) {
 		help_overview();

@@ -95,3 +95,31 @@ def test_commit_export_and_copy(single, tmp_path):
     assert (tmp_path / "new").stat().st_uid == os.getuid()
     single.ok("cp", "changed:/etc", tmp_path / "etc")
     assert (tmp_path / "etc/passwd").exists()
+
+
+def test_copy_in(single, tmp_path):
+    single.ok("run", "-d", "--name", "into", "-v", "/vol", "busybox", "sleep",
+              "100")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/f").write_text("text")
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        entry = tarfile.TarInfo("g")
+        entry.uid, entry.gid, entry.size = 33, 44, 4
+        tar.addfile(entry, io.BytesIO(b"data"))
+
+    def copy():
+        single.ok("cp", tmp_path / "tree", "into:/new")
+        single.ok("cp", "-a", f"{tmp_path}/tree/.", "into:/vol")
+        single("cp", "-", "into:/new", stdin=data.getvalue(), text=False,
+               check=0)
+    # Below unshare's namespaces each moss is a stranger to what runs.
+    if not has_sub_ids():
+        copy()
+    single.ok("stop", "-t", "0", "into")
+    if has_sub_ids():
+        copy()
+    single.ok("start", "into")
+    assert single.ok("exec", "into", "sh", "-c", "stat -c %u /new/g; cat "
+                     "/new/f /new/g /vol/f") == "0\ntextdatatext"
+    single.ok("rm", "-fv", "into")

@@ -111,3 +111,47 @@ def test_errors_of_several_are_whole_lines(moss):
     assert result.code == 1
     assert sorted(result.err.splitlines()) == \
         [f"moss: No such container: {name}" for name in names]
+
+
+def test_names_in_the_order_given(moss):
+    """Whichever ends first."""
+    moss.ok("run", "-d", "--name", "slow", "busybox", "sh", "-c",
+            "trap 'sleep 0.5; exit' TERM; while :; do sleep 0.05; done")
+    moss.ok("run", "-d", "--name", "fast", "busybox", "sh", "-c",
+            "trap exit TERM; while :; do sleep 0.05; done")
+    result = moss("stop", "slow", "nosuch", "fast")
+    assert (result.code, result.out) == (1, "slow\nfast\n")
+    result = moss("rm", "-f", "fast", "nosuch", "slow")
+    assert (result.code, result.out) == (0, "fast\nslow\n")
+    assert result.err == "moss: No such container: nosuch\n"
+
+
+def test_wait_of_several(moss):
+    for name, code in (("one", 3), ("two", 4)):
+        moss.ok("run", "-d", "--name", name, "busybox", "sh", "-c",
+                f"sleep 0.3; exit {code}")
+    result = moss("wait", "two", "nosuch", "one")
+    assert (result.code, result.out) == (1, "4\n3\n")
+    assert result.err == "moss: No such container: nosuch\n"
+    moss.ok("run", "-d", "--rm", "--name", "gone", "busybox", "sleep", "1000")
+    waiter = moss.popen("wait", "gone", stdout=subprocess.PIPE)
+    moss.wait_for(lambda: open(f"/proc/{waiter.pid}/wchan").read() != "")
+    moss.ok("rm", "-f", "gone")
+    assert waiter.communicate(timeout=10)[0] == b"137\n"
+    assert waiter.returncode == 0
+
+
+@pytest.mark.parametrize("args, code, message", [
+    (["-H", "tcp://x:1", "ps"], 125, "no daemon"),
+    (["--host=unix:///x", "ps"], 125, "no daemon"),
+    (["--context", "x", "ps"], 125, "--context is not supported"),
+    (["-D", "ps"], 125, "--debug is not supported"),
+    (["--tlsverify", "ps"], 125, "--tlsverify"),
+    (["--config"], 125, "flag needs an argument: --config"),
+    (["--nosuch", "ps"], 125, "unknown flag: --nosuch"),
+    (["--config", "/nosuch", "ps"], 0, ""),
+    (["--config=/nosuch", "--config", "/other", "ps"], 0, ""),
+])
+def test_options_before_the_command(moss, args, code, message):
+    result = moss(*args)
+    assert result.code == code and message in result.err

@@ -133,3 +133,130 @@ def test_signals_are_proxied(moss):
     process.send_signal(signal.SIGTERM)
     assert process.stdout.read() == b"term\n"
     assert process.wait(10) == 3
+
+
+READY = "echo ready; while :; do sleep 0.05; done"
+
+
+def test_terminal_goes_away(moss, spawn):
+    child = spawn("run", "-it", "--name", "tty", "busybox", "sh", "-c",
+                  f"trap 'exit 9' HUP; {READY}")
+    child.expect("ready")
+    child.close(force=False)
+    assert moss.ok("wait", "tty") == "9"
+
+
+def test_client_is_killed(moss, spawn):
+    """The container stays, and can be attached to."""
+    child = spawn("run", "-it", "--name", "tty", "busybox", "sh")
+    child.expect("/ #")
+    os.kill(child.pid, signal.SIGKILL)
+    child.expect(pexpect.EOF)
+    child = spawn("attach", "tty")
+    child.sendline("echo back again")
+    child.expect("back again\r\n")
+    child.sendline("exit 3")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 3
+
+
+def test_signals_to_a_client_with_a_terminal(moss, spawn):
+    """run passes them on; attach ends of them, the terminal put right."""
+    child = spawn("run", "-it", "--name", "tty", "busybox", "sh", "-c",
+                  f"trap 'exit 4' TERM; {READY}")
+    child.expect("ready")
+    other = spawn("attach", "tty")
+    time.sleep(0.2)
+    os.kill(other.pid, signal.SIGTERM)
+    other.expect(pexpect.EOF)
+    other.close()
+    assert other.signalstatus == signal.SIGTERM
+    assert moss.inspect("tty")["State"]["Running"] is True
+    os.kill(child.pid, signal.SIGTERM)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 4
+
+
+def test_signals_are_not_proxied(moss):
+    process = moss.popen("run", "--sig-proxy=false", "--name", "alone",
+                         "busybox", "sh", "-c", READY, stdout=-1)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == -signal.SIGINT
+    assert moss.inspect("alone")["State"]["Running"] is True
+
+
+def test_interrupt_without_t(moss, spawn):
+    child = spawn("run", "--rm", "-i", "busybox", "sh", "-c",
+                  f"trap 'echo int; exit 7' INT; {READY}")
+    child.expect("ready")
+    child.sendintr()
+    child.expect("int\r\n")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 7
+
+
+def test_detach_keys_of_docker_config(moss, spawn, tmp_path):
+    (tmp_path / "config.json").write_text('{"detachKeys":"ctrl-x,x"}')
+    moss = moss.with_env(DOCKER_CONFIG=str(tmp_path))
+    moss.ok("run", "-dit", "--name", "tty", "busybox", "sh")
+    child = spawn("--config", tmp_path, "attach", "tty")
+    child.sendline("echo here")
+    child.expect("here\r\n")
+    # The sequence of the other default is the program's now.
+    child.sendcontrol("p")
+    child.sendcontrol("q")
+    child.sendcontrol("x")
+    child.send("x")
+    child.expect("read escape sequence")
+    child.expect(pexpect.EOF)
+    assert moss.inspect("tty")["State"]["Running"] is True
+
+
+@pytest.mark.parametrize("keys", ["ctrl-", "ctrl-1", "abc", "a,,b"])
+def test_wrong_detach_keys(moss, keys):
+    result = moss("run", "--rm", "--detach-keys", keys, "busybox", "true")
+    assert result.code == 125 and "invalid detach keys" in result.err
+
+
+def test_detached_exec_keeps_its_terminal(moss):
+    moss.ok("run", "-d", "--name", "side", "busybox", "sleep", "1000")
+    moss.ok("exec", "-d", "-t", "side", "sh", "-c",
+            "trap 'touch /hup' HUP; tty >/tty; seq 1 50000; touch /done; "
+            "sleep 1000")
+    moss.wait_for(
+        lambda: moss("exec", "side", "test", "-e", "/done").code == 0)
+    assert moss.ok("exec", "side", "cat", "/tty").startswith("/dev/pts/")
+    assert moss("exec", "side", "test", "-e", "/hup").code == 1
+
+
+def test_exec_ends_with_its_container(moss, spawn):
+    moss.ok("run", "-d", "--name", "side", "busybox", "sleep", "1000")
+    child = spawn("exec", "-it", "side", "sh")
+    child.expect("/ #")
+    moss.ok("rm", "-f", "side")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 137
+
+
+def test_attach_tells_how_it_ended(moss):
+    moss.ok("run", "-d", "--name", "brief", "busybox", "sh", "-c",
+            "sleep 0.4; exit 6")
+    assert moss("attach", "brief").code == 6
+    result = moss("attach", "brief")
+    assert result.code == 1 and "stopped container" in result.err
+
+
+def test_interrupt_at_a_prompt(moss, spawn):
+    moss.ok("create", "--name", "kept", "busybox", "true")
+    child = spawn("container", "prune")
+    child.expect("y/N")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.signalstatus == signal.SIGINT
+    assert moss.ok("ps", "-aq") != ""
