@@ -508,7 +508,7 @@ static void on_kill_timer(struct loop_source *source, void *data)
 int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 			   struct error *err)
 {
-	int64_t kill_at;
+	int64_t wait_ms, kill_at;
 	int r;
 
 	if (monitor->is_restarting)
@@ -531,17 +531,17 @@ int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 	if (timeout_s < 0)
 		return 0;
 	/* Of several stops the most impatient one counts. */
-	kill_at = clock_ms() + (int64_t)timeout_s * 1000;
+	wait_ms = (int64_t)timeout_s * 1000;
+	kill_at = clock_ms() + wait_ms;
 	if (monitor->kill_at != 0 && monitor->kill_at <= kill_at)
 		return 0;
 	monitor->kill_at = kill_at;
 	if (monitor->kill_timer) {
-		loop_timer_set(monitor->kill_timer, kill_at - clock_ms());
+		loop_timer_set(monitor->kill_timer, wait_ms);
 		return 0;
 	}
-	return loop_add_timer(monitor->loop, kill_at - clock_ms(),
-			      on_kill_timer, monitor, &monitor->kill_timer,
-			      err);
+	return loop_add_timer(monitor->loop, wait_ms, on_kill_timer, monitor,
+			      &monitor->kill_timer, err);
 }
 
 /* ---- the end ---- */
