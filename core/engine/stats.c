@@ -57,6 +57,7 @@ static cJSON *memory_json(const struct usage *usage)
 	set_u64(stats, "anon", usage->anon);
 	set_u64(stats, "file", usage->file);
 	set_u64(stats, "shmem", usage->shmem);
+	set_u64(stats, "inactive_file", usage->inactive_file);
 	json_set(json, "stats", stats);
 	set_u64(json, "limit", usage->memory_limit);
 	return json;
@@ -159,6 +160,7 @@ static int measure_processes(const struct container *container,
 			      (uint64_t)sysconf(_SC_PAGESIZE);
 	for (size_t i = 0; r >= 0 && i < count; i++)
 		usage_add_process(usage, pids[i]);
+	usage_take_cgroup(usage, container->state.cgroup);
 	return r;
 }
 
@@ -170,6 +172,9 @@ static cJSON *running_json(const struct container *container,
 	cJSON *networks = networks_json(container);
 
 	set_u64(pids, "current", usage->tasks);
+	/* docker's: the greatest number is no limit. */
+	if (usage->tasks_limit > 0)
+		set_u64(pids, "limit", usage->tasks_limit);
 	json_set(json, "pids_stats", pids);
 	json_set(json, "blkio_stats", io_json(usage));
 	json_set(json, "cpu_stats", cpu_json(usage));

@@ -8,6 +8,9 @@
  * share of what they share (PSS), without the page cache, or all of it where
  * that is not to be had.
  *
+ * With one (usage_cgroup.c) it is what the kernel counts of the cgroup, as far
+ * as that has the controllers; memory is with the page cache then.
+ *
  * Texts of /proc come from the kernel, but what is in them (a process's name)
  * may be the container's.
  */
@@ -33,9 +36,11 @@ struct usage {
 	uint64_t periods, throttled_periods, throttled_ns;
 	uint64_t memory, memory_limit; /* bytes */
 	uint64_t anon, file, shmem;    /* what memory is made of, when known */
+	uint64_t inactive_file;	       /* cache that the kernel may drop */
 	uint64_t read, written;	       /* bytes, of block devices */
 	bool has_io;		       /* of all of its processes */
 	uint64_t tasks;		       /* threads */
+	uint64_t tasks_limit;	       /* UINT64_MAX, or 0: none */
 	/* Of the machine at that moment, see usage_machine(). */
 	uint64_t machine_ns;
 	unsigned int cpus;
@@ -55,6 +60,10 @@ void usage_add_process(struct usage *usage, pid_t pid);
 /* /proc/PID/net/dev: all interfaces but lo; how many there are in ret. */
 size_t usage_interfaces(const char *text,
 			struct usage_interface ret[USAGE_INTERFACES_MAX]);
+
+/* What the cgroup at path counts takes the place of what its processes told;
+   "": there is none. */
+void usage_take_cgroup(struct usage *usage, const char *path);
 
 /*
  * /proc/stat: what all processors together have spent, idle included, in

@@ -1,7 +1,9 @@
 /* core/engine/usage.h */
 #include "core/engine/usage.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/str.h"
 
 #define STAT(name, utime, stime, cutime, cstime, threads)              \
@@ -195,6 +198,69 @@ static void test_own_process(void **state)
 	assert_int_equal(usage.tasks, 1);
 }
 
+static void write_file(const char *directory, const char *name,
+		       const char *text)
+{
+	cleanup_free char *path = xasprintf("%s/%s", directory, name);
+	cleanup_file FILE *file = fopen(path, "we");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+}
+
+/* What the cgroup has takes the place of what its processes told. */
+static void test_cgroup(void **state)
+{
+	char directory[] = "/tmp/moss-usage-XXXXXX";
+	struct usage usage = {
+		.user_ns = 1,
+		.memory = 2,
+		.memory_limit = 1000,
+		.read = 3,
+		.tasks = 4,
+		.has_io = false,
+	};
+
+	usage_take_cgroup(&usage, "");
+	usage_take_cgroup(&usage, "/nosuch/cgroup");
+	assert_int_equal(usage.user_ns, 1);
+	assert_non_null(mkdtemp(directory));
+	write_file(directory, "cpu.stat",
+		   "usage_usec 30\nuser_usec 10\nsystem_usec 20\n"
+		   "nr_periods 5\nnr_throttled 2\nthrottled_usec 7\n");
+	usage_take_cgroup(&usage, directory);
+	assert_int_equal(usage.user_ns, 10000);
+	assert_int_equal(usage.throttled_periods, 2);
+	assert_int_equal(usage.memory, 2);
+	assert_int_equal(usage.tasks, 4);
+	assert_int_equal(usage.tasks_limit, 0);
+	assert_false(usage.has_io);
+	write_file(directory, "memory.current", "500\n");
+	write_file(directory, "memory.max", "max\n");
+	write_file(directory, "memory.stat",
+		   "anon 100\nfile 200\nshmem 50\ninactive_file 30\n");
+	write_file(directory, "pids.current", "6\n");
+	write_file(directory, "pids.max", "max\n");
+	write_file(directory, "io.stat",
+		   "8:0 rbytes=90 wbytes=10 rios=1 wios=1\n"
+		   "8:16 rbytes=5 wbytes=0 rios=1 wios=0\n");
+	usage_take_cgroup(&usage, directory);
+	assert_int_equal(usage.memory, 500);
+	/* No more than the machine has. */
+	assert_int_equal(usage.memory_limit, 1000);
+	assert_int_equal(usage.file, 200);
+	assert_int_equal(usage.inactive_file, 30);
+	assert_int_equal(usage.tasks, 6);
+	assert_true(usage.tasks_limit == UINT64_MAX);
+	assert_true(usage.has_io);
+	assert_int_equal(usage.read, 95);
+	assert_int_equal(usage.written, 10);
+	write_file(directory, "memory.max", "600\n");
+	usage_take_cgroup(&usage, directory);
+	assert_int_equal(usage.memory_limit, 600);
+	assert_int_equal(tree_remove_at(AT_FDCWD, directory, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_no_machine),
 		cmocka_unit_test(test_own_process),
+		cmocka_unit_test(test_cgroup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

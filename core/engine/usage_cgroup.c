@@ -1,0 +1,67 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "core/engine/usage.h"
+#include "core/runtime/cgroup.h"
+
+/* "NAME NUMBER" on a line of its own; 0: there is none. */
+static uint64_t find(const char *text, const char *name)
+{
+	size_t length = strlen(name);
+
+	while (text && *text) {
+		if (strncmp(text, name, length) == 0 && text[length] == ' ')
+			return strtoull(text + length + 1, NULL, 10);
+		text = strchr(text, '\n');
+		text = text ? text + 1 : NULL;
+	}
+	return 0;
+}
+
+static void take_memory(struct usage *usage, const struct cgroup_stats *stats)
+{
+	usage->memory = stats->memory;
+	usage->anon = find(stats->memory_stat, "anon");
+	usage->file = find(stats->memory_stat, "file");
+	usage->shmem = find(stats->memory_stat, "shmem");
+	usage->inactive_file = stats->memory_inactive_file;
+	if (stats->memory_limit < usage->memory_limit)
+		usage->memory_limit = stats->memory_limit;
+}
+
+static void take_io(struct usage *usage, const struct cgroup_stats *stats)
+{
+	usage->read = usage->written = 0;
+	for (size_t i = 0; i < stats->io_count; i++) {
+		usage->read += stats->io[i].read_bytes;
+		usage->written += stats->io[i].written_bytes;
+	}
+	usage->has_io = true;
+}
+
+void usage_take_cgroup(struct usage *usage, const char *path)
+{
+	CLEANUP(cgroup_close) struct cgroup cgroup = CGROUP_NONE;
+	CLEANUP(cgroup_stats_release) struct cgroup_stats stats = {0};
+
+	if (str_empty(path) || cgroup_open(path, &cgroup, NULL) < 0 ||
+	    cgroup_stats_read(&cgroup, &stats, NULL) < 0)
+		return;
+	if (stats.has & CGROUP_BIT(CGROUP_CPU)) {
+		usage->user_ns = stats.user_ns;
+		usage->system_ns = stats.system_ns;
+		usage->periods = stats.periods;
+		usage->throttled_periods = stats.throttled_periods;
+		usage->throttled_ns = stats.throttled_ns;
+	}
+	if (stats.has & CGROUP_BIT(CGROUP_MEMORY))
+		take_memory(usage, &stats);
+	if (stats.has & CGROUP_BIT(CGROUP_PIDS)) {
+		usage->tasks = stats.pids;
+		usage->tasks_limit = stats.pids_limit;
+	}
+	if (stats.has & CGROUP_BIT(CGROUP_IO))
+		take_io(usage, &stats);
+}
