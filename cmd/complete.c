@@ -15,27 +15,63 @@
 #include "core/engine/settings.h"
 #include "cmd/member.h"
 
-/* state: of those wanted; NULL: any. */
-static int containers(struct context *context, bool all, const char *state,
+/*
+ * A shell splits what it gets and may expand it: what no name of ours can have
+ * in it, a store that somebody else has written in must not bring there.
+ */
+static void offer(const char *name, size_t length)
+{
+	static const char fine[] = "abcdefghijklmnopqrstuvwxyz"
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789_./:@-";
+
+	if (length > 0 && strspn(name, fine) >= length && name[0] != '-')
+		printf("%.*s\n", (int)length, name);
+}
+
+/* States that a command can do something with, by the kind of its operands. */
+static const struct {
+	const char *kind;
+	const char *states[5]; /* none: any */
+} container_kinds[] = {
+	{"object", {NULL}},
+	{"container", {NULL}},
+	{"container-running", {"running", "paused", "restarting"}},
+	{"container-active", {"running"}},
+	{"container-paused", {"paused"}},
+	{"container-stopped", {"created", "exited", "dead"}},
+};
+
+static bool has_state(const char *const *states, const char *state)
+{
+	if (!states[0])
+		return true;
+	while (*states && !str_equal(*states, state))
+		states++;
+	return *states != NULL;
+}
+
+static int containers(struct context *context, const char *const *states,
 		      struct error *err)
 {
 	cleanup_json cJSON *list = NULL;
 	const cJSON *container, *name;
 	int r;
 
-	r = engine_container_list(&context->engine, all, false, &list, err);
+	r = engine_container_list(&context->engine, true, false, &list, err);
 	if (r < 0)
 		return r;
 	cJSON_ArrayForEach(container, list)
 	{
-		if (state && !str_equal(text_of(container, "State"), state))
+		if (!has_state(states, text_of(container, "State")))
 			continue;
 		cJSON_ArrayForEach(name, member_of(container, "Names"))
 		{
 			const char *text = cJSON_GetStringValue(name);
 
 			if (text)
-				printf("%s\n", text + (text[0] == '/'));
+				offer(text + (text[0] == '/'),
+				      strlen(text) - (text[0] == '/'));
 		}
 	}
 	return 0;
@@ -56,12 +92,11 @@ static int images(struct context *context, struct error *err)
 		{
 			const char *text = cJSON_GetStringValue(tag);
 
+			if (!text)
+				continue;
 			if (str_ends(text, ":latest"))
-				printf("%.*s\n",
-				       (int)(strlen(text) - strlen(":latest")),
-				       text);
-			if (text)
-				printf("%s\n", text);
+				offer(text, strlen(text) - strlen(":latest"));
+			offer(text, strlen(text));
 		}
 	}
 	return 0;
@@ -78,7 +113,9 @@ static int volumes(struct context *context, struct error *err)
 		return r;
 	cJSON_ArrayForEach(volume, member_of(json, "Volumes"))
 	{
-		printf("%s\n", text_of(volume, "Name"));
+		const char *name = text_of(volume, "Name");
+
+		offer(name, strlen(name));
 	}
 	return 0;
 }
@@ -93,7 +130,9 @@ static int networks(struct context *context, struct error *err)
 		return r;
 	cJSON_ArrayForEach(network, list)
 	{
-		printf("%s\n", text_of(network, "Name"));
+		const char *name = text_of(network, "Name");
+
+		offer(name, strlen(name));
 	}
 	return 0;
 }
@@ -105,12 +144,10 @@ static int complete_main(struct context *context, const struct options *options)
 	bool any = str_equal(kind, "object");
 	int r = 0;
 
-	if (any || str_equal(kind, "container"))
-		r |= containers(context, true, NULL, NULL);
-	if (str_equal(kind, "container-running"))
-		r |= containers(context, false, NULL, NULL);
-	if (str_equal(kind, "container-paused"))
-		r |= containers(context, false, "paused", NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(container_kinds); i++)
+		if (str_equal(kind, container_kinds[i].kind))
+			r |= containers(context, container_kinds[i].states,
+					NULL);
 	if (any || str_equal(kind, "image"))
 		r |= images(context, NULL);
 	if (any || str_equal(kind, "volume"))

@@ -22,6 +22,14 @@ extern const char completion_fish[];
 #define SH_QUOTE   "'\\''"
 #define FISH_QUOTE "\\'"
 
+#define CAPABILITIES                                                        \
+	"ALL AUDIT_WRITE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID " \
+	"IPC_LOCK KILL MKNOD NET_ADMIN NET_BIND_SERVICE NET_RAW SETFCAP "   \
+	"SETGID SETPCAP SETUID SYS_ADMIN SYS_CHROOT SYS_NICE SYS_PTRACE "   \
+	"SYS_RESOURCE SYS_TIME"
+#define SIGNALS \
+	"HUP INT QUIT ABRT KILL USR1 USR2 ALRM TERM CONT STOP TSTP WINCH"
+
 /* What the value of an option may be, where it is neither a file nor free text.
    "@image" stands for `moss __complete image`. */
 static const struct {
@@ -29,6 +37,8 @@ static const struct {
 	const char *words;
 } values[] = {
 	{"attach", "stdin stdout stderr"},
+	{"cap-add", CAPABILITIES},
+	{"cap-drop", CAPABILITIES},
 	{"driver", "local"},
 	{"format", "json"},
 	{"ipc", "private host shareable none container:"},
@@ -40,6 +50,8 @@ static const struct {
 	{"restart", "no on-failure always unless-stopped"},
 	{"save-format", "archive oci-dir"},
 	{"security-opt", "seccomp=unconfined no-new-privileges"},
+	{"signal", SIGNALS},
+	{"stop-signal", SIGNALS},
 	{"storage-driver", "overlay fuse-overlayfs"},
 	{"type", "container image volume network"},
 	{"userns", "host nomap keep-id auto"},

@@ -198,5 +198,5 @@ const struct command command_exec = {
 	.stop_at_operand = true,
 	.run = exec_main,
 	.group = "Common Commands",
-	.completes = "container-running",
+	.completes = "container-active",
 };

@@ -341,7 +341,7 @@ const struct command command_pause = {
 	.operands_max = -1,
 	.run = pause_main,
 	.group = "Commands",
-	.completes = "container-running",
+	.completes = "container-active",
 };
 
 const struct command command_unpause = {
@@ -392,7 +392,7 @@ const struct command command_wait = {
 	.operands_max = -1,
 	.run = wait_main,
 	.group = "Commands",
-	.completes = "container",
+	.completes = "container-running",
 };
 
 const struct command command_rename = {

@@ -433,7 +433,7 @@ const struct command command_start = {
 	.operands_max = -1,
 	.run = start_main,
 	.group = "Commands",
-	.completes = "container",
+	.completes = "container-stopped",
 };
 
 const struct command command_attach = {
