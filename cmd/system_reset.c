@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "cmd/boot_unit.h"
 #include "cmd/commands.h"
 #include "cmd/paths.h"
 #include "cmd/prompt.h"
@@ -27,6 +28,7 @@ static const struct option reset_options[] = {
 struct places {
 	char *data;
 	char *run;
+	bool has_unit; /* that `moss system unit` wrote */
 };
 
 static void places_release(struct places *places)
@@ -70,6 +72,9 @@ static char *question_text(const struct reset_plan *plan,
 		    "  - the runtime directory %s, and whatever runs in its "
 		    "user namespace\n",
 		    run);
+	if (places->has_unit)
+		str_append(&text, "  - the unit " BOOT_UNIT_NAME
+				  " of your service manager\n");
 	return str_steal(&text);
 }
 
@@ -106,6 +111,11 @@ static int reset(struct context *context, const struct options *options,
 		return 0;
 	}
 	r = reset_run(handle, &err);
+	if (r >= 0 && places->has_unit) {
+		r = boot_unit_remove(&err);
+		if (r >= 0)
+			puts("Removed the unit " BOOT_UNIT_NAME);
+	}
 	if (r >= 0) {
 		tell_kept(plan, places);
 		size = format_bytes(plan->bytes);
@@ -124,7 +134,9 @@ static int reset_main(struct context *context, const struct options *options)
 	    path_data(&places.data, &err) < 0 ||
 	    path_run(getuid(), &places.run, &err) < 0)
 		return command_fail(context, &err);
-	if (access(places.data, F_OK) < 0 && access(places.run, F_OK) < 0) {
+	places.has_unit = boot_unit_exists();
+	if (access(places.data, F_OK) < 0 && access(places.run, F_OK) < 0 &&
+	    !places.has_unit) {
 		puts("There is nothing of moss to be removed.");
 		return 0;
 	}

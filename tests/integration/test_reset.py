@@ -335,3 +335,40 @@ def test_while_others_wait(own, busybox_tar):
         process.wait(60)
     own.ok("system", "reset", "-f")
     assert_gone(own)
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_the_unit_goes(own, tmp_path, busybox_tar, filled):
+    """Where no service manager is to be told, the files go all the same."""
+    moss = own.with_env(XDG_CONFIG_HOME=str(tmp_path / "config"))
+    units = tmp_path / "config/systemd/user"
+    wants = units / "default.target.wants"
+    if filled:
+        moss.ok("import", busybox_tar, "busybox")
+    moss.ok("system", "unit", "-w")
+    wants.mkdir()
+    (wants / "moss.service").symlink_to(units / "moss.service")
+    asked = moss("system", "reset", stdin="n\n")
+    assert "the unit moss.service" in asked.out
+    assert (units / "moss.service").exists()
+    out = moss.ok("system", "reset", "-f")
+    assert "Removed the unit moss.service" in out
+    assert [path.name for path in units.rglob("*")] == [wants.name]
+    assert moss.ok("system", "reset", "-f") == \
+        "There is nothing of moss to be removed."
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text.replace("MOSS_ROOT=", "MOSS_ROOT=/other"),
+    lambda text: text.replace("Containers of moss", "Something else"),
+    lambda text: "",
+], ids=["other store", "other unit", "empty"])
+def test_another_unit_stays(own, tmp_path, busybox_tar, change):
+    moss = own.with_env(XDG_CONFIG_HOME=str(tmp_path / "config"))
+    unit = tmp_path / "config/systemd/user/moss.service"
+    moss.ok("import", busybox_tar, "busybox")
+    moss.ok("system", "unit", "-w")
+    text = change(unit.read_text())
+    unit.write_text(text)
+    assert "unit" not in moss.ok("system", "reset", "-f")
+    assert unit.read_text() == text
