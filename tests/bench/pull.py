@@ -22,13 +22,13 @@ import os
 import pathlib
 import shlex
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 
+import harness
+from harness import quiet
 from startup import PR_SET_CHILD_SUBREAPER, run_once
 
 import oci
@@ -70,7 +70,8 @@ class Bench:
         self.kept = work / "kept"
         self.kept.mkdir()
         quiet(self.moss_in(self.kept, "load", "-i", self.archive))
-        quiet(self.podman_in(self.kept, "load", "-i", self.archive))
+        if shutil.which("podman"):
+            quiet(self.podman_in(self.kept, "load", "-i", self.archive))
 
     def stop(self):
         self.registry.stop()
@@ -160,13 +161,6 @@ class Bench:
                 or shutil.which(tools[name.split()[0]])}
 
 
-def quiet(argv):
-    """Peers may not be there."""
-    if shutil.which(argv[0]):
-        subprocess.run(argv, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
 def tars(work):
     for number, paths in enumerate(SOURCES):
         tar = work / f"{number}.tar"
@@ -248,35 +242,31 @@ def report(rows, times, failures):
 def main():
     sys.stdout.reconfigure(line_buffering=True)
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    build = pathlib.Path(os.environ.setdefault("MOSS_BUILD", "build")).resolve()
-    work = pathlib.Path(tempfile.mkdtemp(dir=os.environ.get("TMPDIR",
-                                                            "/var/tmp")))
-    os.environ.update(MOSS_RUN=str(work), XDG_RUNTIME_DIR=str(work))
-    bench = Bench(build, work)
-    try:
-        rows = bench.rows()
-        if sys.argv[2:]:
-            rows = {name: rows[name] for name in sys.argv[2:]}
-        print("layers, packed: " + ", ".join(
-            f"{layer.size / 1e6:.1f} MB" for layer in bench.image.layers)
-            + "; load " + pathlib.Path("/proc/loadavg").read_text()[:14])
-        # From here on the whole tree's CPU time is counted; the process that
-        # pins the user namespace runs already.
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        times, failures = measure(bench, rows, rounds)
-        report(rows, times, failures)
-        for name, (prepare, argv, _) in rows.items():
-            if name.startswith("moss") and times[name]:
-                prepare()
-                peak = peak_memory(argv())
-                print(f"{name}: at most {peak / 1024:.1f} MiB a process")
-    finally:
-        bench.stop()
-        quiet([bench.moss, "__unpin"])
-        for file in (work / "libpod").glob("**/pause.pid"):
-            os.kill(int(file.read_text()), signal.SIGKILL)
-        # Much of it belongs to sub-IDs.
-        subprocess.run(["unshare", "-r", "--map-auto", "rm", "-rf", work])
+    with harness.workplace(os.environ.get("TMPDIR", "/var/tmp")) as work:
+        bench = Bench(harness.build(), work)
+        try:
+            measure_all(bench, rounds)
+        finally:
+            bench.stop()
+
+
+def measure_all(bench, rounds):
+    rows = bench.rows()
+    if sys.argv[2:]:
+        rows = {name: rows[name] for name in sys.argv[2:]}
+    print("layers, packed: " + ", ".join(
+        f"{layer.size / 1e6:.1f} MB" for layer in bench.image.layers)
+        + "; load " + " ".join(harness.load()))
+    # From here on the whole tree's CPU time is counted; the process that
+    # pins the user namespace runs already.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    times, failures = measure(bench, rows, rounds)
+    report(rows, times, failures)
+    for name, (prepare, argv, _) in rows.items():
+        if name.startswith("moss") and times[name]:
+            prepare()
+            peak = peak_memory(argv())
+            print(f"{name}: at most {peak / 1024:.1f} MiB a process")
 
 
 if __name__ == "__main__":

@@ -4,25 +4,21 @@
     MOSS_BUILD=build tests/bench/startup.py [RUNS]
 
 Each command runs once a round, the rounds interleave, so that whatever else
-the machine does hits all of them. Printed: median wall time, 10th and 90th
-percentile, CPU time of the whole tree, and the ratio to bwrap with a seccomp
+the machine does hits all of them. Printed: median and least wall time, 10th and
+90th percentile, CPU time of the whole tree, and the ratio to bwrap with a seccomp
 filter. Peers that are not installed are left out.
 """
 import ctypes
 import json
 import os
-import pathlib
 import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent /
-                       "integration"))
-import roots  # noqa: E402
+from harness import build, load, podman, roots, workplace
 
 PR_SET_CHILD_SUBREAPER = 36
 FILTER_FD = 39
@@ -39,10 +35,8 @@ def crun_bundle(work, root):
     return bundle
 
 
-def commands(build, work, root, tar):
-    moss = build / "moss"
-    env = {"MOSS_ROOT": str(work / "moss"), "MOSS_RUN": str(work)}
-    os.environ.update(env)
+def commands(work, root, tar):
+    moss = build() / "moss"
     subprocess.run([moss, "import", tar, "bench"], check=True,
                    stdout=subprocess.DEVNULL)
     filter_file = work / "filter.bpf"
@@ -64,15 +58,13 @@ def commands(build, work, root, tar):
         found["crun"] = (["crun", "--root", str(work / "crun"), "run", "-b",
                           str(crun_bundle(work, root)), "bench-%d"], None)
     if shutil.which("podman"):
-        podman = ["podman", "--root", str(work / "podman"), "--runroot",
-                  str(work / "podman-run"), "--cgroup-manager", "cgroupfs",
-                  "--events-backend", "none"]
-        imported = subprocess.run(podman + ["import", "-q", str(tar), "bench"],
+        command = podman(work)
+        imported = subprocess.run(command + ["import", "-q", str(tar), "bench"],
                                   stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL)
         if imported.returncode == 0:
-            found["podman none"] = (podman + ["run", "--rm", "--network", "none",
-                                              "bench", "/bin/true"], None)
+            found["podman none"] = (command + ["run", "--rm", "--network", "none",
+                                               "bench", "/bin/true"], None)
     return found
 
 
@@ -120,15 +112,13 @@ def run_once(argv, filter_file, counter):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
-    build = pathlib.Path(os.environ.setdefault("MOSS_BUILD", "build")).resolve()
-    os.environ["MOSS_BUILD"] = str(build)
-    with tempfile.TemporaryDirectory() as directory:
-        work = pathlib.Path(directory)
+    sys.stdout.reconfigure(line_buffering=True)
+    with workplace() as work:
         tar = roots.busybox(work)
         root = work / "root"
         root.mkdir()
         subprocess.run(["tar", "-C", root, "-xf", tar], check=True)
-        table = commands(build, work, root, tar)
+        table = commands(work, root, tar)
         # From here on the whole tree's CPU time is counted; the process that
         # pins the user namespace runs already and is not waited for.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -141,15 +131,16 @@ def main():
                     failures[name] = cpu
                 elif round_number > 0:  # the first is a warm-up
                     times[name].append((wall, cpu))
-        subprocess.run([build / "moss", "__unpin"], check=True)
         report(times, failures)
 
 
 def report(times, failures):
     reference = times.get("bwrap+seccomp") or times.get("bwrap")
     base = statistics.median(w for w, _ in reference) if reference else None
-    print(f"{'command':18} {'wall ms':>8} {'p10':>7} {'p90':>7} {'cpu ms':>7} "
-          f"{'x bwrap+seccomp':>16}")
+    fastest = min(w for w, _ in reference) if reference else None
+    print(f"load {' '.join(load())}")
+    print(f"{'command':18} {'wall ms':>8} {'min':>7} {'p10':>7} {'p90':>7} "
+          f"{'cpu ms':>7} {'x bwrap+seccomp':>16} {'(min)':>6}")
     for name, values in times.items():
         if not values:
             print(f"{name:18} failed: {failures.get(name, '?')[:90]}")
@@ -157,9 +148,12 @@ def report(times, failures):
         walls = sorted(w for w, _ in values)
         median = statistics.median(walls)
         ratio = f"{median / base:.2f}" if base else "-"
-        print(f"{name:18} {median:8.2f} {walls[len(walls) // 10]:7.2f} "
+        low = f"{walls[0] / fastest:.2f}" if fastest else "-"
+        print(f"{name:18} {median:8.2f} {walls[0]:7.2f} "
+              f"{walls[len(walls) // 10]:7.2f} "
               f"{walls[len(walls) * 9 // 10]:7.2f} "
-              f"{statistics.median(c for _, c in values):7.2f} {ratio:>16}")
+              f"{statistics.median(c for _, c in values):7.2f} {ratio:>16} "
+              f"{low:>6}")
 
 
 if __name__ == "__main__":

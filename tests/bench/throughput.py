@@ -14,12 +14,9 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent /
-                       "integration"))
-import roots  # noqa: E402
+from harness import build, load, roots, workplace
 
 
 def free_port():
@@ -38,15 +35,13 @@ def measure(port, seconds, *extra):
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 2
-    build = pathlib.Path(os.environ.get("MOSS_BUILD", "build")).resolve()
     if not shutil.which("iperf3"):
         sys.exit("iperf3 is not installed")
     cache = pathlib.Path(os.environ.get(
         "MOSS_TEST_CACHE", os.path.expanduser("~/.cache/moss/tests")))
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as directory:
-        os.environ.update(MOSS_ROOT=f"{directory}/moss", MOSS_RUN=directory)
-        moss = str(build / "moss")
+    with workplace():
+        moss = str(build() / "moss")
         subprocess.run([moss, "import", roots.debian(cache), "debian"],
                        check=True, stdout=subprocess.DEVNULL)
         published, plain = free_port(), free_port()
@@ -65,8 +60,7 @@ def main():
                     plain_rates.append(measure(plain, seconds, *extra))
         finally:
             server.terminate()
-            subprocess.run([moss, "rm", "-f", "bench"],
-                           stdout=subprocess.DEVNULL)
+        print(f"load {' '.join(load())}")
         print(f"{'direction':10} {'loopback Gbit/s':>16} {'-p Gbit/s':>10} "
               f"{'ratio':>6}")
         for name, (moss_rates, plain_rates) in rows.items():
