@@ -206,6 +206,20 @@ static int lock_open_failed(int dir_fd, const char *path, struct error *err)
 			  directory, path);
 }
 
+/* Where nothing may be written, a lock that is there can be shared. */
+static int open_lock(int dir_fd, const char *path, enum lock_mode mode)
+{
+	const int flags = O_CLOEXEC | O_NOFOLLOW;
+	int fd = openat(dir_fd, path, O_RDWR | O_CREAT | flags, 0600);
+
+	if (fd < 0 && errno == EROFS && mode == LOCK_SHARED) {
+		fd = openat(dir_fd, path, O_RDONLY | flags);
+		if (fd < 0)
+			errno = EROFS;
+	}
+	return fd;
+}
+
 int lock_open_at(int dir_fd, const char *path, enum lock_mode mode, bool wait,
 		 struct error *err)
 {
@@ -219,8 +233,7 @@ int lock_open_at(int dir_fd, const char *path, enum lock_mode mode, bool wait,
 		cleanup_fd int fd = -1;
 		int r;
 
-		fd = openat(dir_fd, path,
-			    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		fd = open_lock(dir_fd, path, mode);
 		if (fd < 0)
 			return lock_open_failed(dir_fd, path, err);
 		do
