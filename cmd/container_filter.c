@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "cmd/member.h"
 #include "cmd/rows.h"
@@ -43,19 +44,6 @@ static bool match_exited(const char *value, const void *data)
 	return str_equal(text_of(data, "State"), "exited") &&
 	       sscanf(text_of(data, "Status"), "Exited (%d)", &code) == 1 &&
 	       code == atoi(value);
-}
-
-static bool match_ancestor(const char *value, const void *data)
-{
-	const char *image = text_of(data, "Image");
-	const char *id = text_of(data, "ImageID");
-	size_t length = strlen(value);
-
-	if (str_starts(id, "sha256:") && length >= 4 &&
-	    str_starts(id + strlen("sha256:"), value))
-		return true;
-	return str_equal(id, value) || str_equal(image, value) ||
-	       (strncmp(image, value, length) == 0 && image[length] == ':');
 }
 
 static bool match_volume(const char *value, const void *data)
@@ -175,19 +163,12 @@ static const struct {
 	const char *key;
 	filter_match match;
 } matches[] = {
-	{"ancestor", match_ancestor},
-	{"exited", match_exited},
-	{"expose", match_expose},
-	{"health", match_health},
-	{"id", match_id},
-	{"is-task", match_task},
-	{"isolation", match_isolation},
-	{"label", match_label},
-	{"name", match_name},
-	{"network", match_network},
-	{"publish", match_publish},
-	{"status", match_status},
-	{"volume", match_volume},
+	{"exited", match_exited},   {"expose", match_expose},
+	{"health", match_health},   {"id", match_id},
+	{"is-task", match_task},    {"isolation", match_isolation},
+	{"label", match_label},	    {"name", match_name},
+	{"network", match_network}, {"publish", match_publish},
+	{"status", match_status},   {"volume", match_volume},
 };
 
 static const char *const states[] = {"created",	   "running",  "paused",
@@ -306,4 +287,104 @@ bool container_bounds_pass(struct container_bounds *bounds,
 	bounds->behind_before =
 		bounds->behind_before || str_equal(id, bounds->before);
 	return pass;
+}
+
+void container_ancestors_open(struct engine *engine,
+			      const struct filters *filters,
+			      struct container_ancestors *ret_ancestors)
+{
+	struct container_ancestors ancestors = {
+		.engine = engine,
+		.names = filters_values(filters, "ancestor"),
+	};
+
+	/* One that is not there any more is known by its name only. */
+	if (ancestors.names)
+		ancestors.images = json_array();
+	for (size_t i = 0; ancestors.names && ancestors.names[i]; i++) {
+		cJSON *image = NULL;
+
+		if (engine_image_inspect(engine, ancestors.names[i], &image,
+					 NULL) >= 0)
+			json_push(ancestors.images, image);
+	}
+	*ret_ancestors = ancestors;
+}
+
+void container_ancestors_close(struct container_ancestors *ancestors)
+{
+	strv_free(ancestors->names);
+	cJSON_Delete(ancestors->images);
+	cJSON_Delete(ancestors->image);
+	*ancestors = (struct container_ancestors){0};
+}
+
+static const cJSON *layers_of(const cJSON *image)
+{
+	return member_of(member_of(image, "RootFS"), "Layers");
+}
+
+/* All of base's layers, and others on top. */
+static bool is_built_on(const cJSON *image, const cJSON *base)
+{
+	const cJSON *layer = layers_of(image) ? layers_of(image)->child : NULL;
+	const cJSON *below;
+
+	if (!layers_of(base) || !layers_of(base)->child)
+		return false;
+	cJSON_ArrayForEach(below, layers_of(base))
+	{
+		if (!layer || !cJSON_Compare(layer, below, true))
+			return false;
+		layer = layer->next;
+	}
+	return layer != NULL;
+}
+
+/* The container's image; the same as of the last one most of the time. */
+static const cJSON *image_of(struct container_ancestors *ancestors,
+			     const char *id)
+{
+	if (ancestors->image && str_equal(text_of(ancestors->image, "Id"), id))
+		return ancestors->image;
+	cJSON_Delete(ancestors->image);
+	ancestors->image = NULL;
+	(void)engine_image_inspect(ancestors->engine, id, &ancestors->image,
+				   NULL);
+	return ancestors->image;
+}
+
+static bool is_named(const char *image, char *const *names)
+{
+	for (size_t i = 0; names[i]; i++) {
+		size_t length = strlen(names[i]);
+
+		if (strncmp(image, names[i], length) == 0 &&
+		    (image[length] == '\0' || image[length] == ':'))
+			return true;
+	}
+	return false;
+}
+
+bool container_ancestors_pass(struct container_ancestors *ancestors,
+			      const cJSON *container)
+{
+	const char *id = text_of(container, "ImageID");
+	const cJSON *base, *image;
+
+	if (!ancestors->names)
+		return true;
+	cJSON_ArrayForEach(base, ancestors->images)
+	{
+		if (str_equal(text_of(base, "Id"), id))
+			return true;
+	}
+	image = image_of(ancestors, id);
+	cJSON_ArrayForEach(base, ancestors->images)
+	{
+		if (image && is_built_on(image, base))
+			return true;
+	}
+	return !image &&
+	       is_named(text_of(container, "Image"), ancestors->names);
 }

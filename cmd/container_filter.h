@@ -32,3 +32,20 @@ int container_bounds_read(struct engine *engine, const struct filters *filters,
 /* To be asked for each of all containers in the list's order. */
 bool container_bounds_pass(struct container_bounds *bounds,
 			   const cJSON *container);
+
+/*
+ * ancestor=IMAGE: containers of that image, or of one that is built on it,
+ * which the layers tell.
+ */
+struct container_ancestors {
+	struct engine *engine;
+	char **names;  /* strv, NULL: all pass */
+	cJSON *images; /* ImageInspect of those that are here */
+	cJSON *image;  /* of the last container that was looked at */
+};
+void container_ancestors_open(struct engine *engine,
+			      const struct filters *filters,
+			      struct container_ancestors *ret_ancestors);
+void container_ancestors_close(struct container_ancestors *ancestors);
+bool container_ancestors_pass(struct container_ancestors *ancestors,
+			      const cJSON *container);

@@ -203,6 +203,8 @@ static int rows_of(struct context *context, const struct options *options,
 		   struct error *err)
 {
 	const struct filters filters = {option_list(options, "filter")};
+	CLEANUP(container_ancestors_close)
+	struct container_ancestors ancestors = {0};
 	struct container_bounds bounds;
 	cleanup_json cJSON *containers = NULL;
 	bool all = option_flag(options, "all") || wanted->last >= 0 ||
@@ -222,13 +224,15 @@ static int rows_of(struct context *context, const struct options *options,
 				  wanted->size, &containers, err);
 	if (r < 0)
 		return r;
+	container_ancestors_open(&context->engine, &filters, &ancestors);
 	cJSON_ArrayForEach(container, containers)
 	{
 		if (last == 0)
 			break;
 		if (!container_bounds_pass(&bounds, container) ||
 		    (!all && !container_runs(container)) ||
-		    !container_filters_pass(&filters, container))
+		    !container_filters_pass(&filters, container) ||
+		    !container_ancestors_pass(&ancestors, container))
 			continue;
 		last -= last > 0;
 		if (wanted->quiet) {

@@ -140,6 +140,31 @@ def test_raw_format(busy, args, first):
 
 # Those below leave no container behind, of those above neither.
 
+def test_ps_by_ancestor(moss):
+    """By the image, whatever it is called, and by what is built on it."""
+    moss.ok("run", "--name", "anc-one", "busybox", "touch", "/new")
+    moss.ok("commit", "anc-one", "child")
+    moss.ok("create", "--name", "anc-two", "child", "true")
+    id = moss.ok("images", "-q", "busybox")
+    child = moss.ok("images", "-q", "--no-trunc", "child")
+
+    def found(image):
+        return names(moss, "-a", "-f", "name=^anc-", "-f",
+                     f"ancestor={image}")
+
+    for image in ("busybox", "busybox:latest", "docker.io/library/busybox",
+                  id):
+        assert found(image) == ["anc-two", "anc-one"], image
+    for image in ("child", child, child[:20]):
+        assert found(image) == ["anc-two"], image
+    assert found("nosuch") == []
+    # The container keeps its image when the name goes to another.
+    moss.ok("tag", "busybox", "child")
+    assert found(child) == ["anc-two"]
+    moss.ok("rm", "anc-one", "anc-two")
+    moss.ok("rmi", "-f", "child")
+
+
 @pytest.mark.parametrize("filter, message", [
     ("name", "bad format of filter (expected name=value)"),
     ("colour=red", "invalid filter 'colour'"),
