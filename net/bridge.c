@@ -23,6 +23,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "net/nl.h"
+#include "net/pool.h"
 
 #define LOOPBACK_INDEX 1
 #define BRIDGE	       "br0"
@@ -145,6 +146,7 @@ static int make_bridge(int nl_fd, const struct bridge_config *config,
 {
 	const struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
 	struct nl_request request;
+	uint8_t mac[6];
 	unsigned int index;
 	size_t info;
 	int r;
@@ -152,6 +154,10 @@ static int make_bridge(int nl_fd, const struct bridge_config *config,
 	nl_begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link,
 		 sizeof(link));
 	nl_add(&request, IFLA_IFNAME, BRIDGE, sizeof(BRIDGE));
+	/* Without one of its own it has that of a port, and changes it as they
+	   come and go: containers would send to who is no more. */
+	pool_mac(&config->gateway.address, mac);
+	nl_add(&request, IFLA_ADDRESS, mac, sizeof(mac));
 	nl_add_u32(&request, IFLA_MTU, config->mtu);
 	info = nl_nest_begin(&request, IFLA_LINKINFO);
 	nl_add(&request, IFLA_INFO_KIND, "bridge", strlen("bridge"));
