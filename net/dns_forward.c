@@ -78,6 +78,18 @@ static void read_resolvers(struct dns_server *server)
 	}
 }
 
+void dns_set_resolvers(struct exchange *exchange, char *const *texts)
+{
+	exchange->resolver_count = 0;
+	for (size_t i = 0; texts && texts[i]; i++) {
+		if (exchange->resolver_count < RESOLVERS_MAX &&
+		    parse_resolver(
+			    texts[i],
+			    &exchange->resolvers[exchange->resolver_count]))
+			exchange->resolver_count++;
+	}
+}
+
 static void stream_release(struct stream *stream)
 {
 	close_fd(&stream->fd);
@@ -128,11 +140,17 @@ static bool open_stream(struct exchange *exchange,
 /* The next try; false after the last. */
 static bool ask(struct dns_server *server, struct exchange *exchange)
 {
-	read_resolvers(server);
-	while (server->resolver_count > 0 && exchange->tries < DNS_TRIES) {
+	const union dns_peer *resolvers = exchange->resolvers;
+	size_t count = exchange->resolver_count;
+
+	if (count == 0) {
+		read_resolvers(server);
+		resolvers = server->resolvers;
+		count = server->resolver_count;
+	}
+	while (count > 0 && exchange->tries < DNS_TRIES) {
 		const union dns_peer *resolver =
-			&server->resolvers[exchange->tries++ %
-					   server->resolver_count];
+			&resolvers[exchange->tries++ % count];
 		bool asked;
 
 		close_fd(&exchange->fd);

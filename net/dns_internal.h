@@ -42,7 +42,9 @@ struct exchange {
 	size_t size; /* of the question */
 	uint8_t question[DNS_UDP_SIZE_MAX];
 	unsigned int tries;
-	int64_t until; /* ms */
+	union dns_peer resolvers[RESOLVERS_MAX]; /* its asker's own */
+	size_t resolver_count;			 /* 0: the host's */
+	int64_t until;				 /* ms */
 };
 
 struct dns_server {
@@ -62,9 +64,11 @@ void dns_answer(struct dns_server *server, struct exchange *exchange,
 		uint8_t *message, size_t size);
 
 /* dns_forward.c */
+/* The first of texts as the exchange's resolvers; texts may be NULL. */
+void dns_set_resolvers(struct exchange *exchange, char *const *texts);
 /*
- * Asks a resolver. exchange: socket, peer, asker, client, question and size are
- * set. False: it cannot be asked now.
+ * Asks a resolver. exchange: socket, peer, asker, client, question, size and
+ * resolvers are set. False: it cannot be asked now.
  */
 bool dns_forward(struct dns_server *server, struct exchange *exchange);
 void dns_exchange_release(struct exchange *exchange);

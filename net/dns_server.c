@@ -144,6 +144,7 @@ static bool forward(struct dns_server *server, const struct exchange *origin,
 		    const uint8_t *message, size_t size)
 {
 	struct exchange *exchange = free_exchange(server);
+	const struct names_client *client;
 
 	if (!exchange || size > sizeof(exchange->question))
 		return false;
@@ -153,6 +154,8 @@ static bool forward(struct dns_server *server, const struct exchange *origin,
 	exchange->client = origin->client;
 	exchange->size = size;
 	memcpy(exchange->question, message, size);
+	client = names_client(server->config->names, &origin->client);
+	dns_set_resolvers(exchange, client ? names_resolvers(client) : NULL);
 	return dns_forward(server, exchange);
 }
 

@@ -24,6 +24,7 @@ struct names_client {
 	char **names;
 	struct net_address_value address, address6; /* family 0: none */
 	bool forward;
+	char **resolvers;
 };
 
 /* One network's endpoints, as they were when they were read. */
@@ -50,6 +51,7 @@ static void table_clear(struct table *table)
 	for (size_t i = 0; i < table->count; i++) {
 		free(table->entries[i].id);
 		strv_free(table->entries[i].names);
+		strv_free(table->entries[i].resolvers);
 	}
 	free(table->entries);
 	table->entries = NULL;
@@ -102,10 +104,12 @@ static bool read_entry(int fd, const char *id, struct names_client *ret_entry)
 
 	if (json_read_at(fd, id, &json, NULL) < 0 ||
 	    json_get_strv(json, id, "Names", &entry.names, NULL) < 0 ||
+	    json_get_strv(json, id, "Dns", &entry.resolvers, NULL) < 0 ||
 	    json_get_bool(json, id, "Forward", &entry.forward, NULL) < 0 ||
 	    json_get_string(json, id, "Address", &address, NULL) < 0 ||
 	    json_get_string(json, id, "Address6", &address6, NULL) < 0) {
 		strv_free(entry.names);
+		strv_free(entry.resolvers);
 		return false;
 	}
 	if (address)
@@ -212,6 +216,11 @@ const struct names_client *names_client(struct names *names,
 bool names_may_forward(const struct names_client *client)
 {
 	return client->forward;
+}
+
+char *const *names_resolvers(const struct names_client *client)
+{
+	return client->resolvers;
 }
 
 bool names_any(struct names *names)

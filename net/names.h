@@ -5,7 +5,7 @@
  * network, which its monitor writes and holds locked as long as it is there:
  *
  *   {"Names": ["web", …], "Address": "172.18.0.2", "Address6": "",
- *    "Forward": true, …}
+ *    "Forward": true, "Dns": [], …}
  *
  * (the rest: core/monitor/networks.h). A directory is read anew when it has
  * changed; that an endpoint is still held is asked for with each answer, so
@@ -36,6 +36,8 @@ struct names_client;
 const struct names_client *
 names_client(struct names *names, const struct net_address_value *address);
 bool names_may_forward(const struct names_client *client);
+/* Whom names of the world are asked for (--dns); empty: the host's. */
+char *const *names_resolvers(const struct names_client *client);
 
 /*
  * The addresses behind a name ("web", "web.backend"; lower case), those of the
