@@ -1,5 +1,9 @@
 """Named networks: their records, their containers, their names."""
 import json
+import os
+import signal
+import subprocess
+import time
 import urllib.request
 
 import pytest
@@ -389,3 +393,84 @@ def test_events_of_containers(moss, nets, boxes):
         "events", "--since", "1h", "--until", "0s", "--filter",
         "network=nc-ev", "--format", "{{.Action}} {{.Actor.ID}}").split()
         == ["create", identity, "connect", identity, "disconnect", identity])
+
+
+# ---- when something dies ----
+
+def gateway(moss, network):
+    path = moss.root / "networks" / network / "gateway.json"
+    return json.loads(path.read_text())["Pid"]
+
+
+def test_gateway_is_killed(moss, nets, boxes):
+    """What flows between containers goes on; names come back."""
+    nets("nf-gw")
+    boxes("nf-a", "--network", "nf-gw")
+    boxes("nf-b", "--network", "nf-gw")
+    other = address(moss, "nf-b", "nf-gw")
+    ping = moss.popen("exec", "nf-a", "ping", "-c", "15", "-i", "0.1", other,
+                      stdout=subprocess.PIPE, text=True)
+    time.sleep(0.3)
+    first = gateway(moss, "nf-gw")
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: gateway(moss, "nf-gw") != first, "a new gateway")
+    assert wait_for(lambda: lookup(moss, "nf-a", "nf-b"), "the name") \
+        == [other]
+    assert "15 packets transmitted, 15 packets received" in ping.communicate()[0]
+    assert moss.ok("inspect", "-f", "{{.State.Error}}", "nf-a") == ""
+
+
+def test_monitor_is_killed(moss, nets, boxes):
+    """The others' network is untouched; its name goes, its place is free."""
+    nets("nf-mon")
+    boxes("nf-first", "--network", "nf-mon")
+    boxes("nf-c", "--network", "nf-mon")
+    boxes("nf-d", "--network", "nf-mon")
+    state = json.loads((moss.root / "containers" / moss.ok(
+        "inspect", "-f", "{{.Id}}", "nf-first") / "state.json").read_text())
+    monitor = next(value for key, value in state.items()
+                   if key.lower().replace("_", "") == "monitorpid")
+    os.kill(monitor, signal.SIGKILL)
+    wait_for(lambda: not lookup(moss, "nf-c", "nf-first"), "the name's end")
+    assert moss("exec", "nf-c", "ping", "-c", "1", "nf-d").code == 0
+    assert "nf-first" not in json.dumps(inspect(moss, "nf-mon")["Containers"])
+    moss.ok("start", "nf-first")
+    assert moss("exec", "nf-c", "ping", "-c", "1", "nf-first").code == 0
+
+
+def test_everything_is_killed(moss, nets, boxes):
+    """Traces of the dead are in nobody's way."""
+    nets("nf-all")
+    boxes("nf-e", "--network", "nf-all")
+    state = json.loads((moss.root / "containers" / moss.ok(
+        "inspect", "-f", "{{.Id}}", "nf-e") / "state.json").read_text())
+    monitor = next(value for key, value in state.items()
+                   if key.lower().replace("_", "") == "monitorpid")
+    os.kill(gateway(moss, "nf-all"), signal.SIGSTOP)
+    os.kill(monitor, signal.SIGKILL)
+    os.kill(gateway(moss, "nf-all"), signal.SIGKILL)
+    boxes("nf-f", "--network", "nf-all")
+    assert lookup(moss, "nf-f", "nf-f") == [address(moss, "nf-f", "nf-all")]
+    assert list(inspect(moss, "nf-all")["Containers"]) \
+        == [moss.ok("inspect", "-f", "{{.Id}}", "nf-f")]
+
+
+def test_twenty_at_once(moss, nets):
+    nets("nf-many")
+    names = [f"nf-m{i}" for i in range(20)]
+    try:
+        starts = [moss.popen("run", "-d", "--name", name, "--network",
+                             "name=nf-many,alias=all", "busybox", "sleep",
+                             "600", stdout=subprocess.DEVNULL)
+                  for name in names]
+        assert [start.wait(120) for start in starts] == [0] * 20
+        addresses = [member["IPv4Address"] for member in
+                     inspect(moss, "nf-many")["Containers"].values()]
+        assert len(set(addresses)) == 20
+        assert len(lookup(moss, names[7], "all", "-type=a")) == 20
+    finally:
+        ends = [moss.popen("rm", "-f", name, stdout=subprocess.DEVNULL)
+                for name in names]
+        assert [end.wait(120) for end in ends] == [0] * 20
+    assert inspect(moss, "nf-many")["Containers"] == {}
+    assert moss.ok("network", "rm", "nf-many") == "nf-many"

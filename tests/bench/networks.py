@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Throughput between two containers on a named network.
+
+    MOSS_BUILD=build tests/bench/networks.py [ROUNDS [SECONDS]]
+
+iperf3's server runs in one container; its client runs in another, by the
+server's name, and beside the server on its own loopback, in turns, so that the
+ratio is of one and the same run. The last row goes through the way out to a
+server on the host (only where the host has an address that is not loopback).
+"""
+import json
+import os
+import pathlib
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent /
+                       "integration"))
+import roots  # noqa: E402
+
+PORT = "5201"
+
+
+def host_address():
+    """An address of the host's that is reached from elsewhere, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        address = s.getsockname()[0]
+        return None if address.startswith("127.") else address
+
+
+def measure(moss, box, target, seconds, *extra):
+    out = subprocess.run([moss, "exec", box, "iperf3", "-c", target, "-p", PORT,
+                          "-t", str(seconds), "-J", *extra],
+                         stdout=subprocess.PIPE, timeout=seconds + 60,
+                         check=True).stdout
+    return json.loads(out)["end"]["sum_received"]["bits_per_second"] / 1e9
+
+
+def report(title, rates, plain):
+    a, b = statistics.median(plain), statistics.median(rates)
+    print(f"{title:26} {a:16.2f} {b:14.2f} {b / a:6.2f}")
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    build = pathlib.Path(os.environ.get("MOSS_BUILD", "build")).resolve()
+    cache = pathlib.Path(os.environ.get(
+        "MOSS_TEST_CACHE", os.path.expanduser("~/.cache/moss/tests")))
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory:
+        os.environ.update(MOSS_ROOT=f"{directory}/moss", MOSS_RUN=directory)
+        moss = str(build / "moss")
+
+        def run(*args):
+            subprocess.run([moss, *args], check=True, stdout=subprocess.DEVNULL)
+
+        run("import", roots.debian(cache), "debian")
+        run("network", "create", "bench")
+        run("run", "-d", "--name", "server", "--network", "bench", "debian",
+            "iperf3", "-s", "-p", PORT)
+        run("run", "-d", "--name", "client", "--network", "bench", "debian",
+            "sleep", "infinity")
+        address = host_address()
+        outside = address and subprocess.Popen(
+            ["iperf3", "-s", "-B", address, "-p", PORT],
+            stdout=subprocess.DEVNULL)
+        try:
+            time.sleep(1)
+            rows = {"container to container": ("client", "server", []),
+                    "container to container -R": ("client", "server", ["-R"])}
+            if outside:
+                rows["container to host"] = ("client", address, [])
+            plain, rates = [], {title: [] for title in rows}
+            for _ in range(rounds):
+                plain.append(measure(moss, "server", "127.0.0.1", seconds))
+                for title, (box, target, extra) in rows.items():
+                    rates[title].append(measure(moss, box, target, seconds,
+                                                *extra))
+        finally:
+            if outside:
+                outside.terminate()
+            subprocess.run([moss, "rm", "-f", "server", "client"],
+                           stdout=subprocess.DEVNULL)
+        print(f"{'':26} {'loopback Gbit/s':>16} {'network Gbit/s':>14} "
+              f"{'ratio':>6}")
+        for title in rows:
+            report(title, rates[title], plain)
+
+
+if __name__ == "__main__":
+    main()
