@@ -179,6 +179,33 @@ static int volume_key(cJSON *mount, const char *key, const char *value)
 	return 0;
 }
 
+/* Whether what is mounted below the source is mounted, and read-only, too. */
+static int mount_recursion(cJSON *mount, const char *value, struct error *err)
+{
+	static const struct {
+		const char *word;
+		const char *member; /* NULL: as it is by itself */
+	} words[] = {
+		{"enabled", NULL},
+		{"disabled", "NonRecursive"},
+		{"writable", "ReadOnlyNonRecursive"},
+		{"readonly", "ReadOnlyForceRecursive"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (!str_equal(words[i].word, value))
+			continue;
+		if (words[i].member)
+			json_set_bool(sub_object(mount, "BindOptions"),
+				      words[i].member, true);
+		return 0;
+	}
+	return err_set(err, ERROR_INVALID,
+		       "invalid value for bind-recursive: %s: expected "
+		       "enabled, disabled, writable or readonly",
+		       value);
+}
+
 /* One key of --mount; value NULL when the key stands alone. */
 static int mount_key(cJSON *mount, const char *key, const char *value,
 		     struct error *err)
@@ -206,6 +233,8 @@ static int mount_key(cJSON *mount, const char *key, const char *value,
 	} else if (strcmp(key, "bind-propagation") == 0) {
 		json_set_string(sub_object(mount, "BindOptions"), "Propagation",
 				value);
+	} else if (strcmp(key, "bind-recursive") == 0) {
+		return mount_recursion(mount, value, err);
 	} else if (volume_key(mount, key, value) == 0) {
 		return 0;
 	} else if (strcmp(key, "tmpfs-size") == 0 ||
@@ -261,6 +290,29 @@ static int mount_check(const cJSON *mount, struct error *err)
 	return 0;
 }
 
+/* What only means something of a read-only one. */
+static int mount_check_recursion(const cJSON *mount, struct error *err)
+{
+	static const char *const members[][2] = {
+		{"ReadOnlyNonRecursive", "writable"},
+		{"ReadOnlyForceRecursive", "readonly"},
+	};
+	const cJSON *bind =
+		cJSON_GetObjectItemCaseSensitive(mount, "BindOptions");
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		if (cJSON_HasObjectItem(bind, members[i][0]) &&
+		    !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(mount,
+								   "ReadOnly")))
+			return err_set(err, ERROR_INVALID,
+				       "option 'bind-recursive=%s' requires "
+				       "'readonly' to be specified in "
+				       "conjunction",
+				       members[i][1]);
+	}
+	return 0;
+}
+
 /* "type=bind,source=/a,target=/b,readonly"; a field may be "quoted". */
 static int mount_parse(const char *text, cJSON **ret_mount, struct error *err)
 {
@@ -293,6 +345,7 @@ static int mount_parse(const char *text, cJSON **ret_mount, struct error *err)
 		}
 	}
 	r = mount_check(mount, err);
+	r = r < 0 ? r : mount_check_recursion(mount, err);
 	if (r < 0)
 		return r;
 	*ret_mount = steal_ptr(&mount);

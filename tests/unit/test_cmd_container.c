@@ -230,6 +230,19 @@ static void test_mounts(void **state)
 		{"-v .:/b:ro web", "HostConfig|Binds", "[\"/:/b:ro\"]"},
 		{"--tmpfs /t --tmpfs /u:size=1m web", "HostConfig|Tmpfs",
 		 "{\"/t\":\"\",\"/u\":\"size=1m\"}"},
+		{"--mount type=bind,src=/a,dst=/b,bind-recursive=disabled web",
+		 "HostConfig|Mounts",
+		 "[{\"Type\":\"bind\",\"Source\":\"/a\",\"Target\":\"/b\","
+		 "\"BindOptions\":{\"NonRecursive\":true}}]"},
+		{"--mount type=bind,src=/a,dst=/b,bind-recursive=enabled web",
+		 "HostConfig|Mounts",
+		 "[{\"Type\":\"bind\",\"Source\":\"/a\",\"Target\":\"/b\"}]"},
+		{"--mount type=bind,src=/a,dst=/b,ro,bind-recursive=readonly "
+		 "web",
+		 "HostConfig|Mounts",
+		 "[{\"Type\":\"bind\",\"Source\":\"/a\",\"Target\":\"/b\","
+		 "\"ReadOnly\":true,"
+		 "\"BindOptions\":{\"ReadOnlyForceRecursive\":true}}]"},
 		{"--mount target=/a web", "HostConfig|Mounts",
 		 "[{\"Type\":\"volume\",\"Target\":\"/a\"}]"},
 		{"--mount type=bind,src=/a,dst=/b,ro web", "HostConfig|Mounts",
@@ -355,6 +368,12 @@ static void test_errors(void **state)
 		{"--mount type=tmpfs,dst=/a,bind-nonrecursive web",
 		 "cannot mix bind-*"},
 		{"--mount type=tmpfs,dst=/a,tmpfs-size=x web", "tmpfs-size: x"},
+		{"--mount type=bind,src=/a,dst=/b,bind-recursive=no web",
+		 "invalid value for bind-recursive: no"},
+		{"--mount type=bind,src=/a,dst=/b,bind-recursive=readonly web",
+		 "'bind-recursive=readonly' requires 'readonly'"},
+		{"--mount dst=/b,bind-recursive=disabled web",
+		 "cannot mix bind-* options"},
 		{"--mount type=tmpfs,dst=/a,tmpfs-mode=9 web", "tmpfs-mode: 9"},
 	};
 
