@@ -55,7 +55,18 @@ def workplace(parent=None):
     try:
         yield work
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         clear(build() / "moss", work)
+
+
+def end_strays(work):
+    """Whoever names the place, which is ours alone: what was killed, a peer as
+    well, may not have got to tell where its processes are."""
+    for file in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(work).encode() in file.read_bytes():
+                os.kill(int(file.parent.name), signal.SIGKILL)
 
 
 def clear(moss, work):
@@ -71,11 +82,13 @@ def clear(moss, work):
     if (work / "podman").exists() and shutil.which("podman"):
         with contextlib.suppress(subprocess.TimeoutExpired):
             quiet([*podman(work), "rm", "-fat0"], timeout=60)
+    end_strays(work)
     for file in work.glob("**/pause.pid"):
         with contextlib.suppress(OSError, ValueError):
             os.kill(int(file.read_text()), signal.SIGKILL)
-    # Much of it may belong to sub-IDs.
-    quiet(["unshare", "-r", "--map-auto", "rm", "-rf", str(work)])
+    # Much of it may belong to sub-IDs. Signals to our group do not reach it.
+    quiet(["unshare", "-r", "--map-auto", "rm", "-rf", str(work)],
+          start_new_session=True)
     shutil.rmtree(work, ignore_errors=True)
 
 
