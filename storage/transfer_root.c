@@ -32,6 +32,7 @@ int image_commit(struct store *store, const struct commit_request *request,
 	json_set_string(json, "driver", snapshot_driver_name(request->driver));
 	json_set_string(json, "image", request->image);
 	json_set_i64(json, "init", request->init);
+	json_set_i64(json, "initStart", (int64_t)request->init_start);
 	json_set(json, "config", cJSON_Duplicate(request->config, true));
 	json_set_strv(json, "changes", request->changes);
 	set_text(json, "reference", request->reference);
@@ -57,6 +58,7 @@ static void set_root(cJSON *json, const struct root_request *root)
 	set_text(json, "directory", root->directory);
 	json_set_string(json, "driver", snapshot_driver_name(root->driver));
 	json_set_i64(json, "init", root->init);
+	json_set_i64(json, "initStart", (int64_t)root->init_start);
 	if (root->mounts)
 		json_set(json, "mounts", cJSON_Duplicate(root->mounts, true));
 }

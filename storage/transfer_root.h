@@ -18,6 +18,7 @@ struct commit_request {
 	enum snapshot_driver driver;
 	const char *image;     /* ID of the image it was made from */
 	pid_t init;	       /* of a running one on a FUSE root, else 0 */
+	uint64_t init_start;   /* proc_start_time() of it */
 	const cJSON *config;   /* "config" of an image, before changes */
 	char *const *changes;  /* Dockerfile instructions */
 	const char *reference; /* NULL: nameless */
@@ -38,6 +39,7 @@ struct root_request {
 	const char *directory; /* absolute */
 	enum snapshot_driver driver;
 	pid_t init;	     /* of a running one on a FUSE root, else 0 */
+	uint64_t init_start; /* proc_start_time() of it */
 	const cJSON *mounts; /* [{"source","destination"}, …], for a copy */
 };
 

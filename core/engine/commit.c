@@ -89,8 +89,10 @@ static int commit(struct engine *engine, struct container *container,
 	if (r < 0)
 		return r;
 	if (container_is_running(container) &&
-	    request.driver == SNAPSHOT_FUSE_OVERLAYFS)
+	    request.driver == SNAPSHOT_FUSE_OVERLAYFS) {
 		request.init = container->state.pid;
+		request.init_start = container->state.pid_start;
+	}
 	return image_commit(&engine->store, &request, ret_id, err);
 }
 

@@ -203,14 +203,31 @@ static cJSON *sysctls(const struct build *build)
 	return object;
 }
 
+/* "PID:START[,…]"; caller frees. */
+static char *joined_text(const struct spec_request *request)
+{
+	struct str text = {0};
+
+	for (size_t i = 0; i < JOIN_COUNT; i++) {
+		if (request->join[i] > 0)
+			str_appendf(&text, "%s%d:%llu", text.length ? "," : "",
+				    (int)request->join[i],
+				    (unsigned long long)request->join_start[i]);
+	}
+	return str_steal(&text);
+}
+
 static cJSON *annotations(const struct build *build)
 {
 	const cJSON *given = member_get(build->host, "Annotations");
 	const char *parent = host_mode(build, "CgroupParent");
 	cJSON *object = given ? cJSON_Duplicate(given, true) : json_object();
+	cleanup_free char *owners = joined_text(build->request);
 
 	if (!object)
 		str_oom();
+	if (!str_empty(owners))
+		json_set_string(object, "dev.moss.joined", owners);
 	/* In another's PID namespace there is an init already. */
 	if (member_bool(build->host, "Init") &&
 	    *host_mode(build, "PidMode") == '\0')

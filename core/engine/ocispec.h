@@ -33,7 +33,8 @@ struct spec_request {
 	const char *network_directory;
 	const struct identity *identity;
 	pid_t join[JOIN_COUNT]; /* first process of a "container:ID"; 0: none */
-	bool first;		/* never started before */
+	uint64_t join_start[JOIN_COUNT]; /* when that started */
+	bool first;			 /* never started before */
 };
 
 int ocispec_build(const struct spec_request *request, cJSON **ret_spec,

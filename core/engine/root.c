@@ -112,8 +112,10 @@ static int container_root(struct engine *engine,
 	request->directory = root->directory;
 	if (container_is_running(container) &&
 	    str_equal(member_string(container->json, "Driver"),
-		      snapshot_driver_name(SNAPSHOT_FUSE_OVERLAYFS)))
+		      snapshot_driver_name(SNAPSHOT_FUSE_OVERLAYFS))) {
 		request->init = container->state.pid;
+		request->init_start = container->state.pid_start;
+	}
 	return snapshot_driver_from_name(
 		member_string(container->json, "Driver"), &request->driver,
 		err);

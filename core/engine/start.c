@@ -65,6 +65,7 @@ static int find_joined(struct start *start, enum spec_join join,
 			       target.name,
 			       container_status_name(target.state.status));
 	start->request.join[join] = target.state.pid;
+	start->request.join_start[join] = target.state.pid_start;
 	if (join == JOIN_NETWORK)
 		start->network_directory =
 			container_path(start->engine, target.record.id);

@@ -73,31 +73,21 @@ static int read_record(struct monitor *monitor, struct runtime_spec *spec,
 
 /*
  * Namespaces that others have made are named by a process of theirs. When that
- * has ended, its number may be anybody's by the next run.
+ * has ended, its number may be anybody's. Asked before they are joined, for a
+ * clear word, and afterwards: who is still there then was there all the time.
  */
-static int check_joined(struct monitor *monitor,
-			const struct runtime_spec *spec, bool again,
-			struct error *err)
+static int check_joined(const struct runtime_spec *spec, struct error *err)
 {
-	for (size_t i = 0; i < spec->namespace_count; i++) {
-		struct joined *joined = &monitor->joined[i];
-		const char *path = spec->namespaces[i].path;
-		struct stat st = {0};
+	for (size_t i = 0; i < spec->owner_count; i++) {
+		const struct spec_owner *owner = &spec->owners[i];
 
-		if (!path)
+		if (proc_is_alive(owner->pid, owner->start_time))
 			continue;
-		if (stat(path, &st) < 0 && again)
-			return err_errno(err, "the namespace %s has gone",
-					 path);
-		if (again && (st.st_dev != joined->device ||
-			      st.st_ino != joined->inode)) {
-			err_set(err, ERROR_CONFLICT,
-				"the namespace %s has gone", path);
-			return err_hint(err, "start it again once the "
-					     "container runs whose it was");
-		}
-		joined->device = st.st_dev;
-		joined->inode = st.st_ino;
+		err_set(err, ERROR_CONFLICT,
+			"the namespace of process %d has gone",
+			(int)owner->pid);
+		return err_hint(err, "start it again once the container runs "
+				     "whose it was");
 	}
 	return 0;
 }
@@ -496,6 +486,8 @@ static int start(struct monitor *monitor, struct runtime_spec *spec,
 	int r = create(monitor, spec, stdio, err);
 
 	if (r >= 0)
+		r = check_joined(spec, err);
+	if (r >= 0)
 		r = networks_join(monitor, err);
 	if (r >= 0 && has_uplink(monitor))
 		r = configure_uplink(monitor, err);
@@ -528,7 +520,7 @@ int launch(struct monitor *monitor, const char *attach, struct error *err)
 		r = begin(monitor, err);
 	before = monitor->state.status;
 	if (r >= 0)
-		r = check_joined(monitor, spec, false, err);
+		r = check_joined(spec, err);
 	if (r >= 0)
 		r = bind_ports(monitor, err);
 	if (r >= 0)
@@ -551,7 +543,7 @@ int launch_again(struct monitor *monitor, struct error *err)
 
 	forget_copies(spec);
 	if (r >= 0)
-		r = check_joined(monitor, spec, true, err);
+		r = check_joined(spec, err);
 	if (r >= 0)
 		r = bind_ports(monitor, err);
 	if (r >= 0)

@@ -86,12 +86,6 @@ struct freeze;
 		.netns_fd = -1, .sync_fd = -1                                  \
 	}
 
-/* A namespace that was there before the container, by its inode. */
-struct joined {
-	dev_t device;
-	ino_t inode;
-};
-
 struct monitor {
 	struct loop *loop;
 	struct store store;
@@ -109,7 +103,6 @@ struct monitor {
 	size_t rlimit_count;
 	bool has_oom_score_adj;
 	int oom_score_adj;
-	struct joined joined[SPEC_NAMESPACES_MAX];
 	bool shares_pids; /* no PID namespace that ends with init */
 	bool ended;	  /* init was reaped */
 	bool is_told;	  /* an event has told its start, and none its end */

@@ -191,14 +191,48 @@ static int parse_mounts(const cJSON *json, struct runtime_spec *spec,
 	return 0;
 }
 
+/* "PID:START[,PID:START…]" */
+static int parse_owners(const char *text, struct runtime_spec *spec,
+			struct error *err)
+{
+	cleanup_strv char **list = strv_split(text, ',');
+
+	for (size_t i = 0; list && list[i]; i++) {
+		struct spec_owner *owner = &spec->owners[i];
+		char *colon = strchr(list[i], ':');
+		int64_t pid = 0;
+
+		if (colon)
+			*colon = '\0';
+		if (i == SPEC_OWNERS_MAX || !colon ||
+		    parse_i64(list[i], &pid) < 0 || pid <= 0 ||
+		    pid > INT32_MAX ||
+		    parse_u64(colon + 1, &owner->start_time) < 0)
+			return err_set(err, ERROR_INVALID,
+				       "annotations.dev.moss.joined: expected "
+				       "PID:START[,…], not \"%s\"",
+				       text);
+		owner->pid = (pid_t)pid;
+		spec->owner_count = i + 1;
+	}
+	return 0;
+}
+
 static int parse_annotations(const cJSON *json, struct runtime_spec *spec,
 			     struct error *err)
 {
 	const cJSON *annotations = NULL;
 	const char *init = NULL;
+	const char *joined = NULL;
 	int r = json_get_object(json, "", "annotations", &annotations, err);
 
 	if (r <= 0)
+		return r;
+	r = json_get_string(annotations, "annotations", "dev.moss.joined",
+			    &joined, err);
+	if (r > 0)
+		r = parse_owners(joined, spec, err);
+	if (r < 0)
 		return r;
 	r = json_get_string(annotations, "annotations", "dev.moss.init", &init,
 			    err);

@@ -10,6 +10,9 @@
  *                       /etc/passwd and /etc/group; wins over process.user
  *   dev.moss.group-add  comma-separated names or numbers, looked up likewise
  *   dev.moss.init       "true": moss-init stays as PID 1 and reaps
+ *   dev.moss.joined     "PID:START[,…]", the processes whose namespaces are
+ *                       joined by /proc/PID/ns/…, and their start times: the
+ *                       caller sees to it that it is still them
  *   dev.moss.cgroup-parent  where its cgroup is made, see cgroup_enter()
  * A process object on its own (exec) may carry "annotations" with the first two
  * of them.
@@ -41,6 +44,7 @@
 #define SPEC_MOUNTS_MAX	    1024
 #define SPEC_ARGS_MAX	    65536
 #define SPEC_NAMESPACES_MAX 16
+#define SPEC_OWNERS_MAX	    8
 #define SPEC_DEVICES_MAX    1024
 #define SPEC_PATHS_MAX	    1024  /* masked, read-only, sysctl */
 #define SPEC_GROUPS_MAX	    65536 /* the kernel's NGROUPS_MAX */
@@ -68,6 +72,12 @@ struct spec_device {
 struct spec_namespace {
 	int flag;   /* CLONE_NEW… */
 	char *path; /* NULL: a new one */
+};
+
+/* A process by whose number namespaces are named in paths. */
+struct spec_owner {
+	pid_t pid;
+	uint64_t start_time; /* proc_start_time() */
 };
 
 struct spec_process {
@@ -108,9 +118,11 @@ struct runtime_spec {
 	char **sysctl; /* "net.core.somaxconn=1024" */
 	struct spec_device *devices;
 	size_t device_count;
-	struct cgroup_limits limits; /* linux.resources */
-	char *cgroup_parent;	     /* NULL: nothing was said */
-	bool init;		     /* dev.moss.init */
+	struct cgroup_limits limits;		   /* linux.resources */
+	char *cgroup_parent;			   /* NULL: nothing was said */
+	bool init;				   /* dev.moss.init */
+	struct spec_owner owners[SPEC_OWNERS_MAX]; /* dev.moss.joined */
+	size_t owner_count;
 	cJSON *seccomp; /* linux.seccomp, NULL: none; the caller compiles it */
 };
 

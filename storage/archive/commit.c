@@ -365,11 +365,13 @@ static void tell(const struct commit *commit)
 /* Reaches into the container for the last time. */
 static int leave_container(struct job *job, struct error *err)
 {
-	int64_t init = 0;
+	int64_t init = 0, start = 0;
 	int r = json_get_i64(job->request, "", "init", &init, err);
 
+	if (r >= 0)
+		r = json_get_i64(job->request, "", "initStart", &start, err);
 	if (r >= 0 && init > 0)
-		r = diff_flush_root((pid_t)init, err);
+		r = diff_flush_root((pid_t)init, (uint64_t)start, err);
 	if (r < 0)
 		return r;
 	confine_writes(job->store.root_fd);

@@ -155,21 +155,26 @@ int diff_layer_stage(struct stage *stage, int upper_fd,
  * FUSE lets in only who is in the user namespace of the mount, and has an ID
  * there.
  */
-static int flush(pid_t init)
+static int flush(pid_t init, uint64_t start_time)
 {
 	cleanup_free char *space = xasprintf("/proc/%d/ns/user", (int)init);
 	cleanup_free char *root = xasprintf("/proc/%d/root/", (int)init);
 	cleanup_fd int space_fd = open(space, O_RDONLY | O_CLOEXEC);
 	cleanup_fd int fd = -1;
 
+	if (!proc_is_alive(init, start_time))
+		return 0;
 	if (space_fd < 0 || setns(space_fd, CLONE_NEWUSER) < 0 ||
 	    setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return -errno;
 	fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Now it is known whose root that is. */
+	if (!proc_is_alive(init, start_time))
+		return 0;
 	return fd >= 0 && syncfs(fd) == 0 ? 0 : -errno;
 }
 
-int diff_flush_root(pid_t init, struct error *err)
+int diff_flush_root(pid_t init, uint64_t start_time, struct error *err)
 {
 	struct pollfd ended = {.fd = -1, .events = POLLIN};
 	pid_t child = fork();
@@ -178,7 +183,7 @@ int diff_flush_root(pid_t init, struct error *err)
 	if (child < 0)
 		return err_errno(err, "cannot start a process");
 	if (child == 0)
-		_exit(-flush(init));
+		_exit(-flush(init, start_time));
 	ended.fd = proc_pidfd_open(child, 0);
 	r = ended.fd < 0 ? ended.fd : poll(&ended, 1, FLUSH_TIMEOUT_MS);
 	close_fd(&ended.fd);

@@ -25,7 +25,8 @@ int diff_layer_stage(struct stage *stage, int upper_fd,
 /*
  * Has the kernel hand over what it holds back of a running container's root to
  * the root's FUSE server, so that upper/ has it. init is the container's first
- * process. Bounded in time, as the container may have mounted something there
- * that never answers; then it is an error.
+ * process, start_time when that started: one that has ended has left nothing to
+ * be handed over. Bounded in time, as the container may have mounted something
+ * there that never answers; then it is an error.
  */
-int diff_flush_root(pid_t init, struct error *err);
+int diff_flush_root(pid_t init, uint64_t start_time, struct error *err);

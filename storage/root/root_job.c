@@ -74,7 +74,7 @@ static int read_request(struct root_job *root, enum snapshot_driver *ret_driver,
 			struct error *err)
 {
 	struct job *job = root->job;
-	int64_t init = 0;
+	int64_t init = 0, start = 0;
 	int r;
 
 	root->what = job_string(job, "what");
@@ -86,8 +86,10 @@ static int read_request(struct root_job *root, enum snapshot_driver *ret_driver,
 					      ret_driver, err);
 	if (r >= 0)
 		r = json_get_i64(job->request, "", "init", &init, err);
+	if (r >= 0)
+		r = json_get_i64(job->request, "", "initStart", &start, err);
 	if (r >= 0 && init > 0)
-		r = diff_flush_root((pid_t)init, err);
+		r = diff_flush_root((pid_t)init, (uint64_t)start, err);
 	return r < 0 ? r : 0;
 }
 

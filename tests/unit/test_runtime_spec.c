@@ -77,6 +77,7 @@ static void test_process(void **state)
 		  "18446744073709551615}],\"oomScoreAdj\":-5,"
 		  "\"noNewPrivileges\":true}",
 		  ",\"annotations\":{\"dev.moss.user\":\"web:log\","
+		  "\"dev.moss.joined\":\"7:12345678901,8:1\","
 		  "\"dev.moss.group-add\":\"a,7\",\"dev.moss.init\":\"true\","
 		  "\"org.else\":\"x\"},\"unknown\":{}",
 		  ""),
@@ -99,6 +100,10 @@ static void test_process(void **state)
 	assert_string_equal(spec.process.user, "web:log");
 	assert_string_equal(spec.process.group_add[1], "7");
 	assert_true(spec.init);
+	assert_int_equal(spec.owner_count, 2);
+	assert_int_equal(spec.owners[0].pid, 7);
+	assert_true(spec.owners[0].start_time == 12345678901);
+	assert_int_equal(spec.owners[1].pid, 8);
 	spec_release(&spec);
 }
 
@@ -206,6 +211,13 @@ static void test_refused(void **state)
 		      "\"uidMappings\":[{\"size\":1}]}]",
 		      ""),
 		 "mounts[0].uidMappings: ", ERROR_UNSUPPORTED},
+		{SPEC(PROCESS, ",\"annotations\":{\"dev.moss.joined\":\"7\"}",
+		      ""),
+		 "annotations.dev.moss.joined", ERROR_INVALID},
+		{SPEC(PROCESS,
+		      ",\"annotations\":{\"dev.moss.joined\":\"7:1,-1:2\"}",
+		      ""),
+		 "annotations.dev.moss.joined", ERROR_INVALID},
 		{SPEC(PROCESS, ",\"annotations\":{\"dev.moss.init\":\"maybe\"}",
 		      ""),
 		 "annotations.dev.moss.init", ERROR_INVALID},
