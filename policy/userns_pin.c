@@ -33,6 +33,7 @@
 #define TITLE_MAX     4096
 #define PAUSE_FD      3 /* the child's end of the conversation */
 #define PAUSE_NS_FD   4
+#define PAUSE_FREE_FD 5 /* the first above those */
 
 char *userns_run_path(int run_fd)
 {
@@ -333,6 +334,7 @@ int userns_pin_adopt(const char *run_path, struct userns_pin *ret_pin)
 /* What the child says: once when it is in the namespace, again on failure. */
 enum pause_step {
 	PAUSE_IN_NAMESPACE,
+	PAUSE_ARRANGE,
 	PAUSE_UNSHARE,
 	PAUSE_JOIN,
 	PAUSE_BECOME_ROOT,
@@ -347,22 +349,23 @@ struct pause_report {
 
 static const char *const pause_texts[] = {
 	[PAUSE_IN_NAMESPACE] = "cannot start " PAUSE_PROGRAM,
+	[PAUSE_ARRANGE] = "cannot open files for " PAUSE_PROGRAM,
 	[PAUSE_UNSHARE] = "cannot create a user namespace",
 	[PAUSE_JOIN] = "cannot join the pinned user namespace",
 	[PAUSE_BECOME_ROOT] = "cannot become root of the user namespace",
 	[PAUSE_EXECUTE] = "cannot execute " PAUSE_PROGRAM,
 };
 
-static void pause_say(enum pause_step step, int number)
+static void pause_say(int socket_fd, enum pause_step step, int number)
 {
 	struct pause_report report = {step, number, getpid()};
 
-	(void)send(PAUSE_FD, &report, sizeof(report), MSG_NOSIGNAL);
+	(void)send(socket_fd, &report, sizeof(report), MSG_NOSIGNAL);
 }
 
-static _Noreturn void pause_fail(enum pause_step step)
+static _Noreturn void pause_fail(int socket_fd, enum pause_step step)
 {
-	pause_say(step, errno);
+	pause_say(socket_fd, step, errno);
 	_exit(1);
 }
 
@@ -370,20 +373,27 @@ static _Noreturn void pause_fail(enum pause_step step)
 static void pause_arrange_fds(int socket_fd, int ns_fd)
 {
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
 	/* Above everything that is about to be overwritten. */
-	socket_fd = fcntl(socket_fd, F_DUPFD_CLOEXEC, 16);
-	if (ns_fd >= 0)
-		ns_fd = fcntl(ns_fd, F_DUPFD_CLOEXEC, 16);
+	int socket = null_fd < 0
+			     ? -1
+			     : fcntl(socket_fd, F_DUPFD_CLOEXEC, PAUSE_FREE_FD);
+
+	if (socket >= 0 && ns_fd >= 0) {
+		ns_fd = fcntl(ns_fd, F_DUPFD_CLOEXEC, PAUSE_FREE_FD);
+		socket = ns_fd < 0 ? -1 : socket;
+	}
+	if (socket < 0)
+		pause_fail(socket_fd, PAUSE_ARRANGE);
+	/* Over our own, which are always to be had. */
 	for (int fd = 0; fd < 3; fd++) {
-		if (null_fd < 0 || dup2(null_fd, fd) < 0)
-			_exit(1);
+		if (dup2(null_fd, fd) < 0)
+			pause_fail(socket, PAUSE_ARRANGE);
 	}
 	/* Survives the exec: its end shows that the program is ready. */
-	if (dup2(socket_fd, PAUSE_FD) < 0)
-		_exit(1);
+	if (dup2(socket, PAUSE_FD) < 0)
+		pause_fail(socket, PAUSE_ARRANGE);
 	if (ns_fd >= 0 && dup3(ns_fd, PAUSE_NS_FD, O_CLOEXEC) < 0)
-		_exit(1);
+		pause_fail(socket, PAUSE_ARRANGE);
 	/* Not all is O_CLOEXEC: the caller may have inherited some. */
 	syscall(SYS_close_range, ns_fd >= 0 ? PAUSE_NS_FD + 1 : PAUSE_FD + 1,
 		~0U, 0);
@@ -399,20 +409,20 @@ static _Noreturn void pause_main(int socket_fd, int ns_fd, const char *program,
 
 	pause_arrange_fds(socket_fd, ns_fd);
 	if (ns_fd >= 0 && setns(PAUSE_NS_FD, CLONE_NEWUSER) < 0)
-		pause_fail(PAUSE_JOIN);
+		pause_fail(PAUSE_FD, PAUSE_JOIN);
 	if (ns_fd < 0 && unshare(CLONE_NEWUSER) < 0)
-		pause_fail(PAUSE_UNSHARE);
-	pause_say(PAUSE_IN_NAMESPACE, 0);
+		pause_fail(PAUSE_FD, PAUSE_UNSHARE);
+	pause_say(PAUSE_FD, PAUSE_IN_NAMESPACE, 0);
 
 	/* The parent writes the maps; end of file if it gave up or died. */
 	if (recv(PAUSE_FD, &go, sizeof(go), 0) != sizeof(go))
 		_exit(1);
 	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-		pause_fail(PAUSE_BECOME_ROOT);
+		pause_fail(PAUSE_FD, PAUSE_BECOME_ROOT);
 	/* Denied with one ID; they do no harm then. */
 	(void)setgroups(0, NULL);
 	execve(program, argv, env);
-	pause_fail(PAUSE_EXECUTE);
+	pause_fail(PAUSE_FD, PAUSE_EXECUTE);
 }
 
 /*
@@ -538,6 +548,9 @@ static int pause_converse(const struct userns_plan *plan, bool created,
 		err_number(
 			err, number, "%s",
 			pause_texts[r == 0 ? PAUSE_IN_NAMESPACE : report.step]);
+		if (r > 0 && report.step == PAUSE_ARRANGE)
+			return err_hint(err, "raise the limit of open files "
+					     "(ulimit -n)");
 		return created ? userns_blame(number, err) : err_return(err);
 	}
 	if (created) {

@@ -503,3 +503,18 @@ def test_progress_without_a_terminal(moss, busybox_tar):
     result = moss("import", busybox_tar, "bar", check=0)
     assert result.err == ""
     moss.ok("rmi", "bar")
+
+
+@pytest.mark.parametrize("limit", [6, 8, 10, 12, 16])
+def test_few_open_files(moss, tmp_path, limit):
+    """Whatever step has no descriptor left, that is what is said."""
+    run = tmp_path / "run"
+    run.mkdir(mode=0o700)
+    other = moss.with_env(MOSS_RUN=str(run))
+    result = subprocess.run(
+        ["sh", "-c", f'ulimit -n {limit}; exec "$0" ps', moss.program],
+        env=other.env, capture_output=True, text=True)
+    subprocess.run([moss.program, "__unpin"], env=other.env,
+                   stderr=subprocess.DEVNULL)
+    assert result.returncode == 0 or "Too many open files" in result.stderr, \
+        result.stderr
