@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 
 #define EXECS_MAX	  256
 #define EVENT_COMMAND_MAX 1024 /* bytes of a command in an event */
+#define END_WAIT_MS	  1000
 
 struct exec {
 	struct monitor *monitor;
@@ -170,6 +173,20 @@ static void add(struct exec *exec, struct connection *connection,
 		connection->exec = exec;
 }
 
+/*
+ * A program that is gone before it ran was most likely killed with its PID
+ * namespace, whose end comes a moment before that of init.
+ */
+static int why_gone(struct monitor *monitor, struct error *err)
+{
+	struct pollfd end = {.fd = monitor->process.pid_fd, .events = POLLIN};
+
+	if (err->number != ECONNRESET || poll(&end, 1, END_WAIT_MS) <= 0)
+		return err_return(err);
+	return err_set(err, ERROR_CONFLICT, "container %s is not running",
+		       monitor->record.id);
+}
+
 static int run(struct monitor *monitor, struct connection *connection,
 	       struct spec_process *what, bool privileged, const int *fds,
 	       struct error *err)
@@ -181,6 +198,7 @@ static int run(struct monitor *monitor, struct connection *connection,
 	tell_start_of_exec(exec, what);
 	r = exec_run(monitor, what, privileged, fds, &started, err);
 	if (r < 0) {
+		r = why_gone(monitor, err);
 		tell_end_of_exec(exec, error_meaning(err->kind)->exit_code);
 		exec_free(exec);
 		return r;
