@@ -1,15 +1,19 @@
 #include "core/engine/container.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "core/engine/members.h"
 
 #define NAME_LENGTH_MAX 255
+#define MONITOR_WAIT_MS 5000
+#define MONITOR_STEP_MS 2
 
 void container_close(struct container *container)
 {
@@ -99,6 +103,25 @@ int container_refresh(struct engine *engine, struct container *container,
 	return 0;
 }
 
+/*
+ * The state tells of an end a moment before the monitor has let go of the
+ * container: until then it can neither be started nor removed.
+ */
+static int await_monitor(struct engine *engine, struct container *container,
+			 struct error *err)
+{
+	int64_t deadline = clock_ms() + MONITOR_WAIT_MS;
+	int r = 0;
+
+	while (r >= 0 && !container_is_running(container) &&
+	       record_is_monitored(&container->record) > 0 &&
+	       clock_ms() < deadline) {
+		poll(NULL, 0, MONITOR_STEP_MS);
+		r = container_refresh(engine, container, err);
+	}
+	return r;
+}
+
 static int open_container(struct engine *engine, const char *name, bool lock,
 			  struct container *ret_container, struct error *err)
 {
@@ -118,6 +141,8 @@ static int open_container(struct engine *engine, const char *name, bool lock,
 			return r;
 	}
 	r = container_refresh(engine, &container, err);
+	if (r >= 0 && lock)
+		r = await_monitor(engine, &container, err);
 	if (r < 0)
 		return r;
 	r = read_json(&container, NULL, err);

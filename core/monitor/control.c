@@ -240,9 +240,11 @@ static int request(const struct record *record, cJSON *json, const int *fds,
 	if (fd < 0)
 		return fd;
 	r = msg_send(fd, message, fds, fd_count, err);
-	if (r < 0)
-		return r;
-	return steal_fd(&fd);
+	/* It was there, and has closed its door before it took us in. */
+	if (r == -EPIPE || r == -ECONNRESET)
+		return err_set(err, ERROR_CONFLICT,
+			       "container %.12s is not running", record->id);
+	return r < 0 ? r : steal_fd(&fd);
 }
 
 /* A request whose answer says no more than that it was done. */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/msg.h"
 #include "base/str.h"
@@ -16,6 +17,7 @@
 #define EXECS_MAX	  256
 #define EVENT_COMMAND_MAX 1024 /* bytes of a command in an event */
 #define END_WAIT_MS	  1000
+#define END_STEP_MS	  5
 
 struct exec {
 	struct monitor *monitor;
@@ -175,13 +177,21 @@ static void add(struct exec *exec, struct connection *connection,
 
 /*
  * A program that is gone before it ran was most likely killed with its PID
- * namespace, whose end comes a moment before that of init.
+ * namespace. The end of init, which we see, comes only after all of them have
+ * been waited for.
  */
 static int why_gone(struct monitor *monitor, struct error *err)
 {
-	struct pollfd end = {.fd = monitor->process.pid_fd, .events = POLLIN};
+	int64_t deadline = clock_ms() + END_WAIT_MS;
 
-	if (err->number != ECONNRESET || poll(&end, 1, END_WAIT_MS) <= 0)
+	if (err->number != ECONNRESET && err->kind != ERROR_GENERIC)
+		return err_return(err);
+	children_reap(monitor);
+	while (!monitor->ended && clock_ms() < deadline) {
+		poll(NULL, 0, END_STEP_MS);
+		children_reap(monitor);
+	}
+	if (!monitor->ended)
 		return err_return(err);
 	return err_set(err, ERROR_CONFLICT, "container %s is not running",
 		       monitor->record.id);
