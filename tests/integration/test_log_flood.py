@@ -168,6 +168,17 @@ def test_killed_readers(house, expected):
     house.assert_sound()
 
 
+def sizes(directory):
+    """Of the log's files, which are turned meanwhile."""
+    found = []
+    for path in directory.glob("container.log*"):
+        try:
+            found.append(path.stat().st_size)
+        except FileNotFoundError:
+            pass
+    return found
+
+
 def test_rotated(house):
     """max-size and max-file are kept to; what is left is the whole end."""
     size, files = 1 << 20, 3
@@ -179,8 +190,7 @@ def test_rotated(house):
     deadline = time.monotonic() + SECONDS
     while house.ok("inspect", "-f", "{{.State.Running}}", id) == "true":
         assert time.monotonic() < deadline
-        found = [path.stat().st_size for path in
-                 directory.glob("container.log*") if path.exists()]
+        found = sizes(directory)
         # A file is turned once it is full: it has one entry more, then.
         assert len(found) <= files and all(
             each < size + (64 << 10) + entry for each in found), found
