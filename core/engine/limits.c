@@ -1,5 +1,6 @@
 #include "core/engine/limits.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
@@ -312,6 +313,23 @@ void limits_set_defaults(cJSON *host)
 		json_set_i64(host, "MemorySwap", memory * MEMORY_FACTOR);
 }
 
+/*
+ * RLIMIT_NPROC is counted in the container's user namespace, but for each of
+ * its users apart: no stand-in, and good to know.
+ */
+static int hint_nproc(int64_t count, struct error *err)
+{
+	cleanup_free char *hint = NULL;
+
+	if (!err)
+		return -ENOTSUP;
+	hint = xstrdup(err->hint);
+	return err_hint(err,
+			"%s; --ulimit nproc=%lld works without, but counts "
+			"each user of the container apart",
+			hint, (long long)count);
+}
+
 int limits_check_cgroup(const cJSON *host, struct error *err)
 {
 	CLEANUP(cgroup_host_release) struct cgroup_host cgroups = {0};
@@ -339,6 +357,8 @@ int limits_check_cgroup(const cJSON *host, struct error *err)
 	if (first) {
 		int r = cgroup_host_check(&cgroups, needed, first, err);
 
+		if (r < 0 && str_equal(first, "--pids-limit"))
+			return hint_nproc(member_i64(host, "PidsLimit"), err);
 		if (r < 0)
 			return r;
 	}

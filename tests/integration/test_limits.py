@@ -39,6 +39,25 @@ def test_what_is_missing_is_named(moss, undelegated, option, controller):
     assert moss.ok("ps", "-aq") == ""
 
 
+def test_there_is_a_limit_for_each_user(moss, undelegated):
+    result = moss("run", "--rm", "--pids-limit", "10", "busybox", "true")
+    assert "--ulimit nproc=10 works without, but counts each user of the " \
+        "container apart" in result.err
+
+
+def test_a_fork_bomb_of_one_user_is_bounded(moss):
+    moss.ok("run", "-d", "--name", "bomb", "--network", "none", "--ulimit",
+            "nproc=40", "busybox", "sh", "-c",
+            "bomb() { bomb | bomb & }; bomb; sleep 1000")
+    moss.wait_for(lambda: "can't fork" in moss("logs", "bomb").err,
+                  "a refused fork")
+    pid = moss.inspect("bomb")["State"]["Pid"]
+    for _ in range(10):
+        assert len(moss.ok("top", "bomb", "-o", "pid").split()) <= 41
+    moss.ok("rm", "-f", "bomb")
+    assert not os.path.exists(f"/proc/{pid}")
+
+
 def test_a_parent_needs_a_cgroup(moss, undelegated):
     result = moss("run", "--rm", "--cgroup-parent", "jobs.slice", "busybox",
                   "true")
