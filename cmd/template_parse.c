@@ -55,9 +55,15 @@ struct node *template_definition(const struct template *template,
 	return NULL;
 }
 
+/* Go's: no other control character parts words. */
+static bool is_space(char c)
+{
+	return c && strchr(" \t\r\n", c);
+}
+
 static void skip_space(struct parser *p)
 {
-	while (p->at < p->end && isspace((unsigned char)*p->at))
+	while (p->at < p->end && is_space(*p->at))
 		p->at++;
 }
 
@@ -481,13 +487,13 @@ static int action_open(struct parser *p)
 	const char *close;
 
 	p->at += 2;
-	if (p->at[0] == '-' && isspace((unsigned char)p->at[1]))
+	if (p->at[0] == '-' && is_space(p->at[1]))
 		p->at++;
 	close = scan_action_end(p);
 	if (!close)
 		return -1;
-	p->trim_next = close - p->at >= 2 && close[-1] == '-' &&
-		       isspace((unsigned char)close[-2]);
+	p->trim_next =
+		close - p->at >= 2 && close[-1] == '-' && is_space(close[-2]);
 	p->end = p->trim_next ? close - 1 : close;
 	return 0;
 }
@@ -508,8 +514,8 @@ static void parse_text(struct parser *p, struct node *list)
 	const char *next = p->at + length;
 	struct node *node;
 
-	if (open && open[2] == '-' && isspace((unsigned char)open[3]))
-		while (length > 0 && isspace((unsigned char)p->at[length - 1]))
+	if (open && open[2] == '-' && is_space(open[3]))
+		while (length > 0 && is_space(p->at[length - 1]))
 			length--;
 	if (length > 0) {
 		node = node_new(NODE_TEXT);

@@ -304,6 +304,10 @@ static void test_syntax_errors(void **state)
 		{"{{/* a */ .Name}}", NULL, "comment ends"},
 		{"{{@}}", NULL, "unexpected \"@\""},
 		{"{{1e999}}", NULL, "bad number"},
+		/* Blanks are what Go takes for them, in front of a comment too.
+		 */
+		{"{{\f/* a }}", NULL, "unexpected"},
+		{"{{\v.Name}}", NULL, "unexpected"},
 	};
 
 	check(rows, ARRAY_SIZE(rows));
