@@ -92,6 +92,17 @@ def test_times_in_all_forms(moss, writer):
         ("one", "")
 
 
+def watches(pid):
+    """Has it begun to follow?"""
+    found = False
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found |= "inotify" in os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+    return found
+
+
 def test_follow_begins_at_the_tail(moss, writer):
     writer("one", "two", "three")
     process = moss.popen("logs", "-f", "-n", "1", "writer",
@@ -99,7 +110,7 @@ def test_follow_begins_at_the_tail(moss, writer):
     assert process.stdout.readline() == b"three\n"
     nothing = moss.popen("logs", "-f", "-n", "0", "writer",
                          stdout=subprocess.PIPE)
-    time.sleep(0.1)
+    moss.wait_for(lambda: watches(nothing.pid), "its watch of the log")
     writer("four")
     assert process.stdout.readline() == b"four\n"
     assert nothing.stdout.readline() == b"four\n"
@@ -119,19 +130,17 @@ def test_follow_until(moss, writer):
 
 def test_follow_across_rotation(moss):
     moss.ok("run", "-d", "--name", "turning", "--log-opt", "max-size=2k",
-            "--log-opt", "max-file=3", "busybox", "sh", "-c",
+            "--log-opt", "max-file=99", "busybox", "sh", "-c",
             "for i in $(seq 300); do echo line $i; sleep 0.002; done")
     readers = [moss.popen("logs", "-f", "turning", stdout=subprocess.PIPE,
                           text=True) for _ in range(2)]
     for reader in readers:
-        numbers = [int(line.split()[1]) for line in reader.stdout]
-        # The first may have been turned away before the reader came.
-        assert numbers == list(range(numbers[0], 301)), numbers
+        assert [int(line.split()[1]) for line in reader.stdout] == \
+            list(range(1, 301))
         assert reader.wait(10) == 0
     directory = os.path.dirname(moss.inspect("turning")["LogPath"])
-    assert sorted(name for name in os.listdir(directory)
-                  if name.startswith("container.log")) == \
-        ["container.log", "container.log.1", "container.log.2"]
+    assert len([name for name in os.listdir(directory)
+                if name.startswith("container.log")]) > 5
 
 
 def test_log_goes_on_after_a_restart(moss):

@@ -245,8 +245,12 @@ def test_exec_ends_with_its_container(moss, spawn):
 
 def test_attach_tells_how_it_ended(moss):
     moss.ok("run", "-d", "--name", "brief", "busybox", "sh", "-c",
-            "sleep 0.4; exit 6")
-    assert moss("attach", "brief").code == 6
+            "while [ ! -e /go ]; do echo tick; sleep 0.05; done; exit 6")
+    process = moss.popen("attach", "brief", stdout=-1)
+    assert process.stdout.readline() == b"tick\n"
+    moss.ok("exec", "brief", "touch", "/go")
+    process.stdout.read()
+    assert process.wait(10) == 6
     result = moss("attach", "brief")
     assert result.code == 1 and "stopped container" in result.err
 
