@@ -78,16 +78,29 @@ static void read_resolvers(struct dns_server *server)
 	}
 }
 
+static bool is_loopback(const union dns_peer *peer)
+{
+	const struct in6_addr *v6 = &peer->v6.sin6_addr;
+
+	if (peer->any.sa_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(v6) || IN6_IS_ADDR_V4MAPPED(v6) ||
+		       IN6_IS_ADDR_UNSPECIFIED(v6);
+	return ntohl(peer->v4.sin_addr.s_addr) >> 24 == 127 ||
+	       peer->v4.sin_addr.s_addr == 0;
+}
+
 void dns_set_resolvers(struct exchange *exchange, char *const *texts)
 {
-	exchange->resolver_count = 0;
-	for (size_t i = 0; texts && texts[i]; i++) {
-		if (exchange->resolver_count < RESOLVERS_MAX &&
-		    parse_resolver(
-			    texts[i],
-			    &exchange->resolvers[exchange->resolver_count]))
-			exchange->resolver_count++;
+	size_t count = 0;
+
+	exchange->own_resolvers = texts && texts[0];
+	for (size_t i = 0; texts && texts[i] && count < RESOLVERS_MAX; i++) {
+		union dns_peer *peer = &exchange->resolvers[count];
+
+		if (parse_resolver(texts[i], peer) && !is_loopback(peer))
+			count++;
 	}
+	exchange->resolver_count = count;
 }
 
 static void stream_release(struct stream *stream)
@@ -143,7 +156,7 @@ static bool ask(struct dns_server *server, struct exchange *exchange)
 	const union dns_peer *resolvers = exchange->resolvers;
 	size_t count = exchange->resolver_count;
 
-	if (count == 0) {
+	if (!exchange->own_resolvers) {
 		read_resolvers(server);
 		resolvers = server->resolvers;
 		count = server->resolver_count;

@@ -43,8 +43,9 @@ struct exchange {
 	uint8_t question[DNS_UDP_SIZE_MAX];
 	unsigned int tries;
 	union dns_peer resolvers[RESOLVERS_MAX]; /* its asker's own */
-	size_t resolver_count;			 /* 0: the host's */
-	int64_t until;				 /* ms */
+	size_t resolver_count;
+	bool own_resolvers; /* else the host's are asked */
+	int64_t until;	    /* ms */
 };
 
 struct dns_server {
@@ -64,7 +65,10 @@ void dns_answer(struct dns_server *server, struct exchange *exchange,
 		uint8_t *message, size_t size);
 
 /* dns_forward.c */
-/* The first of texts as the exchange's resolvers; texts may be NULL. */
+/*
+ * The first of texts as the exchange's resolvers; texts may be NULL. The host's
+ * loopback is not what a container means by 127.0.0.1, and is not asked.
+ */
 void dns_set_resolvers(struct exchange *exchange, char *const *texts);
 /*
  * Asks a resolver. exchange: socket, peer, asker, client, question, size and
