@@ -474,3 +474,42 @@ def test_twenty_at_once(moss, nets):
         assert [end.wait(120) for end in ends] == [0] * 20
     assert inspect(moss, "nf-many")["Containers"] == {}
     assert moss.ok("network", "rm", "nf-many") == "nf-many"
+
+
+def test_commands_are_killed(moss, nets):
+    """A command that dies while it joins keeps nothing for itself."""
+    nets("nf-kill", "--subnet", "10.67.0.0/29")
+    names = [f"nf-k{i}" for i in range(5)]
+    for delay in (0.005, 0.02, 0.04, 0.06, 0.08, 0.1):
+        for name in names[:2]:
+            command = moss.popen("run", "-d", "--name", name, "--network",
+                                 "nf-kill", "busybox", "sleep", "600",
+                                 stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL)
+            time.sleep(delay)
+            command.kill()
+            command.wait()
+        for name in names[:2]:
+            moss("rm", "-f", name)
+    # All of its five addresses are there for others.
+    try:
+        for name in names:
+            moss.ok("run", "-d", "--name", name, "--network", "nf-kill",
+                    "busybox", "sleep", "600")
+        assert moss("exec", names[0], "ping", "-c", "1", names[4]).code == 0
+    finally:
+        moss("rm", "-f", *names)
+
+
+def test_own_resolvers(moss, nets, boxes):
+    """--dns is asked for what no container is called; names stay."""
+    nets("nf-dns")
+    # Nobody listens there: an answer could only come from elsewhere.
+    boxes("nf-own", "--network", "nf-dns", "--dns", "127.0.0.1")
+    gateway_address = address(moss, "nf-own", "nf-dns", "Gateway")
+    assert f"nameserver {gateway_address}\n" \
+        in moss.ok("exec", "nf-own", "cat", "/etc/resolv.conf") + "\n"
+    assert lookup(moss, "nf-own", "nf-own") == [
+        address(moss, "nf-own", "nf-dns")]
+    result = moss("exec", "nf-own", "nslookup", "-type=a", "example.org")
+    assert "SERVFAIL" in result.out + result.err
