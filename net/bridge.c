@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
@@ -29,6 +30,7 @@
 #define BRIDGE	       "br0"
 #define TUN	       "tun0"
 #define TUN_DEVICE     "/dev/net/tun"
+#define DETOUR_TABLE   100 /* the table and the rule's priority */
 #define PORT_DNS       53
 #define LISTEN_BACKLOG 64
 #define INTERFACES_MAX 64  /* of one container */
@@ -139,6 +141,44 @@ static int set_default_route(int nl_fd, unsigned int index, int family,
 	return nl_call(nl_fd, &request);
 }
 
+/*
+ * What comes from a container for another of the same network comes over the
+ * bridge, or not at all: handed on by way of the gateway it would get around
+ * ports that are isolated.
+ */
+static int refuse_detour(int nl_fd, const struct net_prefix *gateway)
+{
+	const struct net_prefix subnet = prefix_mask(gateway);
+	const unsigned char family = (unsigned char)subnet.address.family;
+	struct rtmsg route = {
+		.rtm_family = family,
+		.rtm_dst_len = (unsigned char)subnet.length,
+		.rtm_table = DETOUR_TABLE,
+		.rtm_protocol = RTPROT_BOOT,
+		.rtm_scope = RT_SCOPE_UNIVERSE,
+		.rtm_type = RTN_UNREACHABLE,
+	};
+	const struct fib_rule_hdr rule = {
+		.family = family,
+		.table = DETOUR_TABLE,
+		.action = FR_ACT_TO_TBL,
+	};
+	struct nl_request request;
+	int r;
+
+	nl_begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &route,
+		 sizeof(route));
+	nl_add(&request, RTA_DST, subnet.address.bytes, address_size(family));
+	r = nl_call(nl_fd, &request);
+	if (r < 0)
+		return r;
+	nl_begin(&request, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, &rule,
+		 sizeof(rule));
+	nl_add_u32(&request, FRA_PRIORITY, DETOUR_TABLE);
+	nl_add(&request, FRA_IIFNAME, BRIDGE, sizeof(BRIDGE));
+	return nl_call(nl_fd, &request);
+}
+
 /* ---- the namespace ---- */
 
 static int make_bridge(int nl_fd, const struct bridge_config *config,
@@ -175,6 +215,9 @@ static int make_bridge(int nl_fd, const struct bridge_config *config,
 	r = add_address(nl_fd, index, &config->gateway);
 	if (r >= 0 && config->gateway6.address.family)
 		r = add_address(nl_fd, index, &config->gateway6);
+	r = r < 0 ? r : refuse_detour(nl_fd, &config->gateway);
+	if (r >= 0 && config->gateway6.address.family)
+		r = refuse_detour(nl_fd, &config->gateway6);
 	r = r < 0 ? r : forward4(nl_fd, index);
 	r = r < 0 ? r : nl_link_up(nl_fd, index);
 	return r < 0 ? err_number(err, r, "cannot set up a bridge") : 0;

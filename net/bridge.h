@@ -13,6 +13,9 @@
  * cannot speak to the uplink but by packets that the kernel has routed, nor
  * answer in its place. A network without a way out has no tun0.
  *
+ * The gateway hands nothing on from one container to another: that is the
+ * bridge's, which may be told to keep them apart.
+ *
  * Each network has a namespace of its own, so that there is no path between two
  * of them. It lives as long as somebody has a descriptor of it: the gateway
  * process and the monitor of each container that is on it. So the death of one
