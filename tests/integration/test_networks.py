@@ -513,3 +513,18 @@ def test_own_resolvers(moss, nets, boxes):
         address(moss, "nf-own", "nf-dns")]
     result = moss("exec", "nf-own", "nslookup", "-type=a", "example.org")
     assert "SERVFAIL" in result.out + result.err
+
+
+def test_kept_from_each_other(moss, nets, boxes):
+    """Without icc there is no way between two, neither by the gateway."""
+    nets("nc-icc", "-o", "com.docker.network.bridge.enable_icc=false")
+    for name in ("nc-x", "nc-y"):
+        boxes(name, "--network", "nc-icc", "--cap-add", "NET_ADMIN")
+    x, y = (address(moss, name, "nc-icc") for name in ("nc-x", "nc-y"))
+    gate = address(moss, "nc-x", "nc-icc", "Gateway")
+    assert lookup(moss, "nc-x", "nc-y") == [y]
+    assert moss("exec", "nc-x", "ping", "-c", "1", "-W", "1", y).code != 0
+    moss.ok("exec", "nc-x", "ip", "route", "add", y, "via", gate)
+    moss.ok("exec", "nc-y", "ip", "route", "add", x, "via", gate)
+    assert moss("exec", "nc-x", "ping", "-c", "1", "-W", "1", y).code != 0
+    assert moss("exec", "nc-x", "ping", "-c", "1", "-W", "1", gate).code == 0
