@@ -29,12 +29,17 @@ void proc_name_init(int argc, char **argv);
 void proc_name_set(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 
+#define PROC_TREE_MAX 32768
+/*
+ * PIDs of the children of all of parent's threads, in no order; none when it
+ * cannot be looked at. Caller frees. At most PROC_TREE_MAX + 1 of them.
+ */
+size_t proc_children(pid_t parent, pid_t **ret_pids);
 /*
  * PIDs of all descendants of parent, ascending; not of the `except` among its
  * children, and of theirs. Who comes or goes meanwhile may be among them or
  * not.
  */
-#define PROC_TREE_MAX 32768
 int proc_tree(pid_t parent, const pid_t *except, size_t except_count,
 	      pid_t **ret_pids, size_t *ret_count, struct error *err);
 

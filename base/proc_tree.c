@@ -74,6 +74,15 @@ static void add_below(struct family *family, pid_t parent)
 	}
 }
 
+size_t proc_children(pid_t parent, pid_t **ret_pids)
+{
+	struct family family = {0};
+
+	add_below(&family, parent);
+	*ret_pids = family.pids;
+	return family.count;
+}
+
 static bool is_except(const pid_t *except, size_t count, pid_t pid)
 {
 	for (size_t i = 0; i < count; i++) {

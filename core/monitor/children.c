@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,8 +12,7 @@
 #include "base/str.h"
 #include "core/monitor/monitor.h"
 
-#define CHILDREN_TEXT_MAX (64u << 10)
-#define STRAY_ROUNDS	  64
+#define STRAY_ROUNDS 64
 
 /*
  * Without its network helper the container goes on; the helper is started anew
@@ -78,22 +76,15 @@ void children_reap(struct monitor *monitor)
 /* Our children but the helpers: 1 when there was one. */
 static bool kill_children(struct monitor *monitor)
 {
-	cleanup_free char *text = NULL;
-	cleanup_strv char **pids = NULL;
+	cleanup_free pid_t *pids = NULL;
+	size_t count = proc_children(getpid(), &pids);
 	bool found = false;
-	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children",
-		 (int)getpid());
-	if (file_read_at(AT_FDCWD, path, CHILDREN_TEXT_MAX, &text, NULL, NULL) <
-	    0)
-		return false;
-	pids = strv_split(text, ' ');
-	for (size_t i = 0; pids && pids[i]; i++) {
-		pid_t pid = (pid_t)strtol(pids[i], NULL, 10);
+	for (size_t i = 0; i < count; i++) {
+		pid_t pid = pids[i];
 		int status;
 
-		if (pid <= 0 || pid == monitor->uplink.pid ||
+		if (pid == monitor->uplink.pid ||
 		    pid == monitor->process.fuse_pid)
 			continue;
 		kill(pid, SIGKILL);

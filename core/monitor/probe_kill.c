@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -14,11 +13,10 @@
 #include "base/str.h"
 #include "core/monitor/monitor.h"
 
-#define ROUNDS_MAX	  16
-#define PROCESSES_MAX	  4096
-#define CHILDREN_TEXT_MAX (1u << 20)
-#define STAT_TEXT_MAX	  4096
-#define PATH_TEXT_MAX	  64
+#define ROUNDS_MAX    16
+#define PROCESSES_MAX 4096
+#define STAT_TEXT_MAX 4096
+#define PATH_TEXT_MAX 64
 
 /* A process below the monitor. */
 struct found {
@@ -76,34 +74,13 @@ static void meet(struct hunt *hunt, bool parent_is_of_probe, pid_t pid)
 		(void)proc_pidfd_signal(pid_fd, SIGSTOP);
 }
 
-/* Children of all threads of a process. */
 static void look_below(struct hunt *hunt, pid_t parent, bool is_of_probe)
 {
-	cleanup_dir DIR *dir = NULL;
-	const struct dirent *entry;
-	char path[PATH_TEXT_MAX];
+	cleanup_free pid_t *pids = NULL;
+	size_t count = proc_children(parent, &pids);
 
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)parent);
-	dir = opendir(path);
-	while (dir && (entry = readdir(dir))) {
-		cleanup_free char *file = NULL;
-		cleanup_free char *text = NULL;
-		cleanup_strv char **pids = NULL;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		file = xasprintf("%s/%s/children", path, entry->d_name);
-		if (file_read_at(AT_FDCWD, file, CHILDREN_TEXT_MAX, &text, NULL,
-				 NULL) < 0)
-			continue;
-		pids = strv_split(text, ' ');
-		for (size_t i = 0; pids && pids[i]; i++) {
-			pid_t pid = (pid_t)strtol(pids[i], NULL, 10);
-
-			if (pid > 0)
-				meet(hunt, is_of_probe, pid);
-		}
-	}
+	for (size_t i = 0; i < count; i++)
+		meet(hunt, is_of_probe, pids[i]);
 }
 
 /* True when there was one to be killed. */

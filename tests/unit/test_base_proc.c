@@ -669,12 +669,16 @@ static void test_tree(void **state)
 	struct error err = {0};
 	cleanup_free pid_t *all = NULL;
 	cleanup_free pid_t *some = NULL;
+	cleanup_free pid_t *direct = NULL;
 	size_t count = 0;
 	pid_t grandchildren[2];
 	pid_t children[2];
 
 	for (int i = 0; i < 2; i++)
 		children[i] = start_family(&grandchildren[i]);
+	assert_int_equal(proc_children(getpid(), &direct), 2);
+	assert_true((direct[0] == children[0] && direct[1] == children[1]) ||
+		    (direct[1] == children[0] && direct[0] == children[1]));
 	assert_int_equal(proc_tree(getpid(), NULL, 0, &all, &count, &err), 0);
 	assert_int_equal(count, 4);
 	for (int i = 0; i < 2; i++) {
