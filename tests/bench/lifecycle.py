@@ -18,6 +18,7 @@ ROUNDS (default 20) and SETTLE (seconds before memory is looked at, default 60)
 come from the environment. Peers that are not there are left out.
 """
 import contextlib
+import ctypes
 import os
 import pathlib
 import subprocess
@@ -30,6 +31,7 @@ from harness import (IMAGE, engines, load, quiet, report, rounds, timed,
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 SETTLE = float(os.environ.get("SETTLE", "60"))
 LINE = "the quick brown fox jumps over the lazy dog 0123456789 abcdefghijk\n"
+PR_SET_CHILD_SUBREAPER = 36
 LISTED, RUNNING, AT_ONCE, IDLE = 500, 50, 50, 4
 # PID 1 ignores what it does not handle.
 OBEDIENT = ["sh", "-c", "trap exit TERM; sleep 100000 & wait"]
@@ -171,25 +173,43 @@ def bench_many(work, commands):
               f"rm -f {gone:7.0f}; failed {failed}")
 
 
+def reap():
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+            pass
+
+
 def snapshot():
-    """PID -> (name, PSS in kB) of this account and its sub-IDs' processes."""
-    found = {}
-    for directory in pathlib.Path("/proc").glob("[0-9]*"):
+    """PID -> (name, PSS in kB) of all that descends from this process, to
+    which orphans come, but the containers' own program."""
+    parents, found = {}, {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = parent_of(stat.parent.name)
+    for pid in parents:
+        ancestor = parents.get(pid)
+        while ancestor and ancestor != os.getpid():
+            ancestor = parents.get(ancestor)
+        if not ancestor:
+            continue
         with contextlib.suppress(OSError, StopIteration):
+            directory = pathlib.Path(f"/proc/{pid}")
             text = (directory / "smaps_rollup").read_text()
             name = (directory / "comm").read_text().strip()
-            found[directory.name] = name, int(next(
-                line.split()[1] for line in text.splitlines()
-                if line.startswith("Pss:")))
+            if name != "sleep":
+                found[pid] = name, int(next(
+                    line.split()[1] for line in text.splitlines()
+                    if line.startswith("Pss:")))
     return found
 
 
 def added(before):
     return {pid: entry for pid, entry in snapshot().items()
-            if pid not in before and entry[0] != "sleep"}
+            if pid not in before}
 
 
 def bench_memory(work, commands):
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     print(f"\nidle, kB of PSS (load {' '.join(load())})")
     print(f"  {'':30} {'one':>6} {'mean of ' + str(IDLE):>10}  parts of one")
     health = ["--health-cmd", "true", "--health-interval", "30s"]
@@ -198,7 +218,9 @@ def bench_memory(work, commands):
                        ("port, health check",
                         ["-p", "127.0.0.1::80", *health])):
         for name, command in commands.items():
-            quiet([*command, "__unpin"])
+            # Each begins without the process that keeps the namespace.
+            quiet([*commands["moss"], "__unpin"])
+            reap()
             before = snapshot()
             run(command, "idle-0", *args, IMAGE, "sleep", "100000")
             time.sleep(SETTLE)
@@ -213,6 +235,7 @@ def bench_memory(work, commands):
                   f"{sum(kb for _, kb in one.values()):6} "
                   f"{total / IDLE:10.0f}  {parts}")
             remove_all(command)
+            reap()
 
 
 def latency_rows(name, command):
