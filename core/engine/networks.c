@@ -2,12 +2,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/proc.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
 #include "core/engine/network_store.h"
@@ -233,6 +235,21 @@ static int in_use(struct engine *engine, const struct network_record *record,
 		       record->name, str_text(&list));
 }
 
+/* It would end by itself in a while. */
+static void end_gateway(const struct store *store, const char *name)
+{
+	cleanup_free char *path = xasprintf("networks/%s/gateway.json", name);
+	cleanup_json cJSON *json = NULL;
+	cleanup_fd int pid_fd = -1;
+
+	if (json_read_at(store->root_fd, path, &json, NULL) < 0)
+		return;
+	pid_fd = proc_open((pid_t)member_i64(json, "Pid"),
+			   (uint64_t)member_i64(json, "Start"));
+	if (pid_fd >= 0)
+		(void)proc_pidfd_signal(pid_fd, SIGKILL);
+}
+
 int engine_network_remove(struct engine *engine, const char *name,
 			  struct error *err)
 {
@@ -267,6 +284,7 @@ int engine_network_remove(struct engine *engine, const char *name,
 				  record.name);
 	if (ids)
 		return in_use(engine, &record, ids, err);
+	end_gateway(&engine->store, record.name);
 	r = network_delete(&engine->store, record.name, err);
 	if (r < 0)
 		return r;

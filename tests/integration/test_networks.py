@@ -528,3 +528,21 @@ def test_kept_from_each_other(moss, nets, boxes):
     moss.ok("exec", "nc-y", "ip", "route", "add", x, "via", gate)
     assert moss("exec", "nc-x", "ping", "-c", "1", "-W", "1", y).code != 0
     assert moss("exec", "nc-x", "ping", "-c", "1", "-W", "1", gate).code == 0
+
+
+def test_gateway_goes_with_its_network(moss, nets, boxes):
+    nets("nf-gone")
+    boxes("nf-z", "--network", "nf-gone")
+    process = gateway(moss, "nf-gone")
+    title = open(f"/proc/{process}/cmdline").read()
+    assert title.startswith("moss: gateway nf-gone")
+    moss.ok("rm", "-f", "nf-z")
+    moss.ok("network", "rm", "nf-gone")
+
+    def is_gone():
+        try:
+            return not open(f"/proc/{process}/cmdline").read()
+        except OSError:
+            return True
+
+    wait_for(is_gone, "the gateway's end", seconds=1)
