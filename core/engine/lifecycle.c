@@ -267,6 +267,23 @@ static void tell_name(struct engine *engine, const struct container *container,
 		       event_attributes("oldName", docker_name, NULL));
 }
 
+/* A write that failed may have been done all but for its sync: the name that is
+   written down stays. */
+static void free_unwritten_name(struct engine *engine,
+				const struct container *container,
+				const char *old_name, const char *new_name)
+{
+	cleanup_json cJSON *written = NULL;
+	const char *name = "";
+
+	if (record_read(&container->record, &written, NULL) >= 0)
+		name = member_string(written, "Name");
+	(void)record_name_release(
+		&engine->store,
+		*name && str_equal(name + 1, new_name) ? old_name : new_name,
+		container->record.id, NULL);
+}
+
 int engine_container_rename(struct engine *engine, const char *id,
 			    const char *new_name, struct error *err)
 {
@@ -299,8 +316,7 @@ int engine_container_rename(struct engine *engine, const char *id,
 	json_set_string(container.json, "Name", docker_name);
 	r = record_write(&container.record, container.json, err);
 	if (r < 0) {
-		(void)record_name_release(&engine->store, new_name,
-					  container.record.id, NULL);
+		free_unwritten_name(engine, &container, old_name, new_name);
 		return r;
 	}
 	tell_name(engine, &container, old_name);
