@@ -15,12 +15,9 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent /
-                       "integration"))
-import roots  # noqa: E402
+from harness import build, roots, workplace
 
 PORT = "5201"
 
@@ -52,13 +49,11 @@ def report(title, rates, plain):
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 2
-    build = pathlib.Path(os.environ.get("MOSS_BUILD", "build")).resolve()
     cache = pathlib.Path(os.environ.get(
         "MOSS_TEST_CACHE", os.path.expanduser("~/.cache/moss/tests")))
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as directory:
-        os.environ.update(MOSS_ROOT=f"{directory}/moss", MOSS_RUN=directory)
-        moss = str(build / "moss")
+    with workplace():
+        moss = str(build() / "moss")
 
         def run(*args):
             subprocess.run([moss, *args], check=True, stdout=subprocess.DEVNULL)
@@ -72,7 +67,7 @@ def main():
         address = host_address()
         outside = address and subprocess.Popen(
             ["iperf3", "-s", "-B", address, "-p", PORT],
-            stdout=subprocess.DEVNULL)
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             time.sleep(1)
             rows = {"container to container": ("client", "server", []),
@@ -88,8 +83,10 @@ def main():
         finally:
             if outside:
                 outside.terminate()
-            subprocess.run([moss, "rm", "-f", "server", "client"],
-                           stdout=subprocess.DEVNULL)
+                outside.wait()
+            for args in (["rm", "-f", "server", "client"],
+                         ["network", "rm", "bench"]):
+                subprocess.run([moss, *args], stdout=subprocess.DEVNULL)
         print(f"{'':26} {'loopback Gbit/s':>16} {'network Gbit/s':>14} "
               f"{'ratio':>6}")
         for title in rows:
