@@ -3,7 +3,7 @@
 mmdebstrap installs the packages without root, in a user namespace, and
 root.sh adds the account and takes away what costs boot time. The result is one
 ext4 file and the kernel beside it, in a directory named by the hash of all it
-is made of; another recipe is another image, and the older one is removed.
+is made of; another recipe is another image, and older ones are removed.
 """
 import fcntl
 import hashlib
@@ -20,8 +20,8 @@ HERE = pathlib.Path(__file__).parent
 # What the guest is; the libraries that moss is linked to are added.
 PACKAGES = """
 linux-image-cloud-amd64 systemd-sysv udev kmod dbus-user-session libpam-systemd
-sudo uidmap fuse-overlayfs procps iproute2 curl python3-pytest
-python3-pytest-timeout python3-pexpect zstd xz-utils bzip2
+sudo uidmap fuse-overlayfs procps iproute2 curl ca-certificates
+python3-pytest python3-pytest-timeout python3-pexpect zstd xz-utils bzip2
 """.split()
 
 # Nobody reads them there, and unpacking them takes time.
@@ -89,8 +89,8 @@ def host_proxies():
 
 
 def key_of(packages):
-    recipe = [pathlib.Path(__file__).read_bytes(),
-              (HERE / "root.sh").read_bytes(), " ".join(packages).encode()]
+    recipe = [SUITE.encode(), DISK_SIZE.encode(), "".join(LEFT_OUT).encode(),
+              " ".join(packages).encode(), (HERE / "root.sh").read_bytes()]
     return hashlib.sha256(b"\0".join(recipe)).hexdigest()[:12]
 
 
@@ -151,7 +151,10 @@ def prepare(cache, programs, say):
     if not target.exists():
         start = time.monotonic()
         say("making the guest's disk (once, a minute or two)")
-        for old in [*cache.glob("image-*"), *cache.glob("making-*")]:
+        # One older image stays: that of the branch one comes from.
+        images = sorted(cache.glob("image-*/"),
+                        key=lambda path: path.stat().st_mtime)
+        for old in [*images[:-1], *cache.glob("making-*")]:
             remove(old)
         making = cache / f"making-{target.name}"
         making.mkdir()

@@ -31,6 +31,9 @@ echo 7b0f3d1c5a2e4968b1d7c3e5f9a08264 >root/etc/machine-id
 mkdir -p root/etc/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\n' \
 	>root/etc/systemd/journald.conf.d/guest.conf
+# What follows a logout follows soon: ten seconds elsewhere.
+mkdir -p root/etc/systemd/logind.conf.d
+printf '[Login]\nUserStopDelaySec=1\n' >root/etc/systemd/logind.conf.d/guest.conf
 
 # The second disk is the payload that run.py made: programs, tests, and the
 # script that runs them, in a login session of the account.
@@ -41,7 +44,7 @@ Description=moss's tests
 After=systemd-user-sessions.service
 
 [Service]
-Type=exec
+Type=simple
 User=tester
 PAMName=login
 ExecStartPre=+/bin/mkdir -p /srv/moss

@@ -1,0 +1,113 @@
+"""Login sessions: what moss doctor says there, and what logout does."""
+import json
+import os
+import shlex
+import subprocess
+import time
+
+import pytest
+
+VISITOR = 1001
+
+
+def root(*command, check=True):
+    return subprocess.run(["sudo", *map(str, command)], text=True, check=check,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+
+
+def login(script):
+    """A login of the other account, from the first to its logout; what the
+    script printed."""
+    return root("systemd-run", "--quiet", "--wait", "--pipe", "--collect",
+                "--uid=visitor", "-p", "PAMName=login", "-p",
+                "WorkingDirectory=/home/visitor", "/bin/bash", "-elc",
+                f"PATH={os.environ['PATH']}\n{script}")
+
+
+@pytest.fixture
+def visitor():
+    yield
+    root("loginctl", "disable-linger", "visitor")
+    # moss's pause process keeps the session that started it from ending.
+    root("systemctl", "stop", f"user-{VISITOR}.slice", check=False)
+    root("rm", "-rf", "/home/visitor/.local", "/home/visitor/.config")
+
+
+def findings(text):
+    return {check["Name"]: check for check in json.loads(text)["Checks"]}
+
+
+def test_doctor(fresh):
+    """On a stock Debian nothing is broken, in a login session."""
+    checks = findings(fresh.ok("doctor", "--json"))
+    for name, check in checks.items():
+        expected = {"ports": "degraded", "ping": "degraded",
+                    "linger": "degraded"}.get(name, "ok")
+        assert check["State"] == expected, check
+    assert checks["kernel"]["Message"] == f"Linux {os.uname().release}"
+
+
+def test_doctor_on_lingering(fresh):
+    def linger():
+        return findings(fresh.ok("doctor", "--json"))["linger"]
+
+    before = linger()
+    assert before["Fix"] == "sudo loginctl enable-linger tester"
+    try:
+        subprocess.run(shlex.split(before["Fix"]), check=True)
+        after = linger()
+        assert after["State"] == "ok"
+        assert "lingers" in after["Message"]
+    finally:
+        root("loginctl", "disable-linger", "tester")
+    assert linger() == before
+
+
+def test_doctor_in_a_service(fresh):
+    """The user's manager gives its services what they ask for."""
+    out = subprocess.run(
+        ["systemd-run", "--user", "--quiet", "--wait", "--pipe", "--collect",
+         "-p", "Delegate=yes", fresh.program, "doctor", "--json"],
+        stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert findings(out)["cgroup"]["State"] == "ok"
+
+
+def test_doctor_without_a_session(visitor):
+    """As by su or from a cron job: no runtime directory."""
+    out = root("runuser", "-u", "visitor", "--", "env", "-i",
+               "HOME=/home/visitor", f"PATH={os.environ['PATH']}",
+               f"{os.environ['MOSS_BUILD']}/moss", "doctor", "--json",
+               check=False)
+    checks = findings(out)
+    assert checks["runtime-directory"]["State"] == "degraded"
+    assert "loginctl enable-linger visitor" in \
+        checks["runtime-directory"]["Fix"]
+
+
+def visitor_moss(*args):
+    return root("runuser", "-u", "visitor", "--", "env",
+                f"XDG_RUNTIME_DIR=/run/user/{VISITOR}", "HOME=/home/visitor",
+                f"PATH={os.environ['PATH']}", "moss", *args, check=False)
+
+
+IMPORT = "moss import /tmp/busybox.tar busybox >/dev/null"
+# Says when it is told to end.
+SERVICE = ("moss run -d --name {name} -v $HOME:/out {options} busybox sh -c "
+           "\"trap 'echo ended >/out/{name}; exit 0' TERM; "
+           "while :; do sleep 0.2; done\"")
+
+
+def start(name, *options):
+    return SERVICE.format(name=name, options=" ".join(options))
+
+
+def test_logout_with_lingering(visitor, busybox_tar):
+    root("install", "-m", "644", busybox_tar, "/tmp/busybox.tar")
+    root("loginctl", "enable-linger", "visitor")
+    login(f"{IMPORT}; {start('plain')}; {start('limited', '--memory', '64m')}")
+    time.sleep(5)  # logind waits one second
+    assert sorted(visitor_moss("ps", "--format", "{{.Names}}").split()) == \
+        ["limited", "plain"]
+    visitor_moss("stop", "limited", "plain")
+    for name in ("limited", "plain"):
+        assert root("cat", f"/home/visitor/{name}") == "ended\n"
