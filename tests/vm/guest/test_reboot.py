@@ -105,7 +105,8 @@ def test_stop_of_the_unit(own):
     """Who was started at boot is told at the end of the unit, too."""
     before = len(notes("always"))
     systemctl("restart", "moss.service")
-    assert notes("always")[before:] == ["ended", "started"]
+    wait_for(lambda: notes("always")[before:] == ["ended", "started"],
+             "the end and the next start", 30)
 
 
 @pytest.mark.second_boot
