@@ -38,17 +38,13 @@ static int lock(int fd, struct error *err)
 	return err_hint(err, "mount it with \"nocopy\" to leave it as it is");
 }
 
-/* Is there anything in it? *ret_filling: with the mark of a broken copy. */
-static int look(int volume_fd, bool *ret_empty, bool *ret_filling,
-		struct error *err)
+static int look_for_content(int volume_fd, bool *ret_empty, struct error *err)
 {
 	cleanup_dir DIR *dir = NULL;
 	const struct dirent *entry;
 	int fd = openat(volume_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	*ret_empty = true;
-	*ret_filling =
-		faccessat(volume_fd, FILLING, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	if (fd < 0)
 		return err_errno(err, "cannot open the volume");
 	dir = fdopendir(fd);
@@ -65,6 +61,22 @@ static int look(int volume_fd, bool *ret_empty, bool *ret_filling,
 		return 0;
 	}
 	return errno != 0 ? err_errno(err, "cannot read the volume") : 0;
+}
+
+/*
+ * Is there anything in it? *ret_filling: with the mark of a copy that goes on
+ * or broke off. The mark is there before the first entry and goes after the
+ * last one, so it is looked for after the content: the other way round a copy
+ * that begins in between would pass for a whole one.
+ */
+static int look(int volume_fd, bool *ret_empty, bool *ret_filling,
+		struct error *err)
+{
+	int r = look_for_content(volume_fd, ret_empty, err);
+
+	*ret_filling =
+		faccessat(volume_fd, FILLING, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return r;
 }
 
 static int mark(int volume_fd, struct error *err)
