@@ -211,7 +211,7 @@ static const struct failure {
 	 "cannot speak TLS with"},
 	{CURLE_SSL_CERTPROBLEM, ERROR_INVALID, EINVAL,
 	 "cannot use the client certificate for"},
-	{CURLE_SSL_CACERT_BADFILE, ERROR_INVALID, EINVAL,
+	{CURLE_SSL_CACERT_BADFILE, ERROR_INVALID, ENOKEY,
 	 "cannot use the CA certificates for"},
 	{CURLE_WEIRD_SERVER_REPLY, ERROR_GENERIC, EPROTO,
 	 "no HTTP answer from"},

@@ -132,6 +132,9 @@ static int explain(const struct endpoint *endpoint, int number,
 			 "CA with ca = FILE below [registry \"%s\"] in "
 			 "moss.conf",
 			 endpoint->host);
+	else if (number == -ENOKEY)
+		err_hint(err, "install the package ca-certificates, or look at "
+			      "ca = below [registry] in moss.conf");
 	else if (number == -EPROTO && endpoint->scheme == REGISTRY_HTTPS)
 		err_hint(err,
 			 "if %s is to be used without encryption, write "
@@ -184,8 +187,9 @@ static int find_scheme(struct endpoint *endpoint, struct error *err)
 	struct error secure = {0};
 	int r = probe(endpoint, "https", &secure);
 
+	/* ENOKEY: of a machine without CA certificates nobody was asked yet. */
 	if (r != -ECONNREFUSED && r != -EHOSTUNREACH && r != -EPROTO &&
-	    r != -ECONNRESET)
+	    r != -ECONNRESET && r != -ENOKEY)
 		return r < 0 ? err_copy(err, &secure) : 0;
 	r = probe(endpoint, "http", err);
 	if (r != HTTP_BAD_REQUEST)
