@@ -1,4 +1,5 @@
 """What people type every day: second words for options, odd values, pipes."""
+import re
 import subprocess
 
 import pytest
@@ -98,15 +99,17 @@ def test_inspect_of_a_damaged_image(own_store):
 
 
 def test_store_that_cannot_be_written(own_store):
-    """The line names the whole path, not "lock"."""
+    """It can be looked at; of a change the line names the whole path."""
     script = ('mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" &&'
-              ' MOSS_RUN="$2" "$3" images; code=$?;'
+              ' MOSS_RUN="$2" "$3" images -q busybox &&'
+              ' MOSS_RUN="$2" "$3" tag busybox other; code=$?;'
               ' MOSS_RUN="$2" "$3" __unpin; exit $code')
     run = own_store.root.parent / "other"
     run.mkdir(mode=0o700)
     process = subprocess.run(
         ["unshare", "-Urm", "sh", "-c", script, "sh", own_store.root, run,
          own_store.program], env=own_store.env, capture_output=True, text=True)
+    assert re.fullmatch(r"[0-9a-f]{12}\n", process.stdout)
     assert process.returncode == 1
     assert process.stderr == (f"moss: cannot open lock {own_store.root}/lock: "
                               "Read-only file system\n")
