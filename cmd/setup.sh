@@ -152,6 +152,8 @@ account_home() { getent passwd "$1" | cut -d: -f6; }
 
 # Copies the checkout at $1 to $2, owned by account $3.
 sources_copy() {
+	# What an older copy has and this one has not would be found by the compiler.
+	rm -rf "$2"
 	mkdir -p "$2"
 	tar -C "$1" --exclude=./.git --exclude='./build*' -cf - . |
 		tar -C "$2" --no-same-owner -xf -
