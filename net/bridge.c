@@ -49,28 +49,6 @@ static int enter(int netns_fd, struct error *err)
 	return 0;
 }
 
-/* No link-local address: nobody to ask for it, nothing to wait for. */
-static void without_link_local(int nl_fd, unsigned int index)
-{
-	const struct ifinfomsg link = {
-		.ifi_family = AF_UNSPEC,
-		.ifi_index = (int)index,
-	};
-	const uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
-	struct nl_request request;
-	size_t families;
-	size_t inet6;
-
-	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
-	families = nl_nest_begin(&request, IFLA_AF_SPEC);
-	inet6 = nl_nest_begin(&request, AF_INET6);
-	nl_add(&request, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
-	nl_nest_end(&request, inet6);
-	nl_nest_end(&request, families);
-	/* A kernel without IPv6 has no such mode. */
-	(void)nl_call(nl_fd, &request);
-}
-
 /* The kernel hands on what comes in here for others. */
 static int forward4(int nl_fd, unsigned int index)
 {
@@ -211,7 +189,7 @@ static int make_bridge(int nl_fd, const struct bridge_config *config,
 	if (r < 0)
 		return err_number(err, r, "cannot make a bridge");
 	index = if_nametoindex(BRIDGE);
-	without_link_local(nl_fd, index);
+	(void)nl_link_without_local(nl_fd, index);
 	r = add_address(nl_fd, index, &config->gateway);
 	if (r >= 0 && config->gateway6.address.family)
 		r = add_address(nl_fd, index, &config->gateway6);
@@ -260,7 +238,7 @@ static int make_tun(int nl_fd, const struct bridge_config *config,
 	if (ioctl(fd, TUNSETPERSIST, 1) < 0)
 		return err_errno(err, "cannot keep network interface " TUN);
 	index = if_nametoindex(TUN);
-	without_link_local(nl_fd, index);
+	(void)nl_link_without_local(nl_fd, index);
 	link.ifi_index = (int)index;
 	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
 	nl_add_u32(&request, IFLA_MTU, config->mtu);
@@ -534,7 +512,7 @@ static int set_up_end(const struct bridge_port *port, struct error *err)
 
 	if (nl_fd < 0)
 		return nl_fd;
-	without_link_local(nl_fd, index);
+	(void)nl_link_without_local(nl_fd, index);
 	r = nl_link_up(nl_fd, index);
 	r = r < 0 ? r : add_address(nl_fd, index, &port->address);
 	if (r >= 0 && port->address6.address.family)

@@ -170,21 +170,10 @@ static int configure_link(int nl_fd, unsigned int index, const uint8_t mac[6])
 		.ifi_family = AF_UNSPEC,
 		.ifi_index = (int)index,
 	};
-	const uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
 	struct nl_request request;
-	size_t families;
-	size_t inet6;
-	int r;
+	int r = nl_link_without_local(nl_fd, index);
 
-	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
-	families = nl_nest_begin(&request, IFLA_AF_SPEC);
-	inet6 = nl_nest_begin(&request, AF_INET6);
-	nl_add(&request, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
-	nl_nest_end(&request, inet6);
-	nl_nest_end(&request, families);
-	r = nl_call(nl_fd, &request);
-	/* A kernel without IPv6 has no such mode. */
-	if (r < 0 && r != -EAFNOSUPPORT && r != -EOPNOTSUPP)
+	if (r < 0)
 		return r;
 
 	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));

@@ -149,3 +149,25 @@ int nl_link_up(int fd, unsigned int index)
 	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
 	return nl_call(fd, &request);
 }
+
+int nl_link_without_local(int fd, unsigned int index)
+{
+	const struct ifinfomsg link = {
+		.ifi_family = AF_UNSPEC,
+		.ifi_index = (int)index,
+	};
+	const uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
+	struct nl_request request;
+	size_t families;
+	size_t inet6;
+	int r;
+
+	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
+	families = nl_nest_begin(&request, IFLA_AF_SPEC);
+	inet6 = nl_nest_begin(&request, AF_INET6);
+	nl_add(&request, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
+	nl_nest_end(&request, inet6);
+	nl_nest_end(&request, families);
+	r = nl_call(fd, &request);
+	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP ? 0 : r;
+}

@@ -42,3 +42,10 @@ int nl_call(int fd, struct nl_request *request);
 
 /* Sets IFF_UP on an interface. */
 int nl_link_up(int fd, unsigned int index);
+
+/*
+ * Gives an interface that is still down no link-local IPv6 address: nothing to
+ * probe for duplicates, nor to solicit routers from. 0 also on a kernel without
+ * IPv6, which has none to give.
+ */
+int nl_link_without_local(int fd, unsigned int index);
