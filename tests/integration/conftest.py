@@ -157,6 +157,18 @@ def moss(session_moss):
     session_moss.remove_all()
 
 
+@pytest.fixture(scope="module")
+def house(session_moss):
+    """Nothing but an image; .baseline: the files that then there are."""
+    from household import Household  # which wants this module whole
+    session_moss.remove_all()
+    with Household(session_moss) as house:
+        house.ok("run", "--rm", "busybox", "true")
+        house.ok("system", "prune", "-f")
+        house.baseline = house.files()
+        yield house
+
+
 @pytest.fixture(scope="session")
 def debian(session_moss, debian_tar):
     """An image of a small Debian with nginx, python and the usual tools."""

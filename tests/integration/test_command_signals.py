@@ -13,7 +13,6 @@ import time
 import pytest
 
 from conftest import wait_for
-from household import Household
 from test_kill_commands import COMMANDS, WRITER, some
 
 SEED = int(os.environ.get("MOSS_SIGNAL_SEED", "1"))
@@ -23,16 +22,6 @@ ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT,
           signal.SIGPIPE]
 FULL = "No space left on device"
 CLOSED = "Bad file descriptor"
-
-
-@pytest.fixture(scope="module")
-def house(session_moss):
-    session_moss.remove_all()
-    with Household(session_moss) as house:
-        house.ok("run", "--rm", "busybox", "true")
-        house.ok("system", "prune", "-f")
-        house.baseline = house.files()
-        yield house
 
 
 @pytest.fixture

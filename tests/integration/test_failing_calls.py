@@ -7,7 +7,6 @@ import subprocess
 
 import pytest
 
-from household import Household
 from test_kill_commands import some
 
 LONG = os.environ.get("MOSS_CALLS")
@@ -29,16 +28,6 @@ ERRORS = {"rename": "ENOSPC", "make": "ENOSPC", "sync": "EIO",
 # Of calls that fail at more places than it is worth while to try.
 STEP = {"open": 7}
 MOST = 200
-
-
-@pytest.fixture(scope="module")
-def house(session_moss):
-    session_moss.remove_all()
-    with Household(session_moss) as house:
-        house.ok("run", "--rm", "busybox", "true")
-        house.ok("system", "prune", "-f")
-        house.baseline = house.files()
-        yield house
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,6 @@ import time
 
 import pytest
 
-from household import Household
-
 SEED = int(os.environ.get("MOSS_KILL_SEED", "1"))
 SECONDS = float(os.environ.get("MOSS_KILL_SECONDS", "0"))
 SOME = 14
@@ -76,15 +74,10 @@ COMMANDS = {
 KINDS = ["command", "monitor", "init", "net", "image", "pause", "fuse", "all"]
 
 
-@pytest.fixture(scope="module")
-def house(session_moss):
-    session_moss.remove_all()
-    with Household(session_moss) as house:
-        house.ok("run", "--rm", "busybox", "true")
-        house.ok("system", "prune", "-f")
-        house.baseline = house.files()
-        yield house
-        print(f"slowest answer: {house.slowest * 1000:.0f} ms")
+@pytest.fixture(scope="module", autouse=True)
+def slowest(house):
+    yield
+    print(f"slowest answer: {house.slowest * 1000:.0f} ms")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import time
 import pytest
 
 from conftest import wait_for
-from household import Household
 
 MB = int(os.environ.get("MOSS_FLOOD_MB", "24"))
 LINE = 1000  # bytes, the newline included
@@ -34,16 +33,6 @@ def digest():
 @pytest.fixture(scope="module")
 def expected():
     return digest()
-
-
-@pytest.fixture(scope="module")
-def house(session_moss):
-    session_moss.remove_all()
-    with Household(session_moss) as house:
-        house.ok("run", "--rm", "busybox", "true")
-        house.ok("system", "prune", "-f")
-        house.baseline = house.files()
-        yield house
 
 
 @pytest.fixture(autouse=True)

@@ -11,23 +11,16 @@ import time
 
 import pytest
 
-from household import Household
-
 MANY = int(os.environ.get("MOSS_MANY", "24"))
 STARTED = max(8, MANY // 10)
 DESCRIPTORS = 256
 SECONDS = 60 + MANY
 
 
-@pytest.fixture(scope="module")
-def house(session_moss):
-    session_moss.remove_all()
-    with Household(session_moss) as house:
-        house.ok("run", "--rm", "busybox", "true")
-        house.ok("system", "prune", "-f")
-        house.baseline = house.files()
-        yield house
-        house.reset(house.baseline)
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left(house):
+    yield
+    house.reset(house.baseline)
 
 
 def few_descriptors():

@@ -12,7 +12,6 @@ import time
 import pytest
 
 from conftest import wait_for
-from household import Household
 
 SEED = int(os.environ.get("MOSS_RACE_SEED", "1"))
 SECONDS = float(os.environ.get("MOSS_RACE_SECONDS", "2"))
@@ -57,16 +56,6 @@ PAIRS = {
                             ["system", "prune", "-f", "--volumes"],
                             [*CREATED[:3], "-v", "/anonymous", *SLEEP]),
 }
-
-
-@pytest.fixture(scope="module")
-def house(session_moss):
-    session_moss.remove_all()
-    with Household(session_moss) as house:
-        house.ok("run", "--rm", "busybox", "true")
-        house.ok("system", "prune", "-f")
-        house.baseline = house.files()
-        yield house
 
 
 @pytest.fixture(autouse=True)

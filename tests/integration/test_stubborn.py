@@ -9,19 +9,9 @@ import time
 import pytest
 
 from conftest import wait_for
-from household import Household, send, status_of
+from household import send, status_of
 
 LONG = os.environ.get("MOSS_STUBBORN")
-
-
-@pytest.fixture(scope="module")
-def house(session_moss):
-    session_moss.remove_all()
-    with Household(session_moss) as house:
-        house.ok("run", "--rm", "busybox", "true")
-        house.ok("system", "prune", "-f")
-        house.baseline = house.files()
-        yield house
 
 
 @pytest.fixture(autouse=True)
