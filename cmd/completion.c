@@ -46,6 +46,7 @@ static const struct {
 	{"log-opt", "max-size= max-file="},
 	{"network", "@network-mode"},
 	{"pid", "host container:"},
+	{"publish-mode", "auto splice slirp native"},
 	{"pull", "always missing never"},
 	{"restart", "no on-failure always unless-stopped"},
 	{"save-format", "archive oci-dir"},

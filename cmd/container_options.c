@@ -70,6 +70,7 @@ const struct option container_options[] = {
 	{0, "privileged", OPTION_FLAG, NULL, NULL, "All capabilities in the container's own user namespace, no seccomp (it is not root on the host)", false},
 	{'p', "publish", OPTION_LIST, NULL, NULL, "Publish a container's port(s) to the host", false},
 	{'P', "publish-all", OPTION_FLAG, NULL, NULL, "Publish all exposed ports to random ports", false},
+	{0, "publish-mode", OPTION_STRING, "mode", NULL, "How published ports reach the container (auto|splice|slirp|native)", false},
 	{0, "pull", OPTION_STRING, NULL, "missing", "Pull image before running (\"always\", \"missing\", \"never\")", false},
 	{'q', "quiet", OPTION_FLAG, NULL, NULL, "Suppress the pull output", false},
 	{0, "read-only", OPTION_FLAG, NULL, NULL, "Mount the container's root filesystem as read only", false},
@@ -673,6 +674,7 @@ int container_body(const struct options *options, bool detached,
 	cJSON *moss = member_object(host, "Moss");
 	const char *driver = option_string(options, "storage-driver");
 	const char *platform = option_string(options, "platform");
+	const char *mode = option_string(options, "publish-mode");
 	int r = refused_options_check(options, err);
 
 	if (r < 0)
@@ -686,6 +688,7 @@ int container_body(const struct options *options, bool detached,
 		driver = getenv("MOSS_STORAGE_DRIVER");
 	json_set_string(moss, "StorageDriver", driver ? driver : "");
 	json_set_string(moss, "Platform", platform ? platform : "");
+	json_set_string(moss, "PublishMode", mode ? mode : "");
 	r = add_attach(options, detached, body, err);
 	r = r < 0 ? r : add_log(options, host, err);
 	r = r < 0 ? r : network_options_body(options, body, host, err);

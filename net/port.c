@@ -13,6 +13,54 @@ struct range {
 	uint16_t last;
 };
 
+static const char *const mode_names[] = {
+	[PUBLISH_AUTO] = "auto",
+	[PUBLISH_SPLICE] = "splice",
+	[PUBLISH_SLIRP] = "slirp",
+	[PUBLISH_NATIVE] = "native",
+};
+
+const struct conf_key port_conf_keys[] = {
+	{PORT_CONF_SECTION, PORT_CONF_PUBLISH_MODE, CONF_STRING, 0, 0, 0},
+	{0},
+};
+
+const char *port_protocol_name(enum port_protocol protocol)
+{
+	return protocol == PORT_UDP ? "udp" : "tcp";
+}
+
+const char *publish_mode_name(enum publish_mode mode)
+{
+	return mode_names[mode];
+}
+
+int publish_mode_parse(const char *text, enum publish_mode *ret_mode,
+		       struct error *err)
+{
+	if (str_empty(text))
+		text = mode_names[PUBLISH_AUTO];
+	for (size_t i = 0; i < ARRAY_SIZE(mode_names); i++) {
+		if (str_equal(text, mode_names[i])) {
+			*ret_mode = (enum publish_mode)i;
+			return 0;
+		}
+	}
+	err_set(err, ERROR_INVALID, "invalid publish mode: \"%s\"", text);
+	return err_hint(err, "use auto, splice, slirp or native");
+}
+
+int publish_mode_check(enum publish_mode mode, struct error *err)
+{
+	if (mode == PUBLISH_AUTO || mode == PUBLISH_SPLICE)
+		return 0;
+	err_set(err, ERROR_UNSUPPORTED,
+		"ports cannot be published in %s mode: this moss does not have "
+		"that engine",
+		mode_names[mode]);
+	return err_hint(err, "use --publish-mode splice");
+}
+
 void port_list_release(struct port_list *list)
 {
 	if (!list)

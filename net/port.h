@@ -1,5 +1,11 @@
 /*
- * Published ports: parsing of docker's -p and --expose, binding on the host.
+ * Published ports: parsing of docker's -p and --expose, binding on the host,
+ * and the engines that can carry them:
+ *
+ *   splice   moss-net accepts and connects inside (net/forward.h)
+ *   slirp    libslirp forwards them through the tap
+ *   native   the container's own bind gets the host's socket
+ *   auto     moss chooses: splice
  */
 #pragma once
 
@@ -7,11 +13,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/conf.h"
 #include "base/error.h"
 
 #define PORT_MAPPINGS_MAX 4096 /* after ranges are spelled out */
 
 enum port_protocol { PORT_TCP, PORT_UDP };
+const char *port_protocol_name(enum port_protocol protocol);
+
+enum publish_mode {
+	PUBLISH_AUTO,
+	PUBLISH_SPLICE,
+	PUBLISH_SLIRP,
+	PUBLISH_NATIVE,
+};
+const char *publish_mode_name(enum publish_mode mode);
+/* "" is auto. Checks the word, not whether this moss has the engine. */
+int publish_mode_parse(const char *text, enum publish_mode *ret_mode,
+		       struct error *err);
+/* ERROR_UNSUPPORTED for an engine that is not there. */
+int publish_mode_check(enum publish_mode mode, struct error *err);
+
+/* moss.conf: [network] publish-mode, the default of --publish-mode. */
+#define PORT_CONF_SECTION      "network"
+#define PORT_CONF_PUBLISH_MODE "publish-mode"
+extern const struct conf_key port_conf_keys[];
 
 struct port_mapping {
 	char host_ip[46];	/* "" means all addresses, v4 and v6 */

@@ -46,11 +46,6 @@ static uint16_t bound_port(int fd)
 						       : address.v4.sin_port);
 }
 
-static const char *protocol_name(enum port_protocol protocol)
-{
-	return protocol == PORT_UDP ? "udp" : "tcp";
-}
-
 static int bind_socket(const union address *address,
 		       enum port_protocol protocol)
 {
@@ -149,7 +144,7 @@ static char *describe(const struct port_mapping *mapping,
 				    mapping->host_port_end)
 			: xasprintf("%u", mapping->host_port);
 	const char *ip = mapping->host_ip;
-	const char *name = protocol_name(mapping->protocol);
+	const char *name = port_protocol_name(mapping->protocol);
 
 	if (*ip == '\0')
 		ip = address->any.sa_family == AF_INET6 ? "::" : "0.0.0.0";

@@ -16,6 +16,7 @@
 #include "core/engine/limits.h"
 #include "core/engine/members.h"
 #include "core/engine/resources.h"
+#include "core/engine/settings.h"
 #include "policy/capability.h"
 #include "policy/seccomp.h"
 #include "storage/store/layer.h"
@@ -223,6 +224,40 @@ static int check_resources(const struct creation *creation, struct error *err)
 	return devices_check(host, err);
 }
 
+/*
+ * The one that is asked for, else moss.conf's. Noted in HostConfig as it is
+ * meant, so that inspect tells and a later moss.conf changes nothing.
+ */
+static int choose_publish_mode(struct creation *creation, struct error *err)
+{
+	CLEANUP(conf_release) struct conf conf = {0};
+	cJSON *moss = cJSON_GetObjectItemCaseSensitive(creation->host, "Moss");
+	const char *wanted = member_string(moss, "PublishMode");
+	const struct conf_entry *entry = NULL;
+	int r = 0;
+
+	if (*wanted == '\0') {
+		r = settings_read(creation->engine, &conf, err);
+		if (r < 0)
+			return r;
+		entry = conf_get(&conf, PORT_CONF_SECTION, NULL,
+				 PORT_CONF_PUBLISH_MODE);
+	}
+	r = publish_mode_parse(entry ? entry->value : wanted,
+			       &creation->publish_mode, err);
+	if (r >= 0)
+		r = publish_mode_check(creation->publish_mode, err);
+	if (r < 0 && entry) {
+		cleanup_free char *where = conf_where(&conf, entry);
+
+		return err_wrap(err, "%s", where);
+	}
+	if (r >= 0 && moss)
+		json_set_string(moss, "PublishMode",
+				publish_mode_name(creation->publish_mode));
+	return r;
+}
+
 static int choose_driver(struct creation *creation, struct error *err)
 {
 	const cJSON *moss = member_get(creation->host, "Moss");
@@ -254,6 +289,9 @@ static int prepare(struct creation *creation, struct error *err)
 			    member_string(creation->host, "NetworkMode"),
 			    creation->network.kind,
 			    &creation->network.endpoints, err);
+	if (r < 0)
+		return r;
+	r = choose_publish_mode(creation, err);
 	if (r < 0)
 		return r;
 	r = creation_join(creation, err);

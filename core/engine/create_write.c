@@ -52,6 +52,7 @@ static cJSON *launch_json(const struct creation *creation)
 		.address = creation->network.address,
 		.mac = creation->network.mac,
 		.ports = creation->network.ports,
+		.publish_mode = creation->publish_mode,
 		.single_id = !creation->engine->identity.mapped,
 		.seccomp = creation->security.seccomp,
 		.capabilities = creation->capabilities,

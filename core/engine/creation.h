@@ -22,6 +22,7 @@ struct creation {
 	cJSON *host;   /* HostConfig, normalised */
 	struct image image;
 	struct network network;
+	enum publish_mode publish_mode;
 	struct security security;
 	struct mount_list mounts;
 	struct id_map uids;

@@ -91,6 +91,7 @@ static const struct member moss_members[] = {
 	{"StorageDriver", MEMBER_STRING, MEMBER_USED, MEMBER_EMPTY, NULL, NULL},
 	{"SeccompName", MEMBER_STRING, MEMBER_USED, MEMBER_EMPTY, NULL, NULL},
 	{"Platform", MEMBER_STRING, MEMBER_USED, MEMBER_EMPTY, NULL, NULL},
+	{"PublishMode", MEMBER_STRING, MEMBER_USED, MEMBER_EMPTY, NULL, NULL},
 };
 
 static const struct member restart_members[] = {

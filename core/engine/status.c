@@ -97,11 +97,6 @@ cJSON *status_json(const struct container_state *state, int directory_fd)
 	return json;
 }
 
-static const char *protocol_name(enum port_protocol protocol)
-{
-	return protocol == PORT_UDP ? "udp" : "tcp";
-}
-
 /*
  * Calls visit for the ports as bound: "" is both families, as docker shows it.
  */
@@ -130,7 +125,7 @@ static void map_port(cJSON *map, const struct port_mapping *port,
 		     const char *address)
 {
 	cleanup_free char *key = xasprintf("%u/%s", port->container_port,
-					   protocol_name(port->protocol));
+					   port_protocol_name(port->protocol));
 	cleanup_free char *number = xasprintf("%u", port->host_port);
 	cJSON *list = cJSON_GetObjectItemCaseSensitive(map, key);
 	cJSON *binding = json_object();
@@ -152,7 +147,7 @@ static void summarise_port(cJSON *array, const struct port_mapping *port,
 	json_set_string(json, "IP", address);
 	json_set_i64(json, "PrivatePort", port->container_port);
 	json_set_i64(json, "PublicPort", port->host_port);
-	json_set_string(json, "Type", protocol_name(port->protocol));
+	json_set_string(json, "Type", port_protocol_name(port->protocol));
 	json_push(array, json);
 }
 
@@ -181,7 +176,7 @@ cJSON *status_port_map(const struct port_list *ports, const cJSON *exposed)
 		cleanup_free char *key = NULL;
 
 		key = xasprintf("%u/%s", port->container_port,
-				protocol_name(port->protocol));
+				port_protocol_name(port->protocol));
 		if (!cJSON_GetObjectItemCaseSensitive(map, key))
 			json_set(map, key, NULL);
 	}
@@ -215,7 +210,8 @@ cJSON *status_port_summary(const struct port_list *ports, const cJSON *exposed)
 			continue;
 		json = json_object();
 		json_set_i64(json, "PrivatePort", port->container_port);
-		json_set_string(json, "Type", protocol_name(port->protocol));
+		json_set_string(json, "Type",
+				port_protocol_name(port->protocol));
 		json_push(array, json);
 	}
 	port_list_release(&list);

@@ -49,6 +49,8 @@
  *   Mac               "02:42:…" | null
  *   Ports             [{"HostIp":"","HostPort":8080,"HostPortEnd":8080,
  *                       "ContainerPort":80,"Protocol":"tcp"|"udp"}, …]
+ *   PublishMode       "auto" | "splice" | "slirp" | "native"; the first when
+ *                     missing
  *   Networks          [{"Name","Id","EndpointId","IPAMConfig","Aliases",
  *                       "Address","Prefix","Gateway",…}, …], with "slirp" and
  *                     "named"; addresses from the first start on
@@ -272,6 +274,7 @@ struct record_launch {
 	bool host_loopback;
 	char *address, *mac;
 	struct port_list ports; /* as asked for */
+	enum publish_mode publish_mode;
 	struct record_network *networks;
 	size_t network_count;
 	char *hostname; /* the user's */

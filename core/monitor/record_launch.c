@@ -207,7 +207,7 @@ cJSON *record_ports_json(const struct port_list *ports)
 		json_set_i64(json, "HostPortEnd", port->host_port_end);
 		json_set_i64(json, "ContainerPort", port->container_port);
 		json_set_string(json, "Protocol",
-				port->protocol == PORT_UDP ? "udp" : "tcp");
+				port_protocol_name(port->protocol));
 		json_push(array, json);
 	}
 	return array;
@@ -277,6 +277,15 @@ static int parse_capabilities(const cJSON *moss, struct record_launch *launch,
 	return 0;
 }
 
+static int parse_publish_mode(const cJSON *moss, struct record_launch *launch,
+			      struct error *err)
+{
+	const char *text = NULL;
+	int r = json_get_string(moss, "Moss", "PublishMode", &text, err);
+
+	return r < 0 ? r : publish_mode_parse(text, &launch->publish_mode, err);
+}
+
 static int parse_moss(const cJSON *moss, struct record_launch *launch,
 		      struct error *err)
 {
@@ -302,6 +311,8 @@ static int parse_moss(const cJSON *moss, struct record_launch *launch,
 		r = parse_capabilities(moss, launch, err);
 	if (r >= 0)
 		r = record_ports_parse(moss, "Moss", &launch->ports, err);
+	if (r >= 0)
+		r = parse_publish_mode(moss, launch, err);
 	if (r >= 0)
 		r = record_networks_parse(moss, &launch->networks,
 					  &launch->network_count, err);
@@ -390,6 +401,8 @@ cJSON *record_launch_json(const struct record_launch *launch)
 	snprintf(mask, sizeof(mask), "0x%" PRIx64, launch->capabilities);
 	json_set_string(json, "Capabilities", mask);
 	json_set(json, "Ports", record_ports_json(&launch->ports));
+	json_set_string(json, "PublishMode",
+			publish_mode_name(launch->publish_mode));
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
 		const char *at = (const char *)launch + members[i].offset;
 		const char *name = members[i].name;

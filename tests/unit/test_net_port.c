@@ -325,6 +325,26 @@ static void test_bind_low_port(void **state)
 			       "sysctl net.ipv4.ip_unprivileged_port_start=1"));
 }
 
+static void test_publish_mode(void **state)
+{
+	static const char *const names[] = {"auto", "splice", "slirp",
+					    "native"};
+	enum publish_mode mode = PUBLISH_SLIRP;
+	struct error err = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_int_equal(publish_mode_parse(names[i], &mode, &err), 0);
+		assert_int_equal(mode, i);
+		assert_string_equal(publish_mode_name(mode), names[i]);
+	}
+	assert_int_equal(publish_mode_parse("", &mode, &err), 0);
+	assert_int_equal(mode, PUBLISH_AUTO);
+	assert_int_equal(publish_mode_parse("Auto", &mode, &err), -EINVAL);
+	assert_string_equal(err.message, "invalid publish mode: \"Auto\"");
+	assert_int_equal(publish_mode_check(PUBLISH_AUTO, &err), 0);
+	assert_int_equal(publish_mode_check(PUBLISH_SPLICE, &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_bind_range),
 		cmocka_unit_test(test_bind_refused),
 		cmocka_unit_test(test_bind_low_port),
+		cmocka_unit_test(test_publish_mode),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
