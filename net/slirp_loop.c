@@ -5,7 +5,10 @@
 #include <glib.h>
 #include <libslirp.h>
 #include <net/ethernet.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +19,7 @@
 #include "net/frame.h"
 #include "net/neighbour.h"
 #include "net/netns.h"
+#include "net/refuse.h"
 
 /* Frames taken from the tap before the sockets get their turn. */
 #define TAP_BATCH 64
@@ -36,6 +40,9 @@ struct slirp_loop {
 	Slirp *slirp;
 	int tap_fd;
 	bool routed;
+	bool host_loopback;
+	struct in_addr gateway;
+	struct in6_addr gateway6;
 	struct net_prefix subnets[2];
 	struct answer answers[ANSWERS_MAX];
 	size_t answer_count;
@@ -63,21 +70,24 @@ static bool answer_neighbour(struct slirp_loop *loop, const void *frame,
 	return true;
 }
 
+static void write_frame(const struct slirp_loop *loop, const uint8_t *frame,
+			size_t length)
+{
+	if (loop->routed) {
+		frame += sizeof(struct ether_header);
+		length -= sizeof(struct ether_header);
+	}
+	/* A frame lost is what networks do; TCP sends it again. */
+	while (write(loop->tap_fd, frame, length) < 0 && errno == EINTR)
+		;
+}
+
 static ssize_t send_packet(const void *frame, size_t length, void *opaque)
 {
 	struct slirp_loop *loop = opaque;
-	const uint8_t *data = frame;
-	size_t left = length;
 
-	if (loop->routed) {
-		if (answer_neighbour(loop, frame, length))
-			return (ssize_t)length;
-		data += sizeof(struct ether_header);
-		left -= sizeof(struct ether_header);
-	}
-	/* A frame lost is what networks do; TCP sends it again. */
-	while (write(loop->tap_fd, data, left) < 0 && errno == EINTR)
-		;
+	if (!loop->routed || !answer_neighbour(loop, frame, length))
+		write_frame(loop, frame, length);
 	return (ssize_t)length;
 }
 
@@ -172,6 +182,9 @@ int slirp_loop_new(const struct slirp_config *request,
 	loop = xcalloc(1, sizeof(*loop));
 	loop->tap_fd = request->tap_fd;
 	loop->routed = request->routed;
+	loop->host_loopback = request->host_loopback;
+	loop->gateway = config.vhost;
+	loop->gateway6 = config.vhost6;
 	memcpy(loop->subnets, request->subnets, sizeof(loop->subnets));
 	loop->slirp = slirp_new(&config, &callbacks, loop);
 	if (!loop->slirp) {
@@ -267,6 +280,42 @@ static ssize_t read_packet(struct slirp_loop *loop)
 	return length + (ssize_t)sizeof(header);
 }
 
+/* The host's loopback, which is closed? An allowed frame is long enough. */
+static bool is_to_closed(const struct slirp_loop *loop, const uint8_t *frame)
+{
+	const uint8_t *packet = frame + sizeof(struct ether_header);
+	struct ether_header header;
+
+	if (loop->host_loopback)
+		return false;
+	memcpy(&header, frame, sizeof(header));
+	switch (ntohs(header.ether_type)) {
+	case ETHERTYPE_IP:
+		return memcmp(packet + offsetof(struct ip, ip_dst),
+			      &loop->gateway, sizeof(loop->gateway)) == 0;
+	case ETHERTYPE_IPV6:
+		return memcmp(packet + offsetof(struct ip6_hdr, ip6_dst),
+			      &loop->gateway6, sizeof(loop->gateway6)) == 0;
+	default:
+		return false;
+	}
+}
+
+static void input_frame(struct slirp_loop *loop, size_t length)
+{
+	uint8_t answer[REFUSE_FRAME_MAX];
+	size_t refused = 0;
+
+	if (!frame_is_allowed(loop->frame, length))
+		return;
+	if (is_to_closed(loop, loop->frame))
+		refused = refuse_tcp(loop->frame, length, answer);
+	if (refused > 0)
+		write_frame(loop, answer, refused);
+	else
+		slirp_input(loop->slirp, loop->frame, (int)length);
+}
+
 /* False when the tap is gone. */
 static bool read_tap(struct slirp_loop *loop)
 {
@@ -278,8 +327,7 @@ static bool read_tap(struct slirp_loop *loop)
 		if (length < 0)
 			return errno == EAGAIN || errno == EINTR ||
 			       errno == ENOMEM || errno == ENOBUFS;
-		if (frame_is_allowed(loop->frame, (size_t)length))
-			slirp_input(loop->slirp, loop->frame, (int)length);
+		input_frame(loop, (size_t)length);
 	}
 	return true;
 }

@@ -15,7 +15,7 @@ struct slirp_loop;
 struct slirp_config {
 	int tap_fd;	    /* kept; non-blocking */
 	bool host_loopback; /* may the gateway's address reach the host's
-			       127.0.0.1? */
+			       127.0.0.1? Otherwise TCP is refused there. */
 	/*
 	 * routed: tap_fd is a tun device, without a link layer, behind which
 	 * there are these networks (family 0: none). Packets that come from

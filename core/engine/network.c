@@ -67,21 +67,32 @@ const char *network_name(const char *mode)
 	return "";
 }
 
+/* The value of the only option there is, in its two spellings. */
+static const char *slirp_option(const char *text)
+{
+	static const char *const names[] = {"allow-host-loopback=",
+					    "allow_host_loopback="};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (str_starts(text, names[i]))
+			return text + strlen(names[i]);
+	}
+	return NULL;
+}
+
 static int parse_slirp_options(const char *options, struct network *network,
 			       struct error *err)
 {
 	cleanup_strv char **list = strv_split(options, ',');
 
 	for (size_t i = 0; list[i]; i++) {
-		static const char name[] = "allow_host_loopback=";
+		const char *value = slirp_option(list[i]);
 
-		if (str_starts(list[i], name) &&
-		    parse_bool(list[i] + strlen(name),
-			       &network->host_loopback) == 0)
+		if (value && parse_bool(value, &network->host_loopback) == 0)
 			continue;
 		err_set(err, ERROR_INVALID,
 			"invalid option of network slirp: \"%s\"", list[i]);
-		return err_hint(err, "known is allow_host_loopback=true|false");
+		return err_hint(err, "known is allow-host-loopback=true|false");
 	}
 	return 0;
 }
@@ -353,10 +364,7 @@ int network_parse(const cJSON *body, const cJSON *host, const cJSON *exposed,
 		  struct network *ret_network, char ***warnings,
 		  struct error *err)
 {
-	CLEANUP(network_release)
-	struct network network = {
-		.host_loopback = true,
-	};
+	CLEANUP(network_release) struct network network = {0};
 	const char *mode = member_string(host, "NetworkMode");
 	const cJSON *endpoint;
 	int r;

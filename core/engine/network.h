@@ -3,7 +3,7 @@
  * PublishAllPorts, NetworkingConfig and MacAddress.
  *
  *   "", "default", "bridge"   what docker calls bridge is slirp here
- *   "slirp[:allow_host_loopback=BOOL]"
+ *   "slirp[:allow-host-loopback=BOOL]"
  *   "none", "host", "container:NAME"
  *
  * Any other word is the name of a network (endpoints.h).

@@ -422,19 +422,25 @@ static void test_network(void **state)
 	struct network network = network_of("{}");
 
 	assert_int_equal(network.kind, LAUNCH_NETWORK_SLIRP);
-	assert_true(network.host_loopback);
+	assert_false(network.host_loopback);
 	assert_string_equal(network.address, "10.0.2.100");
 	assert_string_equal(network.mac, "02:42:0a:00:02:64");
 	network_release(&network);
 
 	network = network_of(
 		"{\"MacAddress\":\"92:D0:c6:0a:29:33\",\"HostConfig\":"
-		"{\"NetworkMode\":\"slirp:allow_host_loopback=false\"},"
+		"{\"NetworkMode\":\"slirp:allow-host-loopback=true\"},"
 		"\"NetworkingConfig\":{\"EndpointsConfig\":{\"slirp\":"
 		"{\"IPAMConfig\":{\"IPv4Address\":\"10.0.2.44\"}}}}}");
-	assert_false(network.host_loopback);
+	assert_true(network.host_loopback);
 	assert_string_equal(network.address, "10.0.2.44");
 	assert_string_equal(network.mac, "92:d0:c6:0a:29:33");
+	network_release(&network);
+
+	/* slirp4netns' spelling, too. */
+	network = network_of("{\"HostConfig\":{\"NetworkMode\":"
+			     "\"slirp:allow_host_loopback=true\"}}");
+	assert_true(network.host_loopback);
 	network_release(&network);
 
 	network = network_of("{\"NetworkDisabled\":true}");
