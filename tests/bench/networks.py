@@ -11,26 +11,15 @@ server on the host (only where the host has an address that is not loopback).
 import json
 import os
 import pathlib
-import socket
 import statistics
 import subprocess
 import sys
 import time
 
 from harness import build, roots, workplace
+from net_peers import host_address
 
 PORT = "5201"
-
-
-def host_address():
-    """An address of the host's that is reached from elsewhere, or None."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        try:
-            s.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
-        address = s.getsockname()[0]
-        return None if address.startswith("127.") else address
 
 
 def measure(moss, box, target, seconds, *extra):
