@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/proc.h"
 #include "core/runtime/kernel.h"
+#include "core/runtime/keyring.h"
 #include "core/runtime/memfd.h"
 #include "core/runtime/namespaces.h"
 #include "core/runtime/parent.h"
@@ -159,6 +160,8 @@ int runtime_create(const struct runtime_request *request,
 	cleanup_fd int program_fd = -1;
 	int r = check_request(request, err);
 
+	if (r == 0)
+		r = keyring_renew(err);
 	if (r < 0)
 		return r;
 	/* There is nobody yet to hide from. */

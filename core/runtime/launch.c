@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/keyctl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,12 +101,6 @@ int launch_begin(struct launch *launch, int *keep, size_t keep_count,
 		return r;
 	prctl(PR_SET_NAME, "moss: set-up", 0, 0, 0);
 	umask(0);
-	/*
-	 * Otherwise the container could read the keys of the user's session. A
-	 * kernel without keyrings, or a full quota, is no reason to stop: the
-	 * default seccomp profile keeps keyctl(2) out as well.
-	 */
-	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
 	r = open_stdio(launch, err);
 	if (r < 0)
 		return r;

@@ -24,6 +24,10 @@
  * descriptors, locks among them, are closed in it at once, whatever their
  * flags.
  *
+ * runtime_create() gives the caller, too, a new session keyring, the
+ * container's (keyring.h): what runtime_exec() starts later inherits it from
+ * the caller.
+ *
  * Signals: the caller may block or ignore any; the program starts with none
  * blocked and none ignored. SIGCHLD may arrive for a short-lived helper, which
  * has been reaped here when the call returns.

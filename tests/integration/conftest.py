@@ -3,10 +3,12 @@
 The tests run as an unprivileged user against a built moss (MOSS_BUILD), each
 module with a store and a runtime directory of its own.
 """
+import getpass
 import http.server
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -232,6 +234,38 @@ def tiny():
 @pytest.fixture(scope="session")
 def busybox_layer(busybox_tar):
     return oci.busybox_layer(busybox_tar)
+
+
+def has_sub_ids():
+    names = {getpass.getuser(), str(os.getuid())}
+    with open("/etc/subuid") as file:
+        return any(line.split(":")[0] in names for line in file)
+
+
+@pytest.fixture(scope="module")
+def single(build, tmp_path_factory, busybox_tar):
+    """moss where only one ID is mapped and no other can be had: as a user
+    without sub-IDs, or below a namespace with one ID."""
+    base = tmp_path_factory.mktemp("single")
+    run = tmp_path_factory.mktemp("single-run")
+    run.chmod(0o700)
+    program = build / "moss"
+    if has_sub_ids():
+        program = base / "moss"
+        program.write_text(f'#!/bin/sh\nexec unshare -Ur {build}/moss "$@"\n')
+        program.chmod(0o755)
+    moss = Moss(program, base / "data", run)
+    moss.ok("import", busybox_tar, "busybox")
+    yield moss
+    moss.remove_all()
+    # Each namespace of unshare's got a pause process of its own.
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as file:
+                if file.read().startswith(f"moss: pause {run}"):
+                    os.kill(int(pid), signal.SIGKILL)
+        except OSError:
+            continue
 
 
 @pytest.fixture

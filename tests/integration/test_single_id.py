@@ -1,45 +1,9 @@
 """A user without subordinate IDs: one ID, ownership calls that succeed."""
-import getpass
 import io
 import os
-import signal
 import tarfile
 
-import pytest
-
-from conftest import Moss
-
-
-def has_sub_ids():
-    names = {getpass.getuser(), str(os.getuid())}
-    with open("/etc/subuid") as file:
-        return any(line.split(":")[0] in names for line in file)
-
-
-@pytest.fixture(scope="module")
-def single(build, tmp_path_factory, busybox_tar):
-    """moss where only one ID is mapped and no other can be had: as a user
-    without sub-IDs, or below a namespace with one ID."""
-    base = tmp_path_factory.mktemp("single")
-    run = tmp_path_factory.mktemp("single-run")
-    run.chmod(0o700)
-    program = build / "moss"
-    if has_sub_ids():
-        program = base / "moss"
-        program.write_text(f'#!/bin/sh\nexec unshare -Ur {build}/moss "$@"\n')
-        program.chmod(0o755)
-    moss = Moss(program, base / "data", run)
-    moss.ok("import", busybox_tar, "busybox")
-    yield moss
-    moss.remove_all()
-    # Each namespace of unshare's got a pause process of its own.
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline") as file:
-                if file.read().startswith(f"moss: pause {run}"):
-                    os.kill(int(pid), signal.SIGKILL)
-        except OSError:
-            continue
+from conftest import has_sub_ids
 
 
 def test_runs_with_a_note(single):
