@@ -48,6 +48,17 @@ struct exchange {
 	int64_t until;	    /* ms */
 };
 
+/* How many datagrams were looked into in this second, by the end of the address
+   they came from: alone in a network of 256. */
+struct budget {
+	unsigned int used;
+	int64_t second; /* of clock_ms() */
+};
+
+#define DNS_BUDGETS 256
+
+#define DNS_UDP_BATCH 32
+
 struct dns_server {
 	const struct dns_config *config;
 	struct exchange exchanges[DNS_EXCHANGES_MAX];
@@ -56,6 +67,8 @@ struct dns_server {
 	size_t resolver_count;
 	unsigned int turn;
 	int64_t resolv_changed; /* ns; of the file that was read */
+	struct budget budgets[DNS_BUDGETS];
+	uint8_t datagrams[DNS_UDP_BATCH][DNS_UDP_SIZE_MAX];
 	uint8_t buffer[2 + DNS_MESSAGE_MAX];
 };
 

@@ -12,7 +12,6 @@
 #include "net/dns_internal.h"
 
 #define SOCKETS_MAX 8
-#define UDP_BATCH   32
 
 static struct net_address_value address_of(const union dns_peer *peer)
 {
@@ -183,20 +182,48 @@ static void handle(struct dns_server *server, struct exchange *origin,
 
 /* ---- who asks ---- */
 
+static bool within_budget(struct dns_server *server,
+			  const struct net_address_value *client)
+{
+	size_t size = address_size(client->family);
+	struct budget *budget = &server->budgets[(client->bytes[size - 1] ^
+						  client->bytes[size - 2]) %
+						 DNS_BUDGETS];
+	int64_t second = clock_ms() / 1000;
+
+	if (budget->second != second)
+		*budget = (struct budget){.second = second};
+	return budget->used++ < DNS_CLIENT_RATE;
+}
+
+/* One call for many: what is dropped must not cost what an answer costs. */
 static void receive_datagrams(struct dns_server *server, int fd)
 {
-	uint8_t message[DNS_UDP_SIZE_MAX];
+	union dns_peer peers[DNS_UDP_BATCH];
+	struct mmsghdr messages[DNS_UDP_BATCH] = {0};
+	struct iovec iovs[DNS_UDP_BATCH];
+	int count;
 
-	for (int i = 0; i < UDP_BATCH; i++) {
-		struct exchange origin = {.socket = fd};
-		socklen_t length = sizeof(origin.peer);
-		ssize_t size = recvfrom(fd, message, sizeof(message), 0,
-					&origin.peer.any, &length);
+	for (size_t i = 0; i < DNS_UDP_BATCH; i++) {
+		iovs[i] = (struct iovec){server->datagrams[i],
+					 sizeof(server->datagrams[i])};
+		messages[i].msg_hdr = (struct msghdr){
+			.msg_name = &peers[i],
+			.msg_namelen = sizeof(peers[i]),
+			.msg_iov = &iovs[i],
+			.msg_iovlen = 1,
+		};
+	}
+	count = recvmmsg(fd, messages, DNS_UDP_BATCH, MSG_DONTWAIT, NULL);
+	for (int i = 0; i < count; i++) {
+		struct net_address_value client = address_of(&peers[i]);
 
-		if (size < 0)
-			return;
-		origin.client = address_of(&origin.peer);
-		handle(server, &origin, message, (size_t)size);
+		if (within_budget(server, &client))
+			handle(server,
+			       &(struct exchange){.socket = fd,
+						  .peer = peers[i],
+						  .client = client},
+			       server->datagrams[i], messages[i].msg_len);
 	}
 }
 

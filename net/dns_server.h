@@ -4,7 +4,9 @@
  * over UDP and TCP. One thread, one poll(2), bounded in all that a container
  * can ask for: DNS_EXCHANGES_MAX questions wait for the host's resolvers at
  * once, DNS_CLIENT_MAX of them a container's, and DNS_STREAMS_MAX connections
- * are open, each for DNS_STREAM_MS at most.
+ * are open, each for DNS_STREAM_MS at most. Of what one container sends, no
+ * more than DNS_CLIENT_RATE datagrams a second are looked into: the rest is
+ * taken off the queue, which all share, and dropped.
  *
  * A question to a resolver leaves from a port and with an ID of its own, both
  * random, and only that resolver's answer to that ID comes back. What is not
@@ -20,6 +22,7 @@
 
 #define DNS_EXCHANGES_MAX 256
 #define DNS_CLIENT_MAX	  64
+#define DNS_CLIENT_RATE	  2000
 #define DNS_STREAMS_MAX	  32
 #define DNS_TRY_MS	  2500
 #define DNS_TRIES	  3
