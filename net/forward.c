@@ -41,55 +41,106 @@ int forward_watch(const struct forwarder *forwarder, struct source *source,
 	return 0;
 }
 
-/*
- * A quarter of the descriptors is the uplink's, so that no number of clients
- * takes the container's way out; a TCP connection has two, pipes have some.
- */
-static void share_descriptors(struct forwarder *forwarder, size_t fd_max)
+/* A TCP connection has two descriptors; pipes have some. */
+static void share_descriptors(struct forwarder *forwarder)
 {
-	size_t taken = forwarder->listener_count + 2 * PIPE_POOL_MAX / 4 + 16;
-	size_t ours = fd_max - fd_max / 4;
-	size_t flow_max;
+	size_t taken = forwarder->listener_count + 2 * PIPE_POOL_MAX / 4 + 16 +
+		       forwarder->flow_max;
+	size_t share = forwarder->fd_share;
 
-	ours = ours > taken ? ours - taken : 0;
-	flow_max = ours / 4;
-	if (flow_max > UDP_FLOWS_MAX)
-		flow_max = UDP_FLOWS_MAX;
-	if (flow_max < 16)
-		flow_max = 16;
-	forwarder->flows = udp_flows_new(flow_max);
-	forwarder->connection_max = ours > flow_max ? (ours - flow_max) / 2 : 0;
+	forwarder->connection_max = share > taken ? (share - taken) / 2 : 0;
 	if (forwarder->connection_max < 8)
 		forwarder->connection_max = 8;
 }
 
-static int add_listeners(struct forwarder *forwarder,
-			 const struct forward_config *config)
+static void share_flows(struct forwarder *forwarder)
 {
-	forwarder->listener_count = config->listener_count;
-	forwarder->listeners =
-		xcalloc(config->listener_count, sizeof(*forwarder->listeners));
-	for (size_t i = 0; i < config->listener_count; i++) {
-		const struct forward_listener *given = &config->listeners[i];
-		struct listener *listener = &forwarder->listeners[i];
-		bool udp = given->protocol == PORT_UDP;
-		int r;
+	forwarder->flow_max = forwarder->fd_share / 4;
+	if (forwarder->flow_max > UDP_FLOWS_MAX)
+		forwarder->flow_max = UDP_FLOWS_MAX;
+	if (forwarder->flow_max < 16)
+		forwarder->flow_max = 16;
+	forwarder->flows = udp_flows_new(forwarder->flow_max);
+}
 
-		*listener = (struct listener){
-			.source = {.kind = udp ? SOURCE_UDP_LISTENER
-					       : SOURCE_TCP_LISTENER,
-				   .fd = given->fd},
-			.container_port = given->container_port,
-		};
-		if (udp)
-			udp_listener_prepare(given->fd);
-		else
-			tcp_listener_prepare(given->fd);
+int forward_add_listener(struct forwarder *forwarder,
+			 const struct forward_listener *given)
+{
+	struct listener *listener = xcalloc(1, sizeof(*listener));
+	bool udp = given->protocol == PORT_UDP;
+	int r = 0;
+
+	*listener = (struct listener){
+		.source = {.kind = udp ? SOURCE_UDP_LISTENER
+				       : SOURCE_TCP_LISTENER,
+			   .fd = given->fd},
+		.id = given->id,
+		.container_port = given->container_port,
+		.next = forwarder->listeners,
+	};
+	if (udp)
+		udp_listener_prepare(given->fd);
+	else
+		tcp_listener_prepare(given->fd);
+	/* While TCP is paused, tcp_resume() watches it. */
+	if (udp || !forwarder->paused)
 		r = forward_watch(forwarder, &listener->source, EPOLLIN);
-		if (r < 0)
-			return r;
+	if (r < 0) {
+		free(listener);
+		return r;
 	}
+	forwarder->listeners = listener;
+	forwarder->listener_count++;
+	share_descriptors(forwarder);
 	return 0;
+}
+
+void forward_remove_listeners(struct forwarder *forwarder, uint32_t id,
+			      bool end)
+{
+	struct listener **link = &forwarder->listeners;
+
+	while (*link) {
+		struct listener *listener = *link;
+
+		if (listener->id != id) {
+			link = &listener->next;
+			continue;
+		}
+		if (listener->source.kind == SOURCE_UDP_LISTENER)
+			udp_end_flows(forwarder, listener->source.fd);
+		/* The monitor has the same socket, so closing is not enough. */
+		epoll_ctl(forwarder->epoll_fd, EPOLL_CTL_DEL,
+			  listener->source.fd, NULL);
+		if (end)
+			close(listener->source.fd);
+		listener->source.fd = -1;
+		*link = listener->next;
+		listener->next = forwarder->removed;
+		forwarder->removed = listener;
+		forwarder->listener_count--;
+	}
+	share_descriptors(forwarder);
+}
+
+static void free_listeners(struct listener **list)
+{
+	while (*list) {
+		struct listener *listener = *list;
+
+		*list = listener->next;
+		free(listener);
+	}
+}
+
+static int start(struct forwarder *forwarder,
+		 const struct forward_config *config)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < config->listener_count; i++)
+		r = forward_add_listener(forwarder, &config->listeners[i]);
+	return r < 0 ? r : control_start(forwarder);
 }
 
 int forwarder_new(const struct forward_config *config, int proc_fd,
@@ -109,14 +160,20 @@ int forwarder_new(const struct forward_config *config, int proc_fd,
 		free(forwarder);
 		return err_errno(err, "cannot make an epoll instance");
 	}
-	r = add_listeners(forwarder, config);
+	/*
+	 * A quarter is the uplink's, so that no number of clients takes the
+	 * container's way out.
+	 */
+	forwarder->fd_share = config->fd_max - config->fd_max / 4;
+	share_flows(forwarder);
+	r = start(forwarder, config);
 	if (r < 0) {
 		close(forwarder->epoll_fd);
-		free(forwarder->listeners);
+		free_listeners(&forwarder->listeners);
+		free(forwarder->flows);
 		free(forwarder);
 		return err_number(err, r, "cannot watch the published ports");
 	}
-	share_descriptors(forwarder, config->fd_max);
 	*ret_forwarder = forwarder;
 	return 0;
 }
@@ -142,12 +199,15 @@ static void dispatch(struct forwarder *forwarder,
 	case SOURCE_UDP_FLOW:
 		udp_flow_event(forwarder, source);
 		break;
+	case SOURCE_CONTROL:
+		control_event(forwarder);
+		break;
 	}
 }
 
 /*
- * Connections end in tcp_serve(), flows are freed in udp_expire(): never while
- * the batch may still have an event of theirs.
+ * Connections end in tcp_serve(), flows are freed in udp_expire(), listeners
+ * here: never while the batch may still have an event of theirs.
  */
 _Noreturn void forwarder_run(struct forwarder *forwarder)
 {
@@ -167,6 +227,7 @@ _Noreturn void forwarder_run(struct forwarder *forwarder)
 				   timeout);
 		for (int i = 0; i < count; i++)
 			dispatch(forwarder, &events[i]);
+		free_listeners(&forwarder->removed);
 		more = tcp_serve(forwarder);
 		if (forwarder->paused)
 			tcp_resume(forwarder);

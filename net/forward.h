@@ -23,6 +23,10 @@
  * the host's loopback, and all UDP clients, are NET_FORWARDER: nobody outside
  * may look like the container's own 127.0.0.1 or address.
  *
+ * Ports come and go while it serves (net/uplink_wire.h): the listener of one
+ * that was removed ends at once, and so do its UDP flows, while TCP connections
+ * go on.
+ *
  * Limits: what RLIMIT_NOFILE leaves; a listener waits in the kernel's backlog
  * when they are reached.
  */
@@ -38,7 +42,8 @@
 struct forwarder;
 
 struct forward_listener {
-	int fd; /* non-blocking */
+	int fd;	     /* non-blocking */
+	uint32_t id; /* of its mapping, by which it is removed */
 	uint16_t container_port;
 	enum port_protocol protocol;
 };
@@ -58,5 +63,6 @@ struct forward_config {
  */
 int forwarder_new(const struct forward_config *config, int proc_fd,
 		  struct forwarder **ret_forwarder, struct error *err);
-/* Serves for good. Needs CAP_NET_ADMIN to keep clients' addresses. */
+/* Serves for good, the monitor's requests too (UPLINK_SOCKET). Needs
+ * CAP_NET_ADMIN to keep clients' addresses. */
 _Noreturn void forwarder_run(struct forwarder *forwarder);

@@ -1,6 +1,7 @@
 /*
- * What the parts of the forwarder share: forward.c has the loop, forward_tcp.c
- * and forward_udp.c an engine each, forward_route.c the namespace's routes.
+ * What the parts of the forwarder share: forward.c has the loop and the
+ * listeners, forward_tcp.c and forward_udp.c an engine each, forward_route.c
+ * the namespace's routes, forward_control.c the requests of the monitor.
  */
 #pragma once
 
@@ -21,6 +22,7 @@ enum source_kind {
 	SOURCE_TCP_SIDE,
 	SOURCE_UDP_LISTENER,
 	SOURCE_UDP_FLOW,
+	SOURCE_CONTROL,
 };
 
 struct source {
@@ -30,7 +32,16 @@ struct source {
 
 struct listener {
 	struct source source;
+	uint32_t id;
 	uint16_t container_port; /* host byte order */
+	struct listener *next;
+};
+
+struct control {
+	struct source source;
+	bool waits; /* for room for this answer */
+	uint32_t request;
+	int result;
 };
 
 union net_address {
@@ -51,8 +62,11 @@ struct forwarder {
 	bool transparent4; /* clients' addresses can be kept */
 	bool transparent6;
 
+	struct control control;
 	struct listener *listeners;
+	struct listener *removed; /* freed after the batch */
 	size_t listener_count;
+	size_t fd_share; /* descriptors that are the forwarder's */
 
 	/* TCP */
 	size_t connection_count;
@@ -64,6 +78,7 @@ struct forwarder {
 
 	/* UDP */
 	struct udp_flows *flows;
+	size_t flow_max;
 };
 
 /* How soon to accept again when descriptors ran out. */
@@ -75,6 +90,17 @@ socklen_t net_address_length(const union net_address *address);
 /* Adds a source with its fd; 0 or -errno. */
 int forward_watch(const struct forwarder *forwarder, struct source *source,
 		  uint32_t events);
+
+/* Takes listener->fd when it returns 0, else a negative errno. */
+int forward_add_listener(struct forwarder *forwarder,
+			 const struct forward_listener *given);
+/* Those with the ID; without `end` their sockets stay open. */
+void forward_remove_listeners(struct forwarder *forwarder, uint32_t id,
+			      bool end);
+
+/* forward_control.c: 0 or -errno. */
+int control_start(struct forwarder *forwarder);
+void control_event(struct forwarder *forwarder);
 
 /* forward_route.c: fills transparent4 and transparent6. */
 void forward_route_prepare(struct forwarder *forwarder, int proc_fd);
@@ -100,5 +126,7 @@ void udp_listener_prepare(int fd);
 void udp_listener_event(struct forwarder *forwarder,
 			const struct listener *listener);
 void udp_flow_event(struct forwarder *forwarder, struct source *source);
+/* Flows of a listener that is about to be closed. */
+void udp_end_flows(struct forwarder *forwarder, int listener_fd);
 /* Ends silent flows; returns the milliseconds until the next may, or -1. */
 int udp_expire(struct forwarder *forwarder);

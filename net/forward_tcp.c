@@ -108,9 +108,8 @@ static void pause_listeners(struct forwarder *forwarder, int64_t until)
 		return;
 	forwarder->paused = true;
 	forwarder->paused_until = until;
-	for (size_t i = 0; i < forwarder->listener_count; i++) {
-		struct listener *listener = &forwarder->listeners[i];
-
+	for (struct listener *listener = forwarder->listeners; listener;
+	     listener = listener->next) {
 		if (listener->source.kind == SOURCE_TCP_LISTENER)
 			epoll_ctl(forwarder->epoll_fd, EPOLL_CTL_DEL,
 				  listener->source.fd, NULL);
@@ -125,9 +124,8 @@ void tcp_resume(struct forwarder *forwarder)
 	     forward_now() < forwarder->paused_until))
 		return;
 	forwarder->paused = false;
-	for (size_t i = 0; i < forwarder->listener_count; i++) {
-		struct listener *listener = &forwarder->listeners[i];
-
+	for (struct listener *listener = forwarder->listeners; listener;
+	     listener = listener->next) {
 		if (listener->source.kind == SOURCE_TCP_LISTENER)
 			forward_watch(forwarder, &listener->source, EPOLLIN);
 	}

@@ -368,6 +368,22 @@ void udp_flow_event(struct forwarder *forwarder, struct source *source)
 	}
 }
 
+void udp_end_flows(struct forwarder *forwarder, int listener_fd)
+{
+	struct udp_flows *flows = forwarder->flows;
+
+	for (size_t i = 0; i < ARRAY_SIZE(flows->lists); i++) {
+		struct udp_flow *next;
+
+		for (struct udp_flow *flow = flows->lists[i].oldest; flow;
+		     flow = next) {
+			next = flow->newer;
+			if (flow->key.listener_fd == listener_fd)
+				flow_end(flows, flow);
+		}
+	}
+}
+
 int udp_expire(struct forwarder *forwarder)
 {
 	static const int64_t patience[] = {UNANSWERED_MS, SILENCE_MS};

@@ -21,10 +21,10 @@
 #include "base/memory.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "net/channel.h"
 #include "net/confine.h"
 #include "net/forward.h"
 #include "net/slirp_loop.h"
-#include "net/uplink_wire.h"
 
 #define THREAD_STACK (256u << 10)
 #define CAP_BIT(cap) (1ull << (cap))
@@ -49,45 +49,12 @@ struct forward_thread {
 	sem_t confined;
 };
 
-/* Bytes received, 0 at the end; descriptors beyond fd_max are refused. */
-static ssize_t receive(void *data, size_t size, int *fds, size_t *fd_count)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(UPLINK_FDS_MAX * sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = data, .iov_len = size};
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	const struct cmsghdr *header;
-	ssize_t length;
-
-	do {
-		length = recvmsg(UPLINK_SOCKET, &message, MSG_CMSG_CLOEXEC);
-	} while (length < 0 && errno == EINTR);
-	if (length < 0)
-		return -errno;
-	*fd_count = 0;
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_level == SOL_SOCKET &&
-	    header->cmsg_type == SCM_RIGHTS) {
-		*fd_count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(header), *fd_count * sizeof(int));
-	}
-	return message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE
-							    : length;
-}
-
 static int receive_start(struct request *request, struct error *err)
 {
 	int fds[UPLINK_FDS_MAX];
 	size_t fd_count = 0;
-	ssize_t length = receive(&request->start, sizeof(request->start), fds,
-				 &fd_count);
+	ssize_t length = channel_receive(
+		true, &request->start, sizeof(request->start), fds, &fd_count);
 
 	/* The one who started us has changed its mind, or is gone. */
 	if (length == 0)
@@ -110,38 +77,27 @@ static int receive_ports(struct request *request, struct error *err)
 	size_t left = request->start.port_count;
 
 	request->listeners =
-		xcalloc(2 * (left + 1), sizeof(*request->listeners));
+		xcalloc(2 * left + UPLINK_FDS_MAX, sizeof(*request->listeners));
 	while (left > 0) {
 		struct uplink_wire_ports packet;
 		int fds[UPLINK_FDS_MAX];
 		size_t fd_count = 0;
-		size_t next_fd = 0;
-		ssize_t length =
-			receive(&packet, sizeof(packet), fds, &fd_count);
+		ssize_t count;
+		ssize_t length = channel_receive(true, &packet, sizeof(packet),
+						 fds, &fd_count);
 
 		if (length < 0)
 			return err_number(err, (int)length,
 					  "cannot receive the ports");
-		if (length != sizeof(packet) || packet.count == 0 ||
-		    packet.count > UPLINK_PORTS_MAX || packet.count > left)
+		count = channel_parse_ports(
+			&packet, (size_t)length, fds, fd_count,
+			request->listeners + request->listener_count);
+		if (count < 0 || packet.count > left)
 			return err_set(err, ERROR_INVALID,
 				       "moss-net and moss are not of one "
 				       "build");
 		left -= packet.count;
-		for (size_t i = 0; i < packet.count; i++) {
-			const struct uplink_wire_port *port = &packet.ports[i];
-
-			for (size_t j = 0;
-			     j < port->fd_count && j < 2 && next_fd < fd_count;
-			     j++)
-				request->listeners[request->listener_count++] =
-					(struct forward_listener){
-						.fd = fds[next_fd++],
-						.container_port =
-							port->container_port,
-						.protocol = port->protocol,
-					};
-		}
+		request->listener_count += (size_t)count;
 	}
 	return 0;
 }
@@ -297,7 +253,6 @@ int main(int argc, char **argv)
 		sem_post(&thread.confined);
 	if (write_all(UPLINK_SOCKET, UPLINK_READY, sizeof(UPLINK_READY)) < 0)
 		return EXIT_FAILURE;
-	close(UPLINK_SOCKET);
 	/* An idle container needs few of the pages that starting touched. */
 	memory_settle();
 	if (loop)

@@ -2,10 +2,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +18,15 @@
 #include "net/uplink_wire.h"
 
 #define PROGRAM "moss-net"
+
+/* To be made, and to take what it is told: milliseconds in the worst case. */
+#define CONFIGURE_TIMEOUT_S 20
+#define ERRNO_MAX	    4095 /* the kernel's */
+
+_Static_assert(UPLINK_BATCH_MAX == UPLINK_PORTS_MAX, "one packet");
+_Static_assert(sizeof(((struct uplink_message *)NULL)->bytes) ==
+		       UPLINK_REPORT_SIZE,
+	       "any report");
 
 int uplink_spawn(struct uplink *ret_uplink, struct error *err)
 {
@@ -112,36 +124,48 @@ static int send_start(int socket_fd, const struct uplink_request *request)
 			     named ? 1 : 2);
 }
 
+/* One packet of at most UPLINK_PORTS_MAX of them. */
+static int send_forwards(int socket_fd, uint32_t request,
+			 const struct uplink_forward *forwards, size_t count)
+{
+	struct uplink_wire_ports packet = {
+		.type = UPLINK_ADD_PORTS,
+		.request = request,
+		.count = (uint32_t)count,
+	};
+	int fds[UPLINK_FDS_MAX];
+	size_t fd_count = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct uplink_wire_port *port = &packet.ports[i];
+
+		port->id = forwards[i].id;
+		port->container_port = forwards[i].container_port;
+		port->protocol = (uint8_t)forwards[i].protocol;
+		for (size_t j = 0; j < ARRAY_SIZE(forwards[i].fds); j++) {
+			if (forwards[i].fds[j] < 0)
+				continue;
+			fds[fd_count++] = forwards[i].fds[j];
+			port->fd_count++;
+		}
+	}
+	return send_with_fds(socket_fd, &packet, sizeof(packet), fds, fd_count);
+}
+
 static int send_ports(int socket_fd, const struct uplink_request *request)
 {
 	size_t next = 0;
 
 	while (next < request->forward_count) {
-		struct uplink_wire_ports packet = {0};
-		int fds[UPLINK_FDS_MAX];
-		size_t fd_count = 0;
-		int r;
+		size_t left = request->forward_count - next;
+		size_t count =
+			left < UPLINK_PORTS_MAX ? left : UPLINK_PORTS_MAX;
+		int r = send_forwards(socket_fd, 0, request->forwards + next,
+				      count);
 
-		while (next < request->forward_count &&
-		       packet.count < UPLINK_PORTS_MAX) {
-			const struct uplink_forward *forward =
-				&request->forwards[next++];
-			struct uplink_wire_port *port =
-				&packet.ports[packet.count++];
-
-			port->container_port = forward->container_port;
-			port->protocol = (uint8_t)forward->protocol;
-			for (size_t i = 0; i < ARRAY_SIZE(forward->fds); i++) {
-				if (forward->fds[i] < 0)
-					continue;
-				fds[fd_count++] = forward->fds[i];
-				port->fd_count++;
-			}
-		}
-		r = send_with_fds(socket_fd, &packet, sizeof(packet), fds,
-				  fd_count);
 		if (r < 0)
 			return r;
+		next += count;
 	}
 	return 0;
 }
@@ -159,6 +183,9 @@ static int receive_result(int socket_fd, struct error *err)
 		return 0;
 	if (length == sizeof(result))
 		return err_copy(err, &result);
+	if (length < 0 && errno == EAGAIN)
+		return err_set(err, ERROR_TIMEOUT, "%s does not answer",
+			       PROGRAM);
 	if (length < 0)
 		return err_errno(err, "cannot hear from %s", PROGRAM);
 	return err_set(err, ERROR_GENERIC, "%s ended before it was ready",
@@ -168,6 +195,7 @@ static int receive_result(int socket_fd, struct error *err)
 int uplink_configure(struct uplink *uplink,
 		     const struct uplink_request *request, struct error *err)
 {
+	const struct timeval timeout = {.tv_sec = CONFIGURE_TIMEOUT_S};
 	int r;
 
 	if (request->forward_count > PORT_MAPPINGS_MAX) {
@@ -176,6 +204,10 @@ int uplink_configure(struct uplink *uplink,
 			       "too many ports: the limit is %d",
 			       PORT_MAPPINGS_MAX);
 	}
+	setsockopt(uplink->socket_fd, SOL_SOCKET, SO_RCVTIMEO, &timeout,
+		   sizeof(timeout));
+	setsockopt(uplink->socket_fd, SOL_SOCKET, SO_SNDTIMEO, &timeout,
+		   sizeof(timeout));
 	r = send_start(uplink->socket_fd, request);
 	if (r == 0)
 		r = send_ports(uplink->socket_fd, request);
@@ -184,23 +216,106 @@ int uplink_configure(struct uplink *uplink,
 		r = receive_result(uplink->socket_fd, err);
 	else
 		err_number(err, r, "cannot configure %s", PROGRAM);
-	if (r < 0) {
+	if (r >= 0 && fcntl(uplink->socket_fd, F_SETFL, O_NONBLOCK) < 0)
+		r = err_errno(err, "cannot talk to %s", PROGRAM);
+	if (r < 0)
 		uplink_stop(uplink);
-		return r;
-	}
-	close_fd(&uplink->socket_fd);
-	return 0;
+	return r;
 }
 
-pid_t uplink_start(const struct uplink_request *request, struct error *err)
+static int explain_request(int r, struct error *err)
 {
-	struct uplink uplink = {.socket_fd = -1};
-	int r = uplink_spawn(&uplink, err);
+	if (r == -EAGAIN)
+		return err_set(err, ERROR_TIMEOUT,
+			       "the network helper does not take requests");
+	return err_number(err, r, "the network helper cannot be asked");
+}
 
-	if (r < 0)
-		return r;
-	r = uplink_configure(&uplink, request, err);
-	if (r < 0)
-		return r;
-	return uplink.pid;
+int uplink_add_ports(const struct uplink *uplink, uint32_t request,
+		     const struct uplink_forward *forwards, size_t count,
+		     struct error *err)
+{
+	int r = send_forwards(uplink->socket_fd, request, forwards, count);
+
+	return r < 0 ? explain_request(r, err) : 0;
+}
+
+int uplink_remove_ports(const struct uplink *uplink, uint32_t request,
+			const uint32_t *ids, size_t count, struct error *err)
+{
+	struct uplink_wire_ports packet = {
+		.type = UPLINK_REMOVE_PORTS,
+		.request = request,
+		.count = (uint32_t)count,
+	};
+	int r;
+
+	for (size_t i = 0; i < count; i++)
+		packet.ports[i].id = ids[i];
+	r = send_with_fds(uplink->socket_fd, &packet, sizeof(packet), NULL, 0);
+	return r < 0 ? explain_request(r, err) : 0;
+}
+
+union packet {
+	uint32_t type;
+	struct uplink_wire_answer answer;
+	struct uplink_wire_report report;
+};
+
+static int parse_report(const struct uplink_wire_report *report, size_t length,
+			struct uplink_message *ret_message)
+{
+	const size_t header = offsetof(struct uplink_wire_report, bytes);
+
+	if (length < header || report->kind >= UPLINK_REPORT_KINDS ||
+	    report->length != length - header)
+		return -EBADMSG;
+	ret_message->is_report = true;
+	ret_message->kind = (enum uplink_report_kind)report->kind;
+	ret_message->lost = report->lost;
+	ret_message->length = report->length;
+	memcpy(ret_message->bytes, report->bytes, report->length);
+	return 1;
+}
+
+static int parse_answer(const struct uplink_wire_answer *answer, size_t length,
+			struct uplink_message *ret_message)
+{
+	if (length != sizeof(*answer) || answer->result > 0 ||
+	    answer->result < -ERRNO_MAX)
+		return -EBADMSG;
+	ret_message->is_report = false;
+	ret_message->request = answer->request;
+	ret_message->result = answer->result;
+	return 1;
+}
+
+int uplink_receive(const struct uplink *uplink,
+		   struct uplink_message *ret_message)
+{
+	union packet packet;
+	ssize_t length;
+
+	do {
+		/* Descriptors that come along are dropped by the kernel. */
+		length = recv(uplink->socket_fd, &packet, sizeof(packet),
+			      MSG_DONTWAIT | MSG_TRUNC);
+	} while (length < 0 && errno == EINTR);
+	if (length < 0)
+		return errno == ECONNRESET ? 0 : -errno;
+	if (length == 0)
+		return 0;
+	if ((size_t)length < sizeof(packet.type) ||
+	    (size_t)length > sizeof(packet))
+		return -EBADMSG;
+	switch (packet.type) {
+	case UPLINK_ANSWER:
+		return parse_answer(&packet.answer, (size_t)length,
+				    ret_message);
+	case UPLINK_REPORT:
+		return parse_report(&packet.report, (size_t)length,
+				    ret_message);
+	default:
+		return -EBADMSG;
+	}
 }

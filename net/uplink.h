@@ -14,6 +14,11 @@
  * published, the forwarder in the container's, which accepts on host sockets it
  * was given and connects inside (net/forward.h).
  *
+ * The socket it was configured over stays open for what comes later
+ * (net/uplink_wire.h): ports are added and removed, and it reports. Nothing
+ * here waits for it longer than a moment, and nothing that it says is believed
+ * before it was checked: it talks to the world.
+ *
  * It must be a child of the process that owns the container: it dies with that
  * one (PDEATHSIG), which kills and reaps it when the container is gone. It
  * keeps the network namespace alive until then. Whatever happens to it, the
@@ -29,11 +34,12 @@
 
 struct uplink {
 	pid_t pid;     /* a child; 0 when none */
-	int socket_fd; /* to configure it; -1 afterwards */
+	int socket_fd; /* non-blocking once it is configured */
 };
 
 struct uplink_forward {
-	int fds[2]; /* from port_bind(); -1 unused; stay the caller's */
+	uint32_t id; /* the caller's, by which it is removed */
+	int fds[2];  /* from port_bind(); -1 unused; stay the caller's */
 	uint16_t container_port;
 	enum port_protocol protocol;
 };
@@ -64,5 +70,40 @@ int uplink_configure(struct uplink *uplink,
 /* Kills and reaps it, in any state; one that is not there is fine. */
 void uplink_stop(struct uplink *uplink);
 
-/* Both steps. Returns the PID (a child). */
-pid_t uplink_start(const struct uplink_request *request, struct error *err);
+/*
+ * One that serves ports already gets more of them, or those with these IDs
+ * taken away. At most UPLINK_BATCH_MAX at a time; an answer with the number
+ * `request` follows. Fails at once when it does not take requests.
+ */
+#define UPLINK_BATCH_MAX 64
+int uplink_add_ports(const struct uplink *uplink, uint32_t request,
+		     const struct uplink_forward *forwards, size_t count,
+		     struct error *err);
+int uplink_remove_ports(const struct uplink *uplink, uint32_t request,
+			const uint32_t *ids, size_t count, struct error *err);
+
+enum uplink_report_kind {
+	UPLINK_REPORT_EGRESS, /* what the egress policy has to say */
+	UPLINK_REPORT_KINDS,
+};
+
+struct uplink_message {
+	bool is_report;
+
+	/* an answer */
+	uint32_t request;
+	int result; /* 0 or a negative errno */
+
+	/* a report */
+	enum uplink_report_kind kind;
+	uint32_t lost; /* that were dropped before this one */
+	size_t length;
+	char bytes[2048]; /* whatever moss-net was made to say */
+};
+
+/*
+ * 1 and a message, 0 when it has closed its end, -EAGAIN when there is none,
+ * -EBADMSG for what is none: it is not to be talked to any more.
+ */
+int uplink_receive(const struct uplink *uplink,
+		   struct uplink_message *ret_message);

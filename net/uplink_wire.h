@@ -1,23 +1,46 @@
 /*
- * The conversation of uplink_configure() with moss-net, over a SOCK_SEQPACKET
- * pair that moss-net has as descriptor UPLINK_SOCKET.
+ * The conversation of the monitor (net/uplink.h) with moss-net (net/channel.h),
+ * over a SOCK_SEQPACKET pair that moss-net has as descriptor UPLINK_SOCKET.
+ *
+ * The start:
  *
  *   > struct uplink_wire_start, with the network namespace and the tap, if
- * there is one > struct uplink_wire_ports, as often as needed, with the sockets
- * in order < UPLINK_READY when it serves, or a struct error
+ *     there is one
+ *   > struct uplink_wire_ports, as often as needed, with the sockets in order
+ *   < UPLINK_READY when it serves, or a struct error
  *
- * Both ends come from one build; magic catches a stray helper program.
+ * From then on, each message beginning with its type:
+ *
+ *   > UPLINK_ADD_PORTS, struct uplink_wire_ports with the sockets in order;
+ *     only to a moss-net that was started with ports
+ *   > UPLINK_REMOVE_PORTS, the same without sockets, of which the IDs count
+ *   < UPLINK_ANSWER, struct uplink_wire_answer: one for each of those, in order
+ *   < UPLINK_REPORT, struct uplink_wire_report: something that the user may
+ *     want to know of. At most UPLINK_REPORTS_MAX a second are sent, and as
+ *     many read; what is above that is counted and dropped.
+ *
+ * A port's ID is the monitor's; the sockets of one mapping share it. Both ends
+ * come from one build; magic catches a stray helper program.
  */
 #pragma once
 
 #include <stdint.h>
 
-#define UPLINK_SOCKET	 3
-#define UPLINK_MAGIC	 0x6d6e6501u
-#define UPLINK_READY	 "ready"
-#define UPLINK_NAME_MAX	 128
-#define UPLINK_PORTS_MAX 64  /* in one packet, of two sockets each */
-#define UPLINK_FDS_MAX	 128 /* below SCM_MAX_FD */
+#define UPLINK_SOCKET	   3
+#define UPLINK_MAGIC	   0x6d6e6502u
+#define UPLINK_READY	   "ready"
+#define UPLINK_NAME_MAX	   128
+#define UPLINK_PORTS_MAX   64	/* in one packet, of two sockets each */
+#define UPLINK_FDS_MAX	   128	/* below SCM_MAX_FD */
+#define UPLINK_REPORT_SIZE 2048 /* bytes of one */
+#define UPLINK_REPORTS_MAX 200	/* a second */
+
+enum uplink_wire_type {
+	UPLINK_ADD_PORTS = 1,
+	UPLINK_REMOVE_PORTS,
+	UPLINK_ANSWER,
+	UPLINK_REPORT,
+};
 
 struct uplink_wire_start {
 	uint32_t magic;
@@ -30,12 +53,30 @@ struct uplink_wire_start {
 };
 
 struct uplink_wire_port {
+	uint32_t id;
 	uint16_t container_port;
 	uint8_t protocol;
 	uint8_t fd_count;
 };
 
 struct uplink_wire_ports {
+	uint32_t type;
+	uint32_t request; /* what the answer names; 0 at the start */
 	uint32_t count;
 	struct uplink_wire_port ports[UPLINK_PORTS_MAX];
+};
+
+struct uplink_wire_answer {
+	uint32_t type;
+	uint32_t request;
+	int32_t result; /* 0 or a negative errno */
+};
+
+/* Sent up to the end of the text. */
+struct uplink_wire_report {
+	uint32_t type;
+	uint32_t kind; /* enum uplink_report_kind */
+	uint32_t lost; /* that were dropped before this one */
+	uint32_t length;
+	char bytes[UPLINK_REPORT_SIZE];
 };

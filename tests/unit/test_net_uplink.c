@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "net/nl.h"
+#include "net/uplink_wire.h"
 #include "tests/unit/uplink_world.h"
 
 static struct world world;
@@ -536,6 +537,139 @@ static void test_parent_killed(void **state)
 	close(pair[1]);
 }
 
+/* The answer to a request, with nothing before it. */
+static void assert_answer(uint32_t request, int result)
+{
+	struct pollfd event = {.fd = world.uplink.socket_fd, .events = POLLIN};
+	struct uplink_message message;
+
+	assert_int_equal(poll(&event, 1, 20000), 1);
+	assert_int_equal(uplink_receive(&world.uplink, &message), 1);
+	assert_false(message.is_report);
+	assert_int_equal(message.request, request);
+	assert_int_equal(message.result, result);
+	assert_int_equal(uplink_receive(&world.uplink, &message), -EAGAIN);
+}
+
+static int dial_host_port(uint16_t port, int type)
+{
+	const struct timeval patience = {.tv_sec = 1};
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons(port),
+	};
+	cleanup_fd int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return connect(fd, (const struct sockaddr *)&address, sizeof(address)) <
+			       0
+		       ? -errno
+		       : steal_fd(&fd);
+}
+
+static bool echoes(int fd)
+{
+	char byte = 'x';
+
+	return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 &&
+	       recv(fd, &byte, 1, 0) == 1;
+}
+
+/* While it serves; what is connected goes on. */
+static void test_ports_come_and_go(void **state)
+{
+	struct port_mapping mappings[] = {
+		{.container_port = PORT_ECHO, .protocol = PORT_TCP},
+		{.container_port = PORT_ECHO, .protocol = PORT_UDP},
+	};
+	struct uplink_forward forwards[2];
+	const uint32_t ids[] = {1001, 1002};
+	size_t before = count_fds(world.uplink.pid);
+	struct error err = {0};
+	int fds[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		forwards[i] = (struct uplink_forward){
+			.id = ids[i],
+			.fds = {-1, -1},
+			.container_port = PORT_ECHO,
+			.protocol = mappings[i].protocol,
+		};
+		assert_int_equal(port_bind(&mappings[i], forwards[i].fds, &err),
+				 0);
+	}
+	assert_int_equal(uplink_add_ports(&world.uplink, 7, forwards, 2, &err),
+			 0);
+	assert_answer(7, 0);
+	fds[0] = dial_host_port(mappings[0].host_port, SOCK_STREAM);
+	fds[1] = dial_host_port(mappings[1].host_port, SOCK_DGRAM);
+	assert_true(echoes(fds[0]));
+	assert_true(echoes(fds[1]));
+
+	assert_int_equal(uplink_remove_ports(&world.uplink, 8, ids, 2, &err),
+			 0);
+	assert_answer(8, 0);
+	for (size_t i = 0; i < 2; i++) {
+		close_fd(&forwards[i].fds[0]);
+		close_fd(&forwards[i].fds[1]);
+	}
+	assert_int_equal(dial_host_port(mappings[0].host_port, SOCK_STREAM),
+			 -ECONNREFUSED);
+	assert_true(echoes(fds[0]));
+	assert_false(echoes(fds[1]));
+	close(fds[0]);
+	close(fds[1]);
+	assert_settled(before);
+}
+
+/* Nothing that it says is believed, and silence is no reason to wait. */
+static void test_messages(void **state)
+{
+	static const struct {
+		uint32_t words[5];
+		size_t length;
+		int result;
+	} rows[] = {
+		{{UPLINK_ANSWER, 5, 0}, 12, 1},
+		{{UPLINK_ANSWER, 5, (uint32_t)-ENOMEM}, 12, 1},
+		{{UPLINK_ANSWER, 5, 1}, 12, -EBADMSG},
+		{{UPLINK_ANSWER, 5, (uint32_t)-5000}, 12, -EBADMSG},
+		{{UPLINK_ANSWER, 5}, 8, -EBADMSG},
+		{{UPLINK_ANSWER, 5, 0}, 16, -EBADMSG},
+		{{UPLINK_REPORT, UPLINK_REPORT_EGRESS, 3, 4}, 20, 1},
+		{{UPLINK_REPORT, UPLINK_REPORT_EGRESS, 3, 0}, 16, 1},
+		{{UPLINK_REPORT, UPLINK_REPORT_EGRESS, 3, 5}, 20, -EBADMSG},
+		{{UPLINK_REPORT, UPLINK_REPORT_EGRESS, 3, ~0u}, 20, -EBADMSG},
+		{{UPLINK_REPORT, UPLINK_REPORT_KINDS, 3, 4}, 20, -EBADMSG},
+		{{UPLINK_REPORT}, 4, -EBADMSG},
+		{{UPLINK_ADD_PORTS, 5, 1}, 12, -EBADMSG},
+		{{0}, 1, -EBADMSG},
+	};
+	static const char flood[sizeof(struct uplink_wire_report) + 1] = {
+		UPLINK_REPORT};
+	struct uplink_message message;
+	struct uplink uplink;
+	int pair[2];
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	uplink = (struct uplink){.socket_fd = pair[0]};
+	assert_int_equal(uplink_receive(&uplink, &message), -EAGAIN);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		assert_int_equal(
+			send(pair[1], rows[i].words, rows[i].length, 0),
+			rows[i].length);
+		assert_int_equal(uplink_receive(&uplink, &message),
+				 rows[i].result);
+	}
+	assert_int_equal(send(pair[1], flood, sizeof(flood), 0), sizeof(flood));
+	assert_int_equal(uplink_receive(&uplink, &message), -EBADMSG);
+	close(pair[1]);
+	assert_int_equal(uplink_receive(&uplink, &message), 0);
+	close(pair[0]);
+}
+
 /* One that is never configured goes with its socket. */
 static void test_stop(void **state)
 {
@@ -641,6 +775,8 @@ static int run(void)
 		cmocka_unit_test(test_host_loopback),
 		cmocka_unit_test(test_confined),
 		cmocka_unit_test(test_parent_killed),
+		cmocka_unit_test(test_ports_come_and_go),
+		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_configure_failure),
 		cmocka_unit_test(test_container_killed),
