@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -12,7 +13,8 @@
 #include "base/str.h"
 #include "core/monitor/monitor.h"
 
-#define STRAY_ROUNDS 64
+#define STRAY_ROUNDS   64
+#define KILLED_WAIT_MS 10000 /* it may have much memory to give back */
 
 /*
  * Without its network helper the container goes on; the helper is started anew
@@ -44,6 +46,15 @@ static void fuse_ended(struct monitor *monitor, int status)
 		proc_pidfd_signal(monitor->process.pid_fd, SIGKILL);
 }
 
+void init_ended(struct monitor *monitor, int exit_code)
+{
+	monitor->ended = true;
+	monitor->process.pid = 0;
+	monitor->exit_code = exit_code;
+	monitor->ran_ms = clock_ms() - monitor->launched_ms;
+	loop_stop(monitor->loop, 0);
+}
+
 void children_reap(struct monitor *monitor)
 {
 	for (;;) {
@@ -56,11 +67,7 @@ void children_reap(struct monitor *monitor)
 			return;
 		status = proc_status_code(status);
 		if (pid == monitor->process.pid) {
-			monitor->ended = true;
-			monitor->process.pid = 0;
-			monitor->exit_code = status;
-			monitor->ran_ms = clock_ms() - monitor->launched_ms;
-			loop_stop(monitor->loop, 0);
+			init_ended(monitor, status);
 		} else if (pid == monitor->uplink.pid) {
 			uplink_ended(monitor);
 		} else if (pid == monitor->process.fuse_pid) {
@@ -71,6 +78,22 @@ void children_reap(struct monitor *monitor)
 			monitor_settle_later(monitor);
 		}
 	}
+}
+
+/*
+ * The shell's status of a child that was killed; negative when it cannot be
+ * had, as a stopped debugger holds the dead (held.c).
+ */
+static int wait_for_killed(pid_t pid)
+{
+	cleanup_fd int fd = proc_pidfd_open(pid, 0);
+	struct pollfd event = {.fd = fd, .events = POLLIN};
+	int status;
+
+	while (poll(&event, 1, KILLED_WAIT_MS) < 0 && errno == EINTR)
+		;
+	return waitpid(pid, &status, WNOHANG) == pid ? proc_status_code(status)
+						     : -EBUSY;
 }
 
 /* Our children but the helpers: 1 when there was one. */
@@ -88,7 +111,9 @@ static bool kill_children(struct monitor *monitor)
 		    pid == monitor->process.fuse_pid)
 			continue;
 		kill(pid, SIGKILL);
-		status = proc_wait(pid);
+		status = wait_for_killed(pid);
+		if (status < 0)
+			continue;
 		if (!probe_ended(monitor, pid, status))
 			exec_ended(monitor, pid, status);
 		found = true;

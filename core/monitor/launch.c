@@ -503,6 +503,8 @@ static int start(struct monitor *monitor, struct runtime_spec *spec,
 	if (r >= 0)
 		r = probe_start(monitor, &spec->process, err);
 	if (r >= 0)
+		r = held_watch(monitor, err);
+	if (r >= 0)
 		r = set_running(monitor, err);
 	return r < 0 ? r : runtime_start(&monitor->process, err);
 }
@@ -567,6 +569,7 @@ static void end_child(pid_t *pid)
 
 void launch_undo(struct monitor *monitor)
 {
+	held_release(monitor);
 	networks_leave(monitor);
 	end_child(&monitor->process.pid);
 	uplink_stop(&monitor->uplink);

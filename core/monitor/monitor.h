@@ -9,6 +9,7 @@
  *   monitor.c   arguments, the order of a life, signals
  *   launch.c    from the record to a running container
  *   children.c  what happens when a child ends
+ *   held.c      the end of a container that a stopped debugger holds
  *   limits.c    its cgroup, and what the kernel kills in it
  *   output.c    the container's stdout, stderr or terminal → log and clients
  *   attach.c    the clients: their streams, the container's stdin
@@ -104,10 +105,12 @@ struct monitor {
 	bool has_oom_score_adj;
 	int oom_score_adj;
 	bool shares_pids; /* no PID namespace that ends with init */
-	bool ended;	  /* init was reaped */
-	bool is_told;	  /* an event has told its start, and none its end */
-	int exit_code;	  /* of init */
-	int fuse_status;  /* of the root's server when it failed, else 0 */
+	bool ended;	  /* init is dead, and reaped but when it is held */
+	struct loop_source *dead_source; /* init's pidfd */
+	struct loop_source *look_timer;
+	bool is_told;	 /* an event has told its start, and none its end */
+	int exit_code;	 /* of init */
+	int fuse_status; /* of the root's server when it failed, else 0 */
 
 	/* Its cgroup, when it has limits. */
 	char *cgroup_base;    /* where leaves are made; NULL: not asked yet */
@@ -202,8 +205,17 @@ void limits_end(struct monitor *monitor);
 /* ---- children.c ---- */
 
 void children_reap(struct monitor *monitor);
+void init_ended(struct monitor *monitor, int exit_code);
 /* Kills what reparented to us, for a container without a PID namespace. */
 void children_kill_strays(struct monitor *monitor);
+
+/* ---- held.c ---- */
+
+/* Notices the end of init although its tracer has it. */
+int held_watch(struct monitor *monitor, struct error *err);
+/* It was told to end: looks for that to have happened. */
+void held_expect_end(struct monitor *monitor);
+void held_release(struct monitor *monitor);
 
 /* ---- output.c ---- */
 

@@ -189,6 +189,8 @@ static int handle_kill(struct connection *connection, const cJSON *request,
 		return err_number(err, r, "cannot send %s to container %.12s",
 				  signal_name(number), monitor->record.id);
 	tell_signal(monitor, number);
+	if (number == SIGKILL)
+		held_expect_end(monitor);
 	/* Other signals wait until it is unpaused, as docker's do. */
 	if (number == SIGKILL || number == monitor->launch.stop_signal)
 		pause_lift(monitor);
@@ -528,6 +530,7 @@ int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 		tell_signal(monitor, signal);
 	pause_lift(monitor);
 	monitor->is_stopping = monitor->stays_ended = true;
+	held_expect_end(monitor);
 	if (timeout_s < 0)
 		return 0;
 	/* Of several stops the most impatient one counts. */
