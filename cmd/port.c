@@ -1,4 +1,8 @@
-/* moss port: where a container's published ports are on the host. */
+/*
+ * moss port: where a container's published ports are on the host, and how more
+ * of them come and go. A container may be called "add" or "rm": docker's form
+ * has two words at most, ours has more.
+ */
 #include "cmd/command.h"
 
 #include <stdio.h>
@@ -10,6 +14,7 @@
 #include "base/str.h"
 #include "cmd/commands.h"
 #include "cmd/member.h"
+#include "net/port.h"
 
 #define PORT_MAX 65535
 
@@ -78,10 +83,9 @@ static char **lines_of(const cJSON *ports, const char *key)
 	return lines;
 }
 
-static int port_main(struct context *context, const struct options *options)
+static int list_ports(struct context *context, const char *name,
+		      const char *wanted)
 {
-	const char *name = options->operands[0];
-	const char *wanted = options->operands[1];
 	cleanup_json cJSON *json = NULL;
 	cleanup_strv char **lines = NULL;
 	cleanup_free char *key = NULL;
@@ -104,13 +108,111 @@ static int port_main(struct context *context, const struct options *options)
 	return 0;
 }
 
+/* ---- add and rm ---- */
+
+/* Those of -p and those without it. */
+static int read_specs(const struct options *options, struct port_list *specs,
+		      struct error *err)
+{
+	char *const *publish = option_list(options, "publish");
+	char *const *more = options->operands + 2;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && publish[i]; i++)
+		r = port_parse_publish(publish[i], specs, err);
+	for (size_t i = 0; r >= 0 && more[i]; i++)
+		r = port_parse_publish(more[i], specs, err);
+	return r;
+}
+
+static char **bound_lines(struct context *context, const char *id)
+{
+	cleanup_json cJSON *json = NULL;
+
+	if (engine_container_inspect(&context->engine, id, &json, NULL) < 0)
+		return NULL;
+	return lines_of(member_of(member_of(json, "NetworkSettings"), "Ports"),
+			NULL);
+}
+
+/* What is there now and was not before, as the kernel has chosen. */
+static void print_new(char *const *before, char *const *after)
+{
+	for (size_t i = 0; after && after[i]; i++) {
+		size_t j = 0;
+
+		while (before && before[j] && !str_equal(before[j], after[i]))
+			j++;
+		if (!before || !before[j])
+			printf("%s\n", after[i]);
+	}
+}
+
+static int change_ports(struct context *context, const struct options *options,
+			bool add)
+{
+	struct engine *engine = &context->engine;
+	CLEANUP(port_list_release) struct port_list specs = {0};
+	cleanup_strv char **before = NULL;
+	cleanup_strv char **after = NULL;
+	struct error err = {0};
+	char id[ID_TEXT_MAX];
+
+	if (read_specs(options, &specs, &err) < 0 ||
+	    engine_container_resolve(engine, options->operands[1], id, &err) <
+		    0)
+		return command_fail(context, &err);
+	if (!add)
+		return engine_container_ports_remove(engine, id, &specs, &err) <
+				       0
+			       ? command_fail(context, &err)
+			       : 0;
+	before = bound_lines(context, id);
+	if (engine_container_ports_add(engine, id, &specs, &err) < 0)
+		return command_fail(context, &err);
+	after = bound_lines(context, id);
+	print_new(before, after);
+	return 0;
+}
+
+static int port_main(struct context *context, const struct options *options)
+{
+	char **operands = options->operands;
+	bool add = str_equal(operands[0], "add");
+	bool given = option_given(options, "publish");
+	size_t count = strv_length(operands);
+	struct error err = {0};
+
+	if ((add || str_equal(operands[0], "rm")) &&
+	    (count > 2 || (add && count == 2 && given)))
+		return change_ports(context, options, add);
+	if (count <= 2 && !given)
+		return list_ports(context, operands[0], operands[1]);
+	err_set(&err, ERROR_INVALID,
+		"expected CONTAINER [PRIVATE_PORT[/PROTO]], add CONTAINER "
+		"SPEC... or rm CONTAINER SPEC...");
+	return command_fail(context, &err);
+}
+
+/* clang-format off */
+static const struct option port_options[] = {
+	{'p', "publish", OPTION_LIST, NULL, NULL, "Publish a container's port(s) to the host, with add", false},
+	{0},
+};
+/* clang-format on */
+static const struct option *const port_tables[] = {port_options, NULL};
+
 const struct command command_port = {
 	.name = "port",
-	.usage = "CONTAINER [PRIVATE_PORT[/PROTO]]",
-	.summary = "List port mappings or a specific mapping for the container",
+	.usage = "CONTAINER [PRIVATE_PORT[/PROTO]] | add CONTAINER SPEC... | "
+		 "rm CONTAINER SPEC...",
+	.summary =
+		"List port mappings or a specific mapping for the container, "
+		"add and remove them",
 	.aliases = "moss container port, moss port",
 	.operands_min = 1,
-	.operands_max = 2,
+	.operands_max = -1,
+	.options = port_tables,
 	.run = port_main,
 	.group = "Commands",
 	.completes = "container-running",

@@ -36,7 +36,8 @@ int container_processes(const struct container *container, pid_t **ret_pids,
 			size_t *ret_count, struct error *err)
 {
 	const struct container_state *state = &container->state;
-	const pid_t helpers[] = {state->net_pid, state->fuse_pid};
+	const pid_t helpers[] = {state->net_pid, state->port_pid,
+				 state->fuse_pid};
 	cleanup_free pid_t *pids = NULL;
 	size_t count = 0;
 	int r = proc_tree(state->monitor_pid, helpers, ARRAY_SIZE(helpers),

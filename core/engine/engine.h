@@ -10,6 +10,8 @@
  * lies in HostConfig.Moss:
  *     StorageDriver   "overlay" | "fuse-overlayfs" | "" (probe)
  *     SeccompName     file name of the profile in SecurityOpt, for messages
+ *     PublishMode     "auto" | "splice" | "slirp" | "native" (net/port.h); "":
+ *                     moss.conf's
  *     Platform        what the image has to be for, "linux/arm64"; "": anything
  *
  * What a body may not hold: members that moss has nothing behind yet, unless
@@ -31,6 +33,7 @@
 #include "base/error.h"
 #include "core/monitor/control.h"
 #include "core/monitor/log.h"
+#include "net/port.h"
 #include "policy/idmap.h"
 #include "storage/store/image.h"
 #include "storage/store/store.h"
@@ -365,6 +368,25 @@ int engine_network_connect(struct engine *engine, const char *network,
 /* force: from a network that is gone, too. */
 int engine_network_disconnect(struct engine *engine, const char *network,
 			      const char *id, bool force, struct error *err);
+
+/* ---- published ports that come and go ---- */
+
+/*
+ * Of a container with a network of its own. One that runs serves them when it
+ * returns, or they fail as they would at its start; they are in its record for
+ * further starts, HostConfig.PortBindings included.
+ */
+int engine_container_ports_add(struct engine *engine, const char *id,
+			       const struct port_list *ports,
+			       struct error *err);
+/*
+ * All that fit a spec: host_ip "" is any address, host_port 0 any port, one
+ * that was chosen at random is named as it is bound. ERROR_NOT_FOUND when one
+ * fits nothing. Established connections go on.
+ */
+int engine_container_ports_remove(struct engine *engine, const char *id,
+				  const struct port_list *specs,
+				  struct error *err);
 
 /* ---- prune: whatever nobody needs ---- */
 

@@ -384,6 +384,7 @@ static int kill_record(const struct record *record, void *data)
 	kill_process(state.monitor_pid, state.monitor_start);
 	kill_process(state.pid, state.pid_start);
 	kill_process(state.net_pid, state.net_start);
+	kill_process(state.port_pid, state.port_start);
 	kill_process(state.fuse_pid, state.fuse_start);
 	container_state_release(&state);
 	return 0;

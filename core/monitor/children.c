@@ -17,22 +17,6 @@
 #define KILLED_WAIT_MS 10000 /* it may have much memory to give back */
 
 /*
- * Without its network helper the container goes on; the helper is started anew
- * on the same tap, namespace and ports.
- */
-static void uplink_ended(struct monitor *monitor)
-{
-	struct error err = {0};
-
-	close_fd(&monitor->uplink.socket_fd);
-	monitor->uplink.pid = 0;
-	if (monitor->ended || launch_uplink_again(monitor, &err) >= 0)
-		return;
-	err_wrap(&err, "the container has lost its network");
-	monitor_note(monitor, &err);
-}
-
-/*
  * Without the server of its root no program of the container can go on. The
  * server also ends, with success, when the container has ended and nobody uses
  * the root any more; that may come to us first.
@@ -59,17 +43,21 @@ void children_reap(struct monitor *monitor)
 {
 	for (;;) {
 		int status;
-		pid_t pid = waitpid(-1, &status, WNOHANG);
+		pid_t pid = waitpid(-1, &status, WNOHANG | WUNTRACED);
 
 		if (pid < 0 && errno == EINTR)
 			continue;
 		if (pid <= 0)
 			return;
+		if (WIFSTOPPED(status)) {
+			helpers_continue(monitor, pid);
+			continue;
+		}
 		status = proc_status_code(status);
 		if (pid == monitor->process.pid) {
 			init_ended(monitor, status);
-		} else if (pid == monitor->uplink.pid) {
-			uplink_ended(monitor);
+		} else if (helpers_ended(monitor, pid)) {
+			continue;
 		} else if (pid == monitor->process.fuse_pid) {
 			fuse_ended(monitor, status);
 		} else {
@@ -107,7 +95,7 @@ static bool kill_children(struct monitor *monitor)
 		pid_t pid = pids[i];
 		int status;
 
-		if (pid == monitor->uplink.pid ||
+		if (helpers_include(monitor, pid) ||
 		    pid == monitor->process.fuse_pid)
 			continue;
 		kill(pid, SIGKILL);

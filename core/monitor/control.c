@@ -382,6 +382,16 @@ int monitor_sync_networks(const struct record *record, struct error *err)
 	return command(record, operation("networks"), ANSWER_TIMEOUT_S, err);
 }
 
+int monitor_sync_ports(const struct record *record,
+		       const struct port_list *drop, struct error *err)
+{
+	cJSON *json = operation("ports");
+
+	if (drop)
+		json_set(json, "Ports", record_ports_json(drop));
+	return command(record, json, ANSWER_TIMEOUT_S, err);
+}
+
 void exec_handle_release(struct exec_handle *handle)
 {
 	close_fd(&handle->console_fd);

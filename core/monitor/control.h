@@ -23,6 +23,10 @@
  *                                  client or the client's death
  *   {"op":"networks"}            → {} once it is on the networks that
  *                                  container.json tells now
+ *   {"op":"ports","Ports":[…]}   → {} once those ports are served that
+ *                                  container.json tells now; of equal ones
+ *                                  that it has fewer of, "Ports" tells which
+ *                                  are to go: as bound, in its form
  *   {"op":"pause"}, {"op":"unpause"}
  *                                → {}; what is paused stands still until it is
  *                                  unpaused, stopped or killed
@@ -83,6 +87,9 @@ int monitor_pause(const struct record *record, struct error *err);
 int monitor_unpause(const struct record *record, struct error *err);
 /* container.json was changed: its name, or the networks that it is on. */
 int monitor_sync_networks(const struct record *record, struct error *err);
+/* Likewise its ports; drop: as bound, see above, may be NULL. */
+int monitor_sync_ports(const struct record *record,
+		       const struct port_list *drop, struct error *err);
 /* A program that was started by exec. */
 struct exec_handle {
 	char id[ID_TEXT_MAX];

@@ -151,7 +151,7 @@ void finish_run(struct monitor *monitor)
 		log_writer_flush(monitor->log, NULL);
 	input_release(monitor);
 	clients_finish(monitor);
-	uplink_stop(&monitor->uplink);
+	helpers_stop(monitor);
 	networks_leave(monitor);
 	end_fuse(monitor);
 	launch_undo(monitor);

@@ -93,8 +93,11 @@ static bool is_dead(pid_t pid, bool or_exiting)
 /* What we and init are the parents of, without our helpers. */
 static bool are_all_dead(const struct monitor *monitor)
 {
-	const pid_t helpers[] = {monitor->uplink.pid,
-				 monitor->process.fuse_pid};
+	const pid_t helpers[] = {
+		monitor->helpers[HELPER_UPLINK].uplink.pid,
+		monitor->helpers[HELPER_PORTS].uplink.pid,
+		monitor->process.fuse_pid,
+	};
 	cleanup_free pid_t *pids = NULL;
 	size_t count = 0;
 	bool found = false;

@@ -15,13 +15,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/proc.h"
+#include "core/monitor/helpers.h"
 #include "core/monitor/monitor.h"
 #include "core/monitor/networks.h"
 #include "core/monitor/start.h"
-
-/* A network helper that dies more often within the time is let go. */
-#define UPLINK_RESTARTS_MAX 5
-#define UPLINK_RESTARTS_MS  60000
 
 /* The ends of the container's standard streams, ours and its. */
 struct stdio {
@@ -137,64 +134,6 @@ static int begin(struct monitor *monitor, struct error *err)
 	if (r < 0)
 		return err_number(err, r, "cannot read /proc");
 	return record_state_write(&monitor->record, state, err);
-}
-
-/* One that ports can be published of. */
-static bool has_own_network(const struct monitor *monitor)
-{
-	return monitor->launch.network == LAUNCH_NETWORK_SLIRP ||
-	       monitor->launch.network == LAUNCH_NETWORK_NAMED;
-}
-
-/* On a named network the way out is not its own, but published ports are. */
-static bool has_uplink(const struct monitor *monitor)
-{
-	return monitor->launch.network == LAUNCH_NETWORK_SLIRP ||
-	       (monitor->launch.network == LAUNCH_NETWORK_NAMED &&
-		monitor->launch.network_count > 0 &&
-		monitor->forward_count > 0);
-}
-
-static int bind_ports(struct monitor *monitor, struct error *err)
-{
-	const struct port_list *wanted = &monitor->launch.ports;
-	struct port_list *ports = &monitor->state.ports;
-
-	port_list_release(ports);
-	*ports = (struct port_list){0};
-	if (!has_own_network(monitor) || wanted->count == 0)
-		return 0;
-	monitor->forwards = xcalloc(wanted->count, sizeof(*monitor->forwards));
-	ports->entries = xcalloc(wanted->count, sizeof(*ports->entries));
-	for (size_t i = 0; i < wanted->count; i++) {
-		struct uplink_forward *forward = &monitor->forwards[i];
-		struct port_mapping *port = &ports->entries[i];
-		int r;
-
-		*port = wanted->entries[i];
-		*forward = (struct uplink_forward){
-			.fds = {-1, -1},
-			.container_port = port->container_port,
-			.protocol = port->protocol,
-		};
-		r = port_bind(port, forward->fds, err);
-		if (r < 0)
-			return r;
-		monitor->forward_count = i + 1;
-		ports->count = i + 1;
-	}
-	return 0;
-}
-
-static void close_ports(struct monitor *monitor)
-{
-	for (size_t i = 0; i < monitor->forward_count; i++) {
-		close_fd(&monitor->forwards[i].fds[0]);
-		close_fd(&monitor->forwards[i].fds[1]);
-	}
-	free(monitor->forwards);
-	monitor->forwards = NULL;
-	monitor->forward_count = 0;
 }
 
 static int open_cache(struct monitor *monitor)
@@ -321,8 +260,8 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 	r = limits_start(monitor, spec, err);
 	request.cgroup_fd = monitor->cgroup.fd;
 	/* First, as its start takes as long as all of ours. */
-	if (r >= 0 && has_uplink(monitor))
-		r = uplink_spawn(&monitor->uplink, err);
+	if (r >= 0)
+		r = helpers_spawn(monitor, err);
 	if (r >= 0)
 		r = log_writer_open(monitor->record.directory_fd, &launch->log,
 				    &monitor->log, err);
@@ -340,61 +279,6 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 	if (monitor->shares_pids)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	return runtime_create(&request, &monitor->process, err);
-}
-
-static int configure_uplink(struct monitor *monitor, struct error *err)
-{
-	const struct record_launch *launch = &monitor->launch;
-	bool named = launch->network == LAUNCH_NETWORK_NAMED;
-	const struct record_network *network =
-		named ? networks_primary(launch) : NULL;
-	const struct uplink_request request = {
-		.name = launch->name,
-		.tap_fd = monitor->process.tap_fd,
-		.netns_fd = monitor->process.netns_fd,
-		.address = network ? network->address : launch->address,
-		.address6 = network && *network->address6 ? network->address6
-							  : NULL,
-		.host_loopback = launch->host_loopback,
-		.forwards = monitor->forwards,
-		.forward_count = monitor->forward_count,
-	};
-	struct container_state *state = &monitor->state;
-	int r = uplink_configure(&monitor->uplink, &request, err);
-
-	if (r < 0)
-		return r;
-	state->net_pid = monitor->uplink.pid;
-	return proc_start_time(state->net_pid, &state->net_start);
-}
-
-int launch_uplink_again(struct monitor *monitor, struct error *err)
-{
-	int64_t now = clock_ms();
-	int r;
-
-	if (now - monitor->uplink_ms > UPLINK_RESTARTS_MS)
-		monitor->uplink_restarts = 0;
-	monitor->uplink_ms = now;
-	monitor->state.net_pid = 0;
-	if (monitor->uplink_restarts++ < UPLINK_RESTARTS_MAX) {
-		r = uplink_spawn(&monitor->uplink, err);
-		if (r >= 0)
-			r = configure_uplink(monitor, err);
-	} else {
-		r = err_set(err, ERROR_GENERIC,
-			    "the network helper died %d "
-			    "times",
-			    UPLINK_RESTARTS_MAX + 1);
-	}
-	/* Nobody answers there any more. */
-	if (r < 0) {
-		close_ports(monitor);
-		port_list_release(&monitor->state.ports);
-		monitor->state.ports = (struct port_list){0};
-	}
-	record_state_write(&monitor->record, &monitor->state, NULL);
-	return r;
 }
 
 /* What has changed of the record, without what cannot change any more. */
@@ -433,9 +317,7 @@ int launch_networks_again(struct monitor *monitor, struct error *err)
 	if (launch->network != LAUNCH_NETWORK_NAMED || !primary ||
 	    str_equal(primary->address, before) || monitor->forward_count == 0)
 		return 0;
-	uplink_stop(&monitor->uplink);
-	r = uplink_spawn(&monitor->uplink, err);
-	r = r < 0 ? r : configure_uplink(monitor, err);
+	r = helpers_restart_ports(monitor, err);
 	if (r >= 0)
 		r = record_state_write(&monitor->record, &monitor->state, err);
 	return r;
@@ -489,8 +371,8 @@ static int start(struct monitor *monitor, struct runtime_spec *spec,
 		r = check_joined(spec, err);
 	if (r >= 0)
 		r = networks_join(monitor, err);
-	if (r >= 0 && has_uplink(monitor))
-		r = configure_uplink(monitor, err);
+	if (r >= 0)
+		r = helpers_configure(monitor, err);
 	if (r >= 0)
 		r = connect_streams(monitor, stdio, err);
 	/* It is there from the first run on. */
@@ -524,7 +406,7 @@ int launch(struct monitor *monitor, const char *attach, struct error *err)
 	if (r >= 0)
 		r = check_joined(spec, err);
 	if (r >= 0)
-		r = bind_ports(monitor, err);
+		r = ports_bind(monitor, err);
 	if (r >= 0)
 		r = start(monitor, spec, &stdio, err);
 	if (r < 0) {
@@ -547,7 +429,7 @@ int launch_again(struct monitor *monitor, struct error *err)
 	if (r >= 0)
 		r = check_joined(spec, err);
 	if (r >= 0)
-		r = bind_ports(monitor, err);
+		r = ports_bind(monitor, err);
 	if (r >= 0)
 		r = start(monitor, spec, &stdio, err);
 	if (r < 0)
@@ -572,8 +454,8 @@ void launch_undo(struct monitor *monitor)
 	held_release(monitor);
 	networks_leave(monitor);
 	end_child(&monitor->process.pid);
-	uplink_stop(&monitor->uplink);
+	helpers_stop(monitor);
 	end_child(&monitor->process.fuse_pid);
 	limits_end(monitor);
-	close_ports(monitor);
+	ports_close(monitor);
 }

@@ -86,12 +86,12 @@ static void monitor_init(struct monitor *monitor)
 		.process = MONITOR_NO_PROCESS,
 		.cgroup = CGROUP_NONE,
 		.oom_fd = -1,
-		.uplink = {.socket_fd = -1},
 		.terminal_fd = -1,
 		.input = {.fd = -1},
 		.buffer = xrealloc(NULL, MONITOR_READ_SIZE, 1),
 		.listen_fd = -1,
 	};
+	helpers_init(monitor);
 	for (int i = 0; i < 2; i++) {
 		monitor->outputs[i].monitor = monitor;
 		monitor->outputs[i].stream = i + 1;
@@ -169,7 +169,7 @@ static void trim(struct monitor *monitor)
 {
 	close_fd(&monitor->process.userns_fd);
 	/* The way to an uplink started again, and to further networks. */
-	if (monitor->uplink.pid == 0 &&
+	if (monitor->launch.network != LAUNCH_NETWORK_SLIRP &&
 	    monitor->launch.network != LAUNCH_NETWORK_NAMED) {
 		close_fd(&monitor->process.netns_fd);
 		close_fd(&monitor->process.tap_fd);

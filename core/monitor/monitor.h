@@ -19,6 +19,8 @@
  *   probe.c     its health: a program in it, time and again (health.h)
  *   probe_kill.c  the end of one that took too long
  *   networks.c  the named networks it is on (networks.h)
+ *   helpers.c   the processes that are its network (helpers.h)
+ *   ports.c     its published ports, bound (helpers.h)
  *   relaunch.c  an end that is followed by a start (restart.h)
  *   finish.c    the end: state, removal, last answers
  *
@@ -46,12 +48,12 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "core/monitor/helpers.h"
 #include "core/monitor/log.h"
 #include "core/monitor/record.h"
 #include "core/runtime/cgroup.h"
 #include "core/runtime/runtime.h"
 #include "core/runtime/spec.h"
-#include "net/uplink.h"
 #include "policy/seccomp.h"
 
 #define MONITOR_READ_SIZE (64u << 10) /* one read of output or input */
@@ -119,12 +121,14 @@ struct monitor {
 	struct loop_source *oom_source;
 	uint64_t oom_kills; /* that were told of */
 
-	/* The network helper, and what it is started again from. */
-	struct uplink uplink;
+	/* The network helpers, and the ports that they serve: helpers.h. */
+	struct helper helpers[HELPER_COUNT];
 	struct uplink_forward *forwards;
 	size_t forward_count;
-	unsigned int uplink_restarts;
-	int64_t uplink_ms; /* of the last restart, clock_ms() */
+	uint32_t port_id;      /* the last one given to a port */
+	uint32_t port_settled; /* up to which a helper is known to serve them */
+	uint32_t port_request; /* the last one made of a helper */
+	struct loop_source *port_timer; /* an answer to it is due */
 
 	struct membership *memberships; /* of named networks */
 
@@ -180,8 +184,6 @@ void monitor_settle_later(struct monitor *monitor);
 int launch(struct monitor *monitor, const char *attach, struct error *err);
 /* The next run: what the record has, with ports and streams anew. */
 int launch_again(struct monitor *monitor, struct error *err);
-/* The network helper after its death; an error when it died too often. */
-int launch_uplink_again(struct monitor *monitor, struct error *err);
 /* The record was changed: its networks follow, and where ports lead. */
 int launch_networks_again(struct monitor *monitor, struct error *err);
 /* Ends what is left of the container's processes and frees its ports. */
@@ -260,6 +262,9 @@ int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 void server_close(struct monitor *monitor);
 /* One run has ended: answers to those who wait for that. */
 void server_answer_run(struct monitor *monitor);
+/* A helper has done what was asked up to request, or could not: err. */
+void server_answer_ports(struct monitor *monitor, uint32_t request,
+			 const struct error *err);
 /* The last answers to everyone who waits for the end. */
 void server_answer_end(struct monitor *monitor);
 void server_release(struct monitor *monitor);

@@ -15,7 +15,8 @@ bool is_paused(const struct monitor *monitor)
 static int freeze(struct monitor *monitor, struct error *err)
 {
 	const pid_t helpers[] = {
-		monitor->uplink.pid,
+		monitor->helpers[HELPER_UPLINK].uplink.pid,
+		monitor->helpers[HELPER_PORTS].uplink.pid,
 		monitor->process.fuse_pid,
 	};
 

@@ -102,8 +102,8 @@ struct container_state {
 	uint64_t pid_start;
 	pid_t monitor_pid; /* 0 unless a monitor starts or runs it */
 	uint64_t monitor_start;
-	pid_t net_pid, fuse_pid; /* 0: none */
-	uint64_t net_start, fuse_start;
+	pid_t net_pid, port_pid, fuse_pid; /* 0: none; helpers.h has two */
+	uint64_t net_start, port_start, fuse_start;
 	int exit_code;
 	bool oom_killed;
 	char *error;	  /* why it could not start; "" */
@@ -302,3 +302,6 @@ void record_network_release_addresses(const struct store *store, const char *id,
 
 /* The array form of "Ports" above, of state.json too. */
 cJSON *record_ports_json(const struct port_list *ports);
+/* "Ports" of path: what that wrote; 0 when it is not there. */
+int record_ports_parse(const cJSON *object, const char *path,
+		       struct port_list *ret_ports, struct error *err);

@@ -22,7 +22,3 @@ int record_name_bury(struct store *store, const char *name,
 int record_sweep_half_made(struct store *store, const char *id);
 int record_sweep_names(struct store *store);
 size_t record_count_names(struct store *store);
-
-/* "Ports" of path: what record_ports_json() wrote; 0 when it is not there. */
-int record_ports_parse(const cJSON *object, const char *path,
-		       struct port_list *ret_ports, struct error *err);

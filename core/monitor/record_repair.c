@@ -140,6 +140,7 @@ static int repair_locked(struct store *store, const struct record *record,
 		return 0;
 	end_process(state->pid, state->pid_start);
 	end_process(state->net_pid, state->net_start);
+	end_process(state->port_pid, state->port_start);
 	end_process(state->fuse_pid, state->fuse_start);
 	/* Who is left dies here; what cannot be removed is empty. */
 	if (!str_empty(state->cgroup))

@@ -46,6 +46,8 @@ static const struct {
 	FIELD("MonitorStart", FIELD_U64, monitor_start),
 	FIELD("NetPid", FIELD_PID, net_pid),
 	FIELD("NetStart", FIELD_U64, net_start),
+	FIELD("PortPid", FIELD_PID, port_pid),
+	FIELD("PortStart", FIELD_U64, port_start),
 	FIELD("FusePid", FIELD_PID, fuse_pid),
 	FIELD("FuseStart", FIELD_U64, fuse_start),
 	FIELD("ExitCode", FIELD_INT, exit_code),
@@ -91,9 +93,9 @@ void container_state_set_text(char **text, const char *value)
 void container_state_clear(struct container_state *state)
 {
 	state->pid = state->monitor_pid = 0;
-	state->net_pid = state->fuse_pid = 0;
+	state->net_pid = state->port_pid = state->fuse_pid = 0;
 	state->pid_start = state->monitor_start = 0;
-	state->net_start = state->fuse_start = 0;
+	state->net_start = state->port_start = state->fuse_start = 0;
 	if (!str_empty(state->health))
 		container_state_set_text(&state->health, HEALTH_UNHEALTHY);
 	container_state_set_text(&state->cgroup, "");

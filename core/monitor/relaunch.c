@@ -57,7 +57,6 @@ static void forget_run(struct monitor *monitor)
 	monitor->rlimits = NULL;
 	monitor->rlimit_count = 0;
 	monitor->fuse_status = 0;
-	monitor->uplink_restarts = 0;
 	loop_remove(monitor->kill_timer);
 	monitor->kill_timer = NULL;
 	monitor->kill_at = 0;

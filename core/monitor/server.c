@@ -308,6 +308,24 @@ static int handle_networks(struct connection *connection, const cJSON *request,
 	return launch_networks_again(connection->monitor, err);
 }
 
+static int handle_ports(struct connection *connection, const cJSON *request,
+			int *fds, size_t fd_count, struct error *err)
+{
+	struct monitor *monitor = connection->monitor;
+	struct port_list drop = {0};
+	int r = record_ports_parse(request, "request", &drop, err);
+
+	if (r >= 0 && monitor->ended && !monitor->is_restarting)
+		r = not_running(monitor, err);
+	if (r >= 0)
+		r = ports_sync(monitor, &drop, &connection->request, err);
+	port_list_release(&drop);
+	if (r < 0 || connection->request == 0)
+		return r;
+	connection->kind = CONNECTION_PORTS;
+	return OUTCOME_LATER;
+}
+
 static const struct {
 	const char *name;
 	int (*handle)(struct connection *connection, const cJSON *request,
@@ -325,6 +343,7 @@ static const struct {
 	{"pause", handle_pause, false},
 	{"unpause", handle_unpause, false},
 	{"networks", handle_networks, false},
+	{"ports", handle_ports, true},
 };
 
 static int dispatch(struct connection *connection, const cJSON *request,
@@ -571,6 +590,24 @@ void server_close(struct monitor *monitor)
 	}
 }
 
+void server_answer_ports(struct monitor *monitor, uint32_t request,
+			 const struct error *err)
+{
+	struct connection *next;
+
+	for (struct connection *connection = monitor->connections; connection;
+	     connection = next) {
+		next = connection->next;
+		if (connection->kind != CONNECTION_PORTS ||
+		    connection->request > request)
+			continue;
+		if (err)
+			answer_error(connection, err);
+		else
+			answer(connection, json_object());
+	}
+}
+
 void server_answer_run(struct monitor *monitor)
 {
 	struct connection *next;
@@ -581,6 +618,10 @@ void server_answer_run(struct monitor *monitor)
 		switch (connection->kind) {
 		case CONNECTION_WAIT:
 			answer_exit(connection, monitor->exit_code);
+			break;
+		/* The record has them for the next run. */
+		case CONNECTION_PORTS:
+			answer(connection, json_object());
 			break;
 		case CONNECTION_EXEC:
 		case CONNECTION_FREEZE:
@@ -605,6 +646,7 @@ void server_answer_end(struct monitor *monitor)
 			answer_exit(connection, monitor->exit_code);
 			break;
 		case CONNECTION_STOP:
+		case CONNECTION_PORTS:
 			answer(connection, json_object());
 			break;
 		case CONNECTION_NEW:

@@ -12,6 +12,7 @@ enum connection_kind {
 	CONNECTION_STOP,   /* for the container's end */
 	CONNECTION_EXEC,   /* for the exit code of a program */
 	CONNECTION_FREEZE, /* its end lets the container go on */
+	CONNECTION_PORTS,  /* for a network helper's answer */
 };
 
 struct connection {
@@ -22,4 +23,5 @@ struct connection {
 	enum connection_kind kind;
 	bool is_over; /* one too many */
 	struct exec *exec;
+	uint32_t request; /* which answer, see ports_sync() */
 };

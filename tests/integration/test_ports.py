@@ -1,5 +1,14 @@
 """Published ports as one interface: its engines, and changes while it runs."""
+import json
+import os
+import signal
+import socket
 
+import pytest
+
+from conftest import wait_for
+
+WEB = ["busybox", "httpd", "-f", "-p", "80", "-h", "/etc"]
 
 def mode_of(moss, name):
     return moss.inspect(name)["HostConfig"]["Moss"]["PublishMode"]
@@ -32,3 +41,144 @@ def test_publish_mode_must_be_known(moss):
                   check=125)
     assert 'invalid publish mode: "fast"' in result.err
     assert "auto, splice, slirp or native" in result.err
+
+
+def fetch(port, address="127.0.0.1", path="/group"):
+    """The first line of an answer of WEB, None when nobody answers."""
+    try:
+        with socket.create_connection((address, port), timeout=5) as s:
+            s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            return s.recv(1000).split(b"\r")[0].decode() or None
+    except OSError:
+        return None
+
+
+SERVED = "HTTP/1.1 200 OK"
+
+
+def state_of(moss, name):
+    id = moss.inspect(name)["Id"]
+    return json.loads((moss.root / "containers" / id / "state.json")
+                      .read_text())
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+def test_port_add_and_rm(moss, free_port, at_start):
+    """With the forwarder that is there, and with one that has to be made."""
+    first, second = free_port(), free_port()
+    options = ["-p", f"127.0.0.1:{first}:80"] if at_start else []
+    moss.ok("run", "-d", "--name", "web", *options, *WEB)
+    out = moss.ok("port", "add", "web", f"127.0.0.1:{second}:80")
+    assert out == f"80/tcp -> 127.0.0.1:{second}"
+    # Listening is ready; the server may need a moment more.
+    wait_for(lambda: fetch(second), "the added port")
+    assert fetch(first) == (SERVED if at_start else None)
+    assert f"127.0.0.1:{second}->80/tcp" in moss.ps()[0]["Ports"]
+    assert f"127.0.0.1:{second}" in moss.ok("port", "web", "80")
+    inspected = moss.inspect("web")
+    assert {"HostIp": "127.0.0.1", "HostPort": str(second)} in \
+        inspected["HostConfig"]["PortBindings"]["80/tcp"]
+
+    with socket.create_connection(("127.0.0.1", second)) as open_before:
+        open_before.sendall(b"GET /group HTTP/1.0\r\n")
+        moss.ok("port", "rm", "web", f"{second}:80")
+        assert fetch(second) is None
+        assert fetch(first) == (SERVED if at_start else None)
+        open_before.sendall(b"\r\n")
+        assert open_before.recv(1000).startswith(b"HTTP/1.1 200")
+    bindings = moss.inspect("web")["HostConfig"]["PortBindings"]
+    assert [b["HostPort"] for b in bindings.get("80/tcp", [])] == \
+        ([str(first)] if at_start else [])
+    # The number is free again.
+    moss.ok("port", "add", "web", "-p", f"127.0.0.1:{second}:80")
+    assert wait_for(lambda: fetch(second), "the port again") == SERVED
+
+
+def test_added_ports_survive(moss, free_port):
+    """A helper's death, its stop, a restart, a stop and a start."""
+    port = free_port()
+    moss.ok("run", "-d", "--name", "web", *WEB)
+    moss.ok("port", "add", "web", f"127.0.0.1:{port}:80")
+    wait_for(lambda: fetch(port), "the added port")
+    helper = state_of(moss, "web")["PortPid"]
+    os.kill(helper, signal.SIGSTOP)
+    assert fetch(port) == SERVED
+    os.kill(helper, signal.SIGKILL)
+    assert wait_for(lambda: fetch(port), "the port again") == SERVED
+    assert state_of(moss, "web")["PortPid"] != helper
+    moss.ok("restart", "-t", "0", "web")
+    assert wait_for(lambda: fetch(port), "the restarted server") == SERVED
+    assert "PortPid" not in state_of(moss, "web")
+    moss.ok("kill", "web")
+    moss.ok("port", "add", "web", "80")
+    assert moss.ok("port", "web") == ""
+    moss.ok("start", "web")
+    assert wait_for(lambda: fetch(port), "the started server") == SERVED
+    lines = moss.ok("port", "web", "80").splitlines()
+    assert len(lines) == 3 and f"127.0.0.1:{port}" in lines
+
+
+def test_random_port_is_removed_by_its_number(moss):
+    moss.ok("run", "-d", "--name", "web", "-p", "127.0.0.1::80", *WEB)
+    moss.ok("port", "add", "web", "127.0.0.1::80", "127.0.0.1::80")
+    lines = moss.ok("port", "web", "80").splitlines()
+    assert len(set(lines)) == 3
+    gone = lines.pop(1).rsplit(":", 1)[1]
+    moss.ok("port", "rm", "web", f"{gone}:80")
+    assert moss.ok("port", "web", "80").splitlines() == lines
+    assert fetch(int(gone)) is None
+    ports = [int(line.rsplit(":", 1)[1]) for line in lines]
+    wait_for(lambda: fetch(ports[0]), "the server")
+    assert [fetch(port) for port in ports] == [SERVED] * 2
+    moss.ok("port", "rm", "web", "80")
+    assert moss.ok("port", "web") == ""
+    assert moss.inspect("web")["HostConfig"]["PortBindings"] == {}
+
+
+def test_port_add_fails_as_run_does(moss, free_port):
+    port = free_port()
+    moss.ok("run", "-d", "--name", "web", "-p", f"127.0.0.1:{port}:80", *WEB)
+    before = moss.inspect("web")["HostConfig"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        result = moss("port", "add", "web", f"127.0.0.1:{free_port()}:80",
+                      f"127.0.0.1:{number}:80", check=1)
+    assert f"127.0.0.1:{number}" in result.err and "in use" in result.err
+    assert "already" in moss("port", "add", "web", f"127.0.0.1:{port}:81",
+                             check=1).err
+    assert "no public port '81/tcp' published for web" in \
+        moss("port", "rm", "web", "81", check=1).err
+    assert "sctp" in moss("port", "add", "web", "1:1/sctp", check=1).err
+    assert moss.inspect("web")["HostConfig"] == before
+    assert len(moss.ok("port", "web").splitlines()) == 1
+    moss.ok("run", "-d", "--name", "alone", "--network", "none", "busybox",
+            "sleep", "60")
+    assert "no network of its own" in moss("port", "add", "alone", "80",
+                                           check=1).err
+
+
+def test_containers_called_add_and_rm(moss, free_port):
+    port = free_port()
+    for name in ("add", "rm"):
+        moss.ok("run", "-d", "--name", name, *WEB)
+        moss.ok("port", "add", name, f"127.0.0.1:{port}:80")
+        assert moss.ok("port", name) == f"80/tcp -> 127.0.0.1:{port}"
+        assert moss.ok("port", name, "80/tcp") == f"127.0.0.1:{port}"
+        moss.ok("port", "rm", name, "80")
+        assert moss.ok("port", name) == ""
+
+
+def test_port_add_on_a_named_network(moss, free_port):
+    port = free_port()
+    moss.ok("network", "create", "lan")
+    try:
+        moss.ok("run", "-d", "--name", "web", "--network", "lan", *WEB)
+        moss.ok("port", "add", "web", f"127.0.0.1:{port}:80")
+        assert wait_for(lambda: fetch(port), "the added port") == SERVED
+        os.kill(state_of(moss, "web")["NetPid"], signal.SIGKILL)
+        assert wait_for(lambda: fetch(port), "the port again") == SERVED
+        moss.ok("port", "rm", "web", "80")
+        assert fetch(port) is None
+    finally:
+        moss.remove_all()
+        moss.ok("network", "rm", "lan")
