@@ -76,7 +76,8 @@ int log_reader_open(int directory_fd, const struct log_reader_options *options,
 /* 1 and an entry (valid until the next call), 0 at the end for now. */
 int log_reader_next(struct log_reader *reader, struct log_entry *ret_entry,
 		    struct error *err);
-/* Readable when there may be more (inotify); -1 when there will not be: not
-   following, or past `until`. */
+/* Readable when there may be more (inotify); -1: not following. That `until`
+   has come is the caller's to know: an entry's time does not tell, as the clock
+   is set back, too. */
 int log_reader_fd(const struct log_reader *reader);
 void log_reader_close(struct log_reader *reader);

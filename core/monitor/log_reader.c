@@ -30,7 +30,6 @@ struct log_reader {
 	/* Where a reader that does not follow ends. */
 	ino_t end_inode;
 	off_t end;
-	bool past_until;
 	bool skipping; /* within a line that is too long */
 	char *buffer;
 	size_t capacity, start, filled;
@@ -400,19 +399,29 @@ static bool time_is_set(const struct timespec *time)
 	return time->tv_sec != 0 || time->tv_nsec != 0;
 }
 
+static bool is_wanted(const struct log_reader_options *options,
+		      const struct timespec *time)
+{
+	return (!time_is_set(&options->since) ||
+		!time_before(time, &options->since)) &&
+	       (!time_is_set(&options->until) ||
+		!time_before(&options->until, time));
+}
+
 /* Does the line hold an entry that was asked for? */
 static bool take_line(struct log_reader *reader, const char *line,
 		      size_t length, struct log_entry *ret_entry)
 {
 	const struct log_reader_options *options = &reader->options;
-	bool has_since = time_is_set(&options->since);
+	bool is_asked =
+		time_is_set(&options->since) || time_is_set(&options->until);
 	struct timespec time;
 
-	/* What is passed over need not be decoded. Clocks are set back, so
-	 * that nothing tells what has passed but a look at each line. */
-	if (has_since &&
+	/* What is passed over need not be decoded. Clocks are set forth and
+	 * back, so that nothing tells what comes but a look at each line. */
+	if (is_asked &&
 	    log_line_time(line, length, &reader->clock, &time) == 0 &&
-	    time_before(&time, &options->since))
+	    !is_wanted(options, &time))
 		return false;
 	if (length > reader->text_capacity) {
 		reader->text_capacity =
@@ -420,23 +429,15 @@ static bool take_line(struct log_reader *reader, const char *line,
 		free(reader->text);
 		reader->text = xrealloc(NULL, reader->text_capacity, 1);
 	}
-	if (log_line_decode(line, length, reader->text, &reader->clock,
-			    ret_entry) < 0)
-		return false;
-	if (has_since && time_before(&ret_entry->time, &options->since))
-		return false;
-	if (time_is_set(&options->until) &&
-	    time_before(&options->until, &ret_entry->time)) {
-		reader->past_until = true;
-		return false;
-	}
-	return true;
+	return log_line_decode(line, length, reader->text, &reader->clock,
+			       ret_entry) == 0 &&
+	       is_wanted(options, &ret_entry->time);
 }
 
 int log_reader_next(struct log_reader *reader, struct log_entry *ret_entry,
 		    struct error *err)
 {
-	while (!reader->past_until) {
+	for (;;) {
 		const char *line;
 		size_t length;
 		int r;
@@ -452,12 +453,11 @@ int log_reader_next(struct log_reader *reader, struct log_entry *ret_entry,
 		if (r <= 0)
 			return r;
 	}
-	return 0;
 }
 
 int log_reader_fd(const struct log_reader *reader)
 {
-	return reader->past_until ? -1 : reader->inotify_fd;
+	return reader->inotify_fd;
 }
 
 void log_reader_close(struct log_reader *reader)

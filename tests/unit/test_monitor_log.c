@@ -384,13 +384,18 @@ static void test_since_until(void **state)
 		time_t since, until; /* seconds after 03:04:00, 0: none */
 		const char *text;
 	} cases[] = {
-		{0, 0, "1\n2\n3\n4\n"}, {3, 0, "3\n4\n"}, {0, 2, "1\n2\n"},
-		{2, 3, "2\n3\n"},	{5, 0, ""},	  {4, 2, ""},
+		{0, 0, "1\n2\n3\n4\n1 again\n"},
+		{3, 0, "3\n4\n"},
+		{0, 2, "1\n2\n1 again\n"},
+		{2, 3, "2\n3\n"},
+		{5, 0, ""},
+		{4, 2, ""},
 	};
 	const time_t start = 1767323040;
 
-	write_log("container.log",
-		  LINE("1", "1") LINE("2", "2") LINE("3", "3") LINE("4", "4"));
+	/* After the last but one the clock was set back. */
+	write_log("container.log", LINE("1", "1") LINE("2", "2") LINE("3", "3")
+					   LINE("4", "4") LINE("1 again", "1"));
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct log_reader_options options = {.tail = -1,
 						     .follow = true};
@@ -406,9 +411,6 @@ static void test_since_until(void **state)
 		assert_true(log_reader_fd(reader) >= 0);
 		text = drain(reader);
 		assert_string_equal(text, cases[i].text);
-		/* Nothing can come after `until`. */
-		if (cases[i].until)
-			assert_int_equal(log_reader_fd(reader), -1);
 		log_reader_close(reader);
 	}
 }
