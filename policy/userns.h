@@ -3,10 +3,11 @@
  *
  * newuidmap and newgidmap cost 2-4 ms, so the mapped namespace is made once a
  * login and kept by a tiny process (`moss-pause`, named "moss: pause RUN", no
- * capabilities, nothing open, waiting for SIGTERM). RUN/userns/pin.json names
- * it: PID and start time, the namespace's device and inode, what the maps were
- * made from (sizes and times of /etc/sub{u,g}id). The maps themselves are read
- * from the kernel. Entering what is pinned costs 0.1-0.2 ms.
+ * capabilities, waiting for SIGTERM or for a logout that leaves nothing of
+ * moss's running). RUN/userns/pin.json names it: PID and start time, the
+ * namespace's device and inode, what the maps were made from (sizes and times
+ * of /etc/sub{u,g}id). The maps themselves are read from the kernel. Entering
+ * what is pinned costs 0.1-0.2 ms.
  *
  * Locks, on RUN/userns/lock: shared while entering, exclusive while making or
  * changing a pin. Each crash leaves one of these, and the next moss mends it:
