@@ -47,6 +47,8 @@ int doctor_try_storage(const struct doctor *doctor, char **ret_driver,
 /* The nearest directory at or above path that is there; caller frees. */
 char *doctor_nearest(const struct doctor *doctor, const char *path);
 
+/* Does systemd-logind end the user's processes at logout (doctor_logind.c)? */
+bool doctor_logind_kills(const struct doctor *doctor);
 /* Does a security.capability attribute give that one? */
 bool doctor_has_file_capability(const void *value, size_t length,
 				unsigned int capability);

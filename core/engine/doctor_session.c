@@ -93,28 +93,47 @@ static bool has_systemd(const struct doctor *doctor)
 	return doctor_exists(doctor, "/run/systemd/system");
 }
 
+/*
+ * Without lingering a container goes on after the last logout as well, since
+ * moss's processes keep the login's session (policy/moss-pause.c).
+ */
 void doctor_check_linger(const struct doctor *doctor,
 			 struct doctor_finding *finding)
 {
 	cleanup_free char *path =
 		xasprintf("/var/lib/systemd/linger/%s", doctor->user);
+	bool lingers = doctor_exists(doctor, path);
 
 	if (!has_systemd(doctor)) {
 		doctor_say(finding, DOCTOR_OK,
 			   "no systemd: nothing ends containers at logout");
 		return;
 	}
-	if (doctor_exists(doctor, path)) {
-		doctor_say(finding, DOCTOR_OK,
-			   "%s lingers: containers outlive the last logout",
+	if (doctor_logind_kills(doctor)) {
+		doctor_say(finding, DOCTOR_DEGRADED,
+			   "systemd ends %s's containers at logout "
+			   "(KillUserProcesses=yes)",
 			   doctor->user);
-		return;
+		doctor_fix(finding,
+			   "sudo mkdir -p /etc/systemd/logind.conf.d && printf "
+			   "'[Login]\\nKillExcludeUsers=root %s\\n' | sudo "
+			   "tee /etc/systemd/logind.conf.d/moss.conf && sudo "
+			   "systemctl restart systemd-logind",
+			   doctor->user);
+	} else if (lingers) {
+		doctor_say(finding, DOCTOR_OK,
+			   "%s lingers: containers can start at boot, and go "
+			   "on after logout",
+			   doctor->user);
+	} else {
+		doctor_say(finding, DOCTOR_DEGRADED,
+			   "%s does not linger: containers go on after "
+			   "logout, but none starts at boot, only at login",
+			   doctor->user);
 	}
-	doctor_say(finding, DOCTOR_DEGRADED,
-		   "%s does not linger: systemd ends containers at the last "
-		   "logout",
-		   doctor->user);
-	doctor_fix(finding, "sudo loginctl enable-linger %s", doctor->user);
+	if (!lingers)
+		doctor_fix(finding, "sudo loginctl enable-linger %s",
+			   doctor->user);
 }
 
 /* ---- the runtime directory ---- */

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from integration import wait_for
+
 VISITOR = 1001
 
 
@@ -28,7 +30,7 @@ def login(script):
 def visitor():
     yield
     root("loginctl", "disable-linger", "visitor")
-    # moss's pause process keeps the session that started it from ending.
+    # Containers that a failed test left keep their session.
     root("systemctl", "stop", f"user-{VISITOR}.slice", check=False)
     root("rm", "-rf", "/home/visitor/.local", "/home/visitor/.config")
 
@@ -111,3 +113,68 @@ def test_logout_with_lingering(visitor, busybox_tar):
     visitor_moss("stop", "limited", "plain")
     for name in ("limited", "plain"):
         assert root("cat", f"/home/visitor/{name}") == "ended\n"
+
+
+def is_logged_in():
+    """Does anything of the other account's run for logind?"""
+    return os.path.exists(f"/run/user/{VISITOR}")
+
+
+def test_logout_without_lingering(visitor, busybox_tar):
+    """Containers go on. After the last one nothing is left of the session."""
+    root("install", "-m", "644", busybox_tar, "/tmp/busybox.tar")
+    out = login(f"{IMPORT}; {start('plain')}; {start('limited', '--memory', '64m')}; "
+                "moss doctor --json || :")
+    linger = findings(out[out.index("{"):])["linger"]
+    assert "go on after logout" in linger["Message"]
+    time.sleep(5)  # logind waits one second
+    assert sorted(visitor_moss("ps", "--format", "{{.Names}}").split()) == \
+        ["limited", "plain"]
+    # Each of the two keeps the session by itself.
+    visitor_moss("stop", "plain")
+    time.sleep(12)
+    assert visitor_moss("ps", "--format", "{{.Names}}").split() == ["limited"]
+    visitor_moss("stop", "limited")
+    wait_for(lambda: not is_logged_in(), "the end of the session", 40)
+    for name in ("limited", "plain"):
+        assert root("cat", f"/home/visitor/{name}") == "ended\n"
+    # The next login finds all as it was left.
+    out = login("moss start plain; moss ps -a --format '{{.Names}} {{.State}}'; "
+                "moss rm -f plain limited; moss ps -aq")
+    assert sorted(out.splitlines()[1:3]) == ["limited exited", "plain running"]
+    wait_for(lambda: not is_logged_in(), "the end of the next session", 40)
+
+
+@pytest.fixture
+def killing_logind():
+    drop_in = "/run/systemd/logind.conf.d/kill.conf"
+    root("sh", "-ec", f"mkdir -p {os.path.dirname(drop_in)}\n"
+         f"printf '[Login]\nKillUserProcesses=yes\n"
+         f"KillOnlyUsers=visitor\n' >{drop_in}\n"
+         "systemctl restart systemd-logind")
+    yield
+    root("sh", "-ec", f"rm {drop_in}; systemctl restart systemd-logind")
+
+
+def test_logout_that_kills(visitor, killing_logind, busybox_tar):
+    root("install", "-m", "644", busybox_tar, "/tmp/busybox.tar")
+    out = login(f"{IMPORT}; {start('plain')}; moss doctor --json || :")
+    linger = findings(out[out.index("{"):])["linger"]
+    assert "ends visitor's containers at logout" in linger["Message"]
+    wait_for(lambda: not is_logged_in(), "the end of the session", 40)
+    assert root("cat", "/home/visitor/plain") == "ended\n"
+    assert login("moss ps -a --format '{{.Names}} {{.State}}'; "
+                 "moss rm plain").split() == ["plain", "exited", "plain"]
+
+    # What the row says is the way out.
+    fix = linger["Fix"].splitlines()[0]
+    try:
+        root("sh", "-ec", fix)
+        out = login(f"{start('plain')}; moss doctor --json || :")
+        linger = findings(out[out.index("{"):])["linger"]
+        assert "go on after logout" in linger["Message"]
+        time.sleep(5)
+        assert visitor_moss("ps", "--format", "{{.Names}}").split() == ["plain"]
+        visitor_moss("stop", "plain")
+    finally:
+        root("rm", "-f", "/etc/systemd/logind.conf.d/moss.conf")
