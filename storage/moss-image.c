@@ -38,6 +38,7 @@ static const struct command {
 	{"load", load_run, .reads_archives = true},
 	{"login", login_run, .reads_archives = true},
 	{"manifest", manifest_run, .reads_archives = true},
+	{"prepare", prepare_run, .reads_archives = false},
 	{"pull", pull_run, .reads_archives = true},
 	{"push", push_run, .reads_archives = true},
 	{"save", save_run, .reads_archives = false},

@@ -63,6 +63,23 @@ static void set_root(cJSON *json, const struct root_request *root)
 		json_set(json, "mounts", cJSON_Duplicate(root->mounts, true));
 }
 
+int root_prepare(struct store *store, const struct root_request *root,
+		 struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cleanup_json cJSON *result = NULL;
+	struct transfer transfer = {
+		.command = "prepare",
+		.request = json,
+		.input_fd = -1,
+		.output_fd = -1,
+		.progress_fd = -1,
+	};
+
+	set_root(json, root);
+	return transfer_run(store, &transfer, &result, err);
+}
+
 int root_export(struct store *store, const struct export_request *request,
 		struct error *err)
 {

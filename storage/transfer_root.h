@@ -40,8 +40,18 @@ struct root_request {
 	enum snapshot_driver driver;
 	pid_t init;	     /* of a running one on a FUSE root, else 0 */
 	uint64_t init_start; /* proc_start_time() of it */
-	const cJSON *mounts; /* [{"source","destination"}, …], for a copy */
+	/* For a copy: [{"source","subpath","destination","readOnly","fill"},
+	   …]. What is to be filled gets what the image has there while it is
+	   empty, when the root is written to. */
+	const cJSON *mounts;
 };
+
+/*
+ * The root of a container that was never started and cannot be meanwhile, as a
+ * start makes it: with its mount points, and volumes filled from the image.
+ */
+int root_prepare(struct store *store, const struct root_request *root,
+		 struct error *err);
 
 struct export_request {
 	struct root_request root;

@@ -36,17 +36,40 @@ static void root_release(struct root *root)
 	cJSON_Delete(root->mounts);
 }
 
-static void add_mount(cJSON *mounts, const char *source, const char *subpath,
-		      const char *destination, bool read_only)
+static void add_file(cJSON *mounts, const char *directory, const char *name)
 {
+	cleanup_free char *source = xasprintf("%s/%s", directory, name);
+	cleanup_free char *destination = xasprintf("/etc/%s", name);
 	cJSON *mount = json_object();
 
 	json_set_string(mount, "source", source);
-	if (subpath)
-		json_set_string(mount, "subpath", subpath);
 	json_set_string(mount, "destination", destination);
-	json_set_bool(mount, "readOnly", read_only);
 	json_push(mounts, mount);
+}
+
+static void add_mount(cJSON *mounts, const struct mount_point *point, bool fill)
+{
+	cJSON *mount = json_object();
+
+	json_set_string(mount, "source", point->source);
+	if (point->subpath)
+		json_set_string(mount, "subpath", point->subpath);
+	json_set_string(mount, "destination", point->destination);
+	json_set_bool(mount, "readOnly", point->read_only);
+	json_set_bool(mount, "fill", fill);
+	json_push(mounts, mount);
+}
+
+/* Volumes are filled from the image; whose owners are other IDs with others. */
+static bool is_filled_by_copy(const struct container *container,
+			      const struct mount_point *point)
+{
+	const char *userns = member_string(
+		member_get(container->json, "HostConfig"), "UsernsMode");
+
+	return point->kind == MOUNT_VOLUME && point->copy &&
+	       container->state.status == CONTAINER_CREATED &&
+	       (*userns == '\0' || str_equal(userns, "host"));
 }
 
 static int depth_of(const struct mount_point *point)
@@ -80,18 +103,13 @@ static int collect_mounts(const struct container *container, struct root *root,
 		      compare_depth);
 	root->mounts = json_array();
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		cleanup_free char *source =
-			xasprintf("%s/%s", root->directory, files[i]);
-		cleanup_free char *destination = xasprintf("/etc/%s", files[i]);
-
-		add_mount(root->mounts, source, NULL, destination, false);
+		add_file(root->mounts, root->directory, files[i]);
 	}
 	for (size_t i = 0; i < list.count; i++) {
 		if (list.entries[i].kind != MOUNT_TMPFS)
-			add_mount(root->mounts, list.entries[i].source,
-				  list.entries[i].subpath,
-				  list.entries[i].destination,
-				  list.entries[i].read_only);
+			add_mount(
+				root->mounts, &list.entries[i],
+				is_filled_by_copy(container, &list.entries[i]));
 	}
 	root->request.mounts = root->mounts;
 	return 0;
@@ -240,6 +258,32 @@ static int find_root(struct engine *engine, const char *name,
 	return r < 0 ? err_copy(err, &problem) : 0;
 }
 
+/*
+ * What a start would make in the root of a container that was never started, so
+ * that its volumes are seen where they will be. Somebody who has it locked now
+ * starts or removes it.
+ */
+static int prepare(struct engine *engine, const struct container *created,
+		   struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	CLEANUP(root_release) struct root root = {0};
+	struct error problem = {0};
+	int r;
+
+	r = container_open_locked(engine, created->record.id, &container,
+				  &problem);
+	if (r < 0)
+		return problem.kind == ERROR_CONFLICT ? 0
+						      : err_copy(err, &problem);
+	if (container.state.status != CONTAINER_CREATED)
+		return 0;
+	r = container_root(engine, &container, &root, err);
+	if (r >= 0)
+		r = collect_mounts(&container, &root, err);
+	return r < 0 ? r : root_prepare(&engine->store, &root.request, err);
+}
+
 int engine_copy_out(struct engine *engine, const char *name,
 		    const struct copy_out_options *options, uint64_t *ret_bytes,
 		    struct error *err)
@@ -256,6 +300,9 @@ int engine_copy_out(struct engine *engine, const char *name,
 	};
 	int r = find_root(engine, name, &container, &root, err);
 
+	if (r >= 0 && container.json &&
+	    container.state.status == CONTAINER_CREATED)
+		r = prepare(engine, &container, err);
 	if (r < 0)
 		return r;
 	request.root = root.request;

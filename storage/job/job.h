@@ -45,6 +45,7 @@ int diff_run(struct job *job, struct error *err);
 int export_run(struct job *job, struct error *err);
 int import_run(struct job *job, struct error *err);
 int load_run(struct job *job, struct error *err);
+int prepare_run(struct job *job, struct error *err);
 int save_run(struct job *job, struct error *err);
 int pull_run(struct job *job, struct error *err);
 int login_run(struct job *job, struct error *err);

@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "storage/root/diff_layer.h"
+#include "storage/root/volume.h"
 
 void root_job_release(struct root_job *root)
 {
@@ -20,6 +21,7 @@ void root_job_release(struct root_job *root)
 	close_fd(&root->directory_fd);
 	close_fd(&root->upper_fd);
 	strv_free(root->diff_ids);
+	strv_free(root->bound);
 	free(root->base);
 	store_work_release(&root->work);
 }
@@ -109,49 +111,93 @@ static int make_mount_point(const struct root_job *root, const char *source,
 	return fd < 0 ? fd : 0;
 }
 
+/* As a first start would. */
+static int fill(const struct root_job *root, char *source,
+		const char *destination, struct error *err)
+{
+	cleanup_fd int fd =
+		path_open_in_root(root->view.root_fd, destination,
+				  O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	const struct volume volume = {.path = source};
+
+	return fd < 0 ? 0 : volume_copy_up(&volume, fd, err);
+}
+
+struct bind {
+	const char *source, *destination, *subpath;
+	bool read_only, fill;
+};
+
+static int read_bind(const cJSON *json, struct bind *ret_bind,
+		     struct error *err)
+{
+	const struct {
+		const char *name;
+		const char **text;
+		bool *flag;
+	} members[] = {
+		{"source", &ret_bind->source, NULL},
+		{"destination", &ret_bind->destination, NULL},
+		{"subpath", &ret_bind->subpath, NULL},
+		{"readOnly", NULL, &ret_bind->read_only},
+		{"fill", NULL, &ret_bind->fill},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		int r = members[i].text
+				? json_get_string(json, "mounts",
+						  members[i].name,
+						  members[i].text, err)
+				: json_get_bool(json, "mounts", members[i].name,
+						members[i].flag, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 /*
  * One of the request's mounts. Of a source's subpath a descriptor is held, so
  * that nobody puts something else in its place; one that leads out of the
  * source is no mount.
  */
-static int bind_one(struct root_job *root, const cJSON *mount,
-		    struct error *err)
+static int bind_one(struct root_job *root, const cJSON *json, struct error *err)
 {
-	const char *source = NULL;
-	const char *destination = NULL;
-	const char *subpath = NULL;
+	struct bind bind = {0};
+	cleanup_free char *source = NULL;
 	cleanup_fd int base_fd = -1;
 	cleanup_fd int fd = -1;
-	char held[PATH_FD_MAX];
-	bool read_only = false;
-	int r;
+	int r = read_bind(json, &bind, err);
 
-	r = json_get_string(mount, "mounts", "source", &source, err);
-	if (r >= 0)
-		r = json_get_string(mount, "mounts", "destination",
-				    &destination, err);
-	if (r >= 0)
-		r = json_get_string(mount, "mounts", "subpath", &subpath, err);
-	if (r >= 0)
-		r = json_get_bool(mount, "mounts", "readOnly", &read_only, err);
-	if (r < 0 || !source || !destination)
+	if (r < 0 || !bind.source || !bind.destination)
 		return r;
-	if (subpath) {
+	source = xstrdup(bind.source);
+	if (bind.subpath) {
+		char held[PATH_FD_MAX];
+
 		base_fd = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		fd = base_fd < 0 ? -1
-				 : path_open_beneath(base_fd, subpath, O_PATH);
+		fd = base_fd < 0
+			     ? -1
+			     : path_open_beneath(base_fd, bind.subpath, O_PATH);
 		if (fd < 0)
 			return 0;
 		path_of_fd(held, fd);
-		source = held;
+		free(source);
+		source = xstrdup(held);
 	}
 	if (root->writable) {
-		r = make_mount_point(root, source, destination, err);
+		r = make_mount_point(root, source, bind.destination, err);
+		if (r >= 0 && bind.fill)
+			r = fill(root, source, bind.destination, err);
 		if (r < 0)
 			return r;
 	}
-	return view_bind(&root->view, source, destination,
-			 root->writable && read_only, err);
+	r = view_bind(&root->view, source, bind.destination,
+		      root->writable && bind.read_only, err);
+	if (r > 0)
+		strv_push(&root->bound, bind.source);
+	return r;
 }
 
 static int bind_mounts(struct root_job *root, struct error *err)
@@ -227,6 +273,19 @@ int root_job_open_writable(struct job *job, struct root_job *ret_root,
 	return open_job(job, true, true, ret_root, err);
 }
 
+int prepare_run(struct job *job, struct error *err)
+{
+	CLEANUP(root_job_release)
+	struct root_job root = ROOT_JOB_EMPTY;
+	int r = root_job_open_writable(job, &root, err);
+
+	/* A server of the root may not have all yet. */
+	if (r == 0 && root.view.server > 0 && syncfs(root.view.root_fd) < 0)
+		return err_errno(err, "cannot write out the root of %s",
+				 root.what);
+	return r;
+}
+
 /* Text of a link in /proc; "" when it cannot be told. */
 static void path_of(int fd, char ret_path[PATH_MAX])
 {
@@ -256,10 +315,18 @@ int root_job_check(const struct root_job *root, struct error *err)
 {
 	const char *directory = job_string(root->job, "directory");
 
-	if (!directory || access(directory, F_OK) == 0)
-		return 0;
-	return err_set(err, ERROR_CONFLICT, "%s was removed while it was read",
-		       root->what);
+	if (directory && access(directory, F_OK) < 0)
+		return err_set(err, ERROR_CONFLICT,
+			       "%s was removed while it was read", root->what);
+	/* Of a --rm container they go first. */
+	for (size_t i = 0; root->bound && root->bound[i]; i++) {
+		if (access(root->bound[i], F_OK) < 0 && errno == ENOENT)
+			return err_set(err, ERROR_CONFLICT,
+				       "%s, which %s mounts, was removed while "
+				       "it was read",
+				       root->bound[i], root->what);
+	}
+	return 0;
 }
 
 void root_job_tell(const struct root_job *root)

@@ -21,6 +21,7 @@ struct root_job {
 	int upper_fd;
 	bool writable;
 	struct view view;
+	char **bound; /* sources of the mounts that were there */
 	struct layer_devices devices;
 	char *base; /* of the paths of a walk, in the root; NULL: the root */
 	struct tree_report report;
@@ -47,7 +48,7 @@ void root_job_release(struct root_job *root);
  * itself).
  */
 void root_job_set_base(struct root_job *root, int dir_fd, const char *name);
-/* After reading: was the container there to the end? */
+/* After reading: were the container and its volumes there to the end? */
 int root_job_check(const struct root_job *root, struct error *err);
 /* What was left out, as warnings. */
 void root_job_tell(const struct root_job *root);

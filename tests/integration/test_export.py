@@ -481,3 +481,42 @@ def test_removed_while_it_is_read(moss):
     process.stdout.read()
     assert process.wait() == 1
     assert b"was removed while it was read" in process.stderr.read()
+
+
+def test_a_volume_is_removed_while_it_is_read(moss, tmp_path):
+    """What the end of a --rm container does first."""
+    moss.ok("run", "--name", "work", "-v", "data:/data", "busybox", "sh", "-c",
+            "for i in 1 2 3; do head -c 9000000 /dev/zero > /data/$i; done")
+    with moss.popen("cp", "work:/data", "-", stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE) as process:
+        process.stdout.read(1)
+        (moss.root / "volumes/data").rename(tmp_path / "data")
+        process.stdout.read()
+        assert process.wait(10) == 1
+        assert b"was removed while it was read" in process.stderr.read()
+    (tmp_path / "data").rename(moss.root / "volumes/data")
+    moss.remove_all()
+    moss.ok("volume", "rm", "data")
+
+
+def test_volumes_of_one_never_started(moss, driver, tmp_path):
+    """They are where they will be, with what the image has there."""
+    moss.ok("run", "--rm", "-v", "data:/v", "busybox", "sh", "-c", "echo > /v/v")
+    moss.ok("create", "--name", "work", "--storage-driver", driver,
+            "-v", "data:/no/such", "-v", f"{__file__}:/no/file:ro",
+            "-v", "/etc", "busybox", "cat", "/etc/passwd", "/etc/new")
+    for path, name in [("/no/such/v", "v"), ("/no/file", "file"),
+                       ("/etc/passwd", "passwd")]:
+        data = moss("cp", f"work:{path}", "-", text=False, check=0).out
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            assert tar.getnames() == [name]
+    # What is copied in does not keep the volume from being filled.
+    moss.ok("rm", "-v", "work")
+    moss.ok("create", "--name", "work", "--storage-driver", driver,
+            "-v", "/etc", "busybox", "cat", "/etc/passwd", "/etc/new")
+    (tmp_path / "new").write_text("new\n")
+    moss.ok("cp", tmp_path / "new", "work:/etc")
+    assert moss.ok("start", "-a", "work").splitlines()[-1] == "new"
+    assert moss.ok("logs", "work").startswith("root:")
+    moss.remove_all()
+    moss.ok("volume", "rm", "data")
