@@ -21,8 +21,13 @@
 #include "net/netns.h"
 #include "net/refuse.h"
 
-/* Frames taken from the tap before the sockets get their turn. */
-#define TAP_BATCH 64
+/*
+ * What is taken from the tap before the sockets get their turn: many small
+ * frames, or one of a bulk transfer, so that what is sent back to others does
+ * not wait for more of it.
+ */
+#define TURN_FRAMES 64
+#define TURN_BYTES  NET_MTU
 /* Ethernet header and VLAN tag around an MTU. */
 #define FRAME_MAX (NET_MTU + 18)
 /* What libslirp asks for when it has nothing to wait for. */
@@ -319,7 +324,9 @@ static void input_frame(struct slirp_loop *loop, size_t length)
 /* False when the tap is gone. */
 static bool read_tap(struct slirp_loop *loop)
 {
-	for (int i = 0; i < TAP_BATCH; i++) {
+	size_t bytes = 0;
+
+	for (int i = 0; i < TURN_FRAMES && bytes < TURN_BYTES; i++) {
 		ssize_t length = loop->routed ? read_packet(loop)
 					      : read(loop->tap_fd, loop->frame,
 						     sizeof(loop->frame));
@@ -327,6 +334,7 @@ static bool read_tap(struct slirp_loop *loop)
 		if (length < 0)
 			return errno == EAGAIN || errno == EINTR ||
 			       errno == ENOMEM || errno == ENOBUFS;
+		bytes += (size_t)length;
 		input_frame(loop, (size_t)length);
 	}
 	return true;
