@@ -45,6 +45,7 @@ const struct option container_options[] = {
 	{0, "health-start-interval", OPTION_DURATION, NULL, NULL, "Time between running the check during the start period (ms|s|m|h) (default 0s)", false},
 	{0, "health-start-period", OPTION_DURATION, NULL, NULL, "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)", false},
 	{0, "health-timeout", OPTION_DURATION, NULL, NULL, "Maximum time to allow one check to run (ms|s|m|h) (default 0s)", false},
+	{0, "host-port", OPTION_LIST, "port", NULL, "Let the container reach a TCP port of the host's loopback (PORT[:CONTAINERPORT])", false},
 	{'h', "hostname", OPTION_STRING, NULL, NULL, "Container host name", false},
 	{0, "init", OPTION_FLAG, NULL, NULL, "Run an init inside the container that forwards signals and reaps processes", false},
 	{'i', "interactive", OPTION_FLAG, NULL, NULL, "Keep STDIN open even if not attached", false},
@@ -689,6 +690,9 @@ int container_body(const struct options *options, bool detached,
 	json_set_string(moss, "StorageDriver", driver ? driver : "");
 	json_set_string(moss, "Platform", platform ? platform : "");
 	json_set_string(moss, "PublishMode", mode ? mode : "");
+	if (option_given(options, "host-port"))
+		json_set_strv(moss, "HostPorts",
+			      option_list(options, "host-port"));
 	r = add_attach(options, detached, body, err);
 	r = r < 0 ? r : add_log(options, host, err);
 	r = r < 0 ? r : network_options_body(options, body, host, err);

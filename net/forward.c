@@ -140,7 +140,9 @@ static int start(struct forwarder *forwarder,
 
 	for (size_t i = 0; r >= 0 && i < config->listener_count; i++)
 		r = forward_add_listener(forwarder, &config->listeners[i]);
-	return r < 0 ? r : control_start(forwarder);
+	if (r < 0 || config->to_host)
+		return r;
+	return control_start(forwarder);
 }
 
 int forwarder_new(const struct forward_config *config, int proc_fd,
@@ -153,7 +155,9 @@ int forwarder_new(const struct forward_config *config, int proc_fd,
 	forwarder->address6 = config->address6;
 	inet_pton(AF_INET, NET_FORWARDER, &forwarder->forwarder);
 	inet_pton(AF_INET6, NET_FORWARDER6, &forwarder->forwarder6);
-	forward_route_prepare(forwarder, proc_fd);
+	forwarder->to_host = config->to_host;
+	if (!config->to_host)
+		forward_route_prepare(forwarder, proc_fd);
 
 	forwarder->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (forwarder->epoll_fd < 0) {

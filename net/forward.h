@@ -33,6 +33,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,12 +55,18 @@ struct forward_config {
 	const struct forward_listener *listeners;
 	size_t listener_count;
 	size_t fd_max; /* this process may have, the uplink's included */
+	/*
+	 * The other way (net/host_port.h): in the host's namespace, from
+	 * sockets of the container's to the host's loopback. The monitor's
+	 * requests are not this one's.
+	 */
+	bool to_host;
 };
 
 /*
  * Prepares the calling thread's network namespace; needs CAP_NET_ADMIN over it
  * and /proc of the thread at proc_fd. A client's address is not kept where the
- * kernel does not help.
+ * kernel does not help. With to_host nothing of that.
  */
 int forwarder_new(const struct forward_config *config, int proc_fd,
 		  struct forwarder **ret_forwarder, struct error *err);

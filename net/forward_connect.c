@@ -143,12 +143,38 @@ static int connect_family(const struct forwarder *forwarder,
 	return r;
 }
 
+/* A port of the host's loopback. */
+static int connect_host(int family, uint16_t port, bool *ret_connecting)
+{
+	union net_address target = {.any.sa_family = (sa_family_t)family};
+	union net_address any = target;
+	cleanup_fd int fd = -1;
+	int r;
+
+	if (family == AF_INET6)
+		target.v6.sin6_addr = in6addr_loopback;
+	else
+		target.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	set_port(&target, port);
+	fd = open_bound(&any, false);
+	r = fd < 0 ? fd : start_connect(fd, &target, ret_connecting);
+	return r < 0 ? r : steal_fd(&fd);
+}
+
 int tcp_connect_inside(const struct forwarder *forwarder,
 		       const union net_address *client, uint16_t port,
 		       bool *ret_connecting)
 {
 	const int first = client->any.sa_family;
-	int r = connect_family(forwarder, client, first, port, ret_connecting);
+	int r;
+
+	if (forwarder->to_host) {
+		r = connect_host(AF_INET, port, ret_connecting);
+		return r == -ECONNREFUSED
+			       ? connect_host(AF_INET6, port, ret_connecting)
+			       : r;
+	}
+	r = connect_family(forwarder, client, first, port, ret_connecting);
 
 	/* Many a server listens on IPv4 only, some on IPv6 only. */
 	if (r >= 0 || r == -EMFILE || r == -ENFILE)

@@ -59,6 +59,7 @@ struct forwarder {
 	struct in6_addr address6; /* and its IPv6 one */
 	struct in_addr forwarder; /* NET_FORWARDER */
 	struct in6_addr forwarder6;
+	bool to_host;
 	bool transparent4; /* clients' addresses can be kept */
 	bool transparent6;
 

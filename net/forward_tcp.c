@@ -230,6 +230,10 @@ static bool accept_one(struct forwarder *forwarder,
 		    errno == ENOMEM)
 			pause_listeners(forwarder,
 					forward_now() + FORWARD_PAUSE_MS);
+		/* A host port's: the container's root can end its sockets. */
+		if (errno == EINVAL)
+			epoll_ctl(forwarder->epoll_fd, EPOLL_CTL_DEL,
+				  listener->source.fd, NULL);
 		return errno == ECONNABORTED || errno == EINTR ||
 		       errno == EPROTO;
 	}
@@ -325,7 +329,7 @@ static enum progress flush(struct tcp_flow *flow, struct tcp_side *to)
 static ssize_t read_copying(struct tcp_flow *flow, struct tcp_side *from,
 			    struct tcp_side *to)
 {
-	static char buffer[COPY_SIZE]; /* of the one thread there is */
+	static _Thread_local char buffer[COPY_SIZE];
 	ssize_t length = read(from->source.fd, buffer, sizeof(buffer));
 	ssize_t sent = 0;
 
@@ -450,7 +454,7 @@ static enum progress move(struct forwarder *forwarder,
 static bool has_settled(struct tcp_connection *connection)
 {
 	struct tcp_side *side = &connection->sides[connection->sides[0].failed];
-	static char nowhere[COPY_SIZE];
+	static _Thread_local char nowhere[COPY_SIZE];
 
 	if (!connection->sides[0].failed && !connection->sides[1].failed)
 		return true;

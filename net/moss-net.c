@@ -24,6 +24,7 @@
 #include "net/channel.h"
 #include "net/confine.h"
 #include "net/forward.h"
+#include "net/host_port.h"
 #include "net/slirp_loop.h"
 
 #define THREAD_STACK (256u << 10)
@@ -36,12 +37,13 @@ struct request {
 	int netns_fd;
 	struct forward_listener *listeners;
 	size_t listener_count;
+	struct forward_listener host_listeners[2 * HOST_PORTS_MAX];
 };
 
-/* What the two threads tell each other until both serve. */
+/* What the main thread and a forwarder's tell each other until both serve. */
 struct forward_thread {
 	struct forward_config config;
-	int netns_fd;
+	int netns_fd; /* -1: it stays in the host's namespace */
 	int proc_fd;
 	struct error err;
 	int result;
@@ -63,6 +65,7 @@ static int receive_start(struct request *request, struct error *err)
 		return err_number(err, (int)length, "cannot be configured");
 	if ((size_t)length != sizeof(request->start) ||
 	    request->start.magic != UPLINK_MAGIC ||
+	    request->start.host_port_count > UPLINK_HOST_PORTS ||
 	    fd_count != (request->start.has_tap ? 2 : 1))
 		return err_set(err, ERROR_INVALID,
 			       "moss-net and moss are not of one build");
@@ -105,9 +108,10 @@ static int receive_ports(struct request *request, struct error *err)
 static int forward_thread_prepare(struct forward_thread *thread,
 				  struct forwarder **ret_forwarder)
 {
+	const bool inside = thread->netns_fd >= 0;
 	int r;
 
-	if (setns(thread->netns_fd, CLONE_NEWNET) < 0)
+	if (inside && setns(thread->netns_fd, CLONE_NEWNET) < 0)
 		return err_errno(&thread->err,
 				 "cannot enter the container's network "
 				 "namespace");
@@ -115,7 +119,8 @@ static int forward_thread_prepare(struct forward_thread *thread,
 			  &thread->err);
 	if (r < 0)
 		return r;
-	return confine_privileges(CAP_BIT(CAP_NET_ADMIN), &thread->err);
+	return confine_privileges(inside ? CAP_BIT(CAP_NET_ADMIN) : 0,
+				  &thread->err);
 }
 
 static void *forward_thread_main(void *data)
@@ -164,30 +169,91 @@ static void die_with(pid_t parent)
 		_exit(EXIT_FAILURE);
 }
 
-/*
- * What does not depend on the container comes first, while it is still being
- * made; then its tap and ports, then the rest of the confinement. */
-static int start(struct slirp_loop **ret_loop, struct forward_thread *thread,
-		 struct error *err)
+/* Before anything is known of the container; how many descriptors it gets. */
+static int confine_early(int *ret_proc_fd, struct error *err)
 {
-	struct request request = {0};
-	struct slirp_config slirp;
-	pid_t parent = getppid();
-	int fd_max;
+	int fd_max = confine_limits(err);
 	int r;
 
-	r = fd_max = confine_limits(err);
-	if (r < 0)
-		return r;
+	if (fd_max < 0)
+		return fd_max;
 	/* For the thread's part of /proc/sys; closed before it serves. */
-	thread->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (thread->proc_fd < 0)
+	*ret_proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_proc_fd < 0)
 		return err_errno(err, "cannot open /proc");
 	r = confine_root(NULL, err);
 	if (r < 0)
 		return r;
-	r = confine_privileges(CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_NET_ADMIN),
+	/* The last one is for host ports below 1024. */
+	r = confine_privileges(CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_NET_ADMIN) |
+				       CAP_BIT(CAP_NET_BIND_SERVICE),
 			       err);
+	return r < 0 ? r : fd_max;
+}
+
+/* Published ports: the thread in the container's namespace. */
+static int start_inside(struct forward_thread *thread,
+			const struct request *request, size_t fd_max,
+			struct error *err)
+{
+	if (request->listener_count == 0)
+		return 0;
+	thread->netns_fd = request->netns_fd;
+	thread->config = (struct forward_config){
+		.address.s_addr = request->start.address,
+		.listeners = request->listeners,
+		.listener_count = request->listener_count,
+		.fd_max = fd_max,
+	};
+	memcpy(&thread->config.address6, request->start.address6,
+	       sizeof(thread->config.address6));
+	return start_forwarding(thread, err);
+}
+
+/* Host ports: the one that stays outside. */
+static int start_outside(struct forward_thread *thread, struct request *request,
+			 size_t fd_max, struct error *err)
+{
+	const struct uplink_wire_start *start = &request->start;
+	struct port_mapping ports[HOST_PORTS_MAX];
+	int r;
+
+	if (start->host_port_count == 0)
+		return 0;
+	for (size_t i = 0; i < start->host_port_count; i++)
+		ports[i] = (struct port_mapping){
+			.host_port = start->host_ports[i].host,
+			.container_port = start->host_ports[i].container,
+		};
+	r = host_ports_open(request->netns_fd, ports, start->host_port_count,
+			    request->host_listeners, err);
+	if (r < 0)
+		return r;
+	thread->netns_fd = -1;
+	thread->config = (struct forward_config){
+		.listeners = request->host_listeners,
+		.listener_count = (size_t)r,
+		.fd_max = fd_max,
+		.to_host = true,
+	};
+	return start_forwarding(thread, err);
+}
+
+/*
+ * What does not depend on the container comes first, while it is still being
+ * made; then its tap and ports, then the rest of the confinement.
+ */
+static int start(struct slirp_loop **ret_loop, struct forward_thread *inside,
+		 struct forward_thread *outside, struct error *err)
+{
+	struct request request = {0};
+	struct slirp_config slirp;
+	pid_t parent = getppid();
+	bool both;
+	int fd_max;
+	int r;
+
+	r = fd_max = confine_early(&inside->proc_fd, err);
 	if (r < 0)
 		return r;
 
@@ -207,21 +273,14 @@ static int start(struct slirp_loop **ret_loop, struct forward_thread *thread,
 	if (r < 0)
 		return r;
 
-	thread->netns_fd = request.netns_fd;
-	thread->config = (struct forward_config){
-		.address.s_addr = request.start.address,
-		.listeners = request.listeners,
-		.listener_count = request.listener_count,
-		.fd_max = (size_t)fd_max,
-	};
-	memcpy(&thread->config.address6, request.start.address6,
-	       sizeof(thread->config.address6));
-	if (request.listener_count > 0) {
-		r = start_forwarding(thread, err);
-		if (r < 0)
-			return r;
-	}
-	close(thread->proc_fd);
+	both = request.listener_count > 0 && request.start.host_port_count > 0;
+	if (both)
+		fd_max /= 2;
+	r = start_outside(outside, &request, (size_t)fd_max, err);
+	r = r < 0 ? r : start_inside(inside, &request, (size_t)fd_max, err);
+	if (r < 0)
+		return r;
+	close(inside->proc_fd);
 	close(request.netns_fd);
 	free(request.listeners);
 
@@ -234,7 +293,8 @@ static int start(struct slirp_loop **ret_loop, struct forward_thread *thread,
 
 int main(int argc, char **argv)
 {
-	struct forward_thread thread = {.proc_fd = -1};
+	struct forward_thread inside = {.proc_fd = -1};
+	struct forward_thread outside = {.proc_fd = -1};
 	struct slirp_loop *loop = NULL;
 	struct error err = {0};
 
@@ -245,19 +305,21 @@ int main(int argc, char **argv)
 		fprintf(stderr, "moss-net: started by moss only\n");
 		return EXIT_FAILURE;
 	}
-	if (start(&loop, &thread, &err) < 0) {
+	if (start(&loop, &inside, &outside, &err) < 0) {
 		error_write(UPLINK_SOCKET, &err);
 		return EXIT_FAILURE;
 	}
-	if (thread.config.listener_count > 0)
-		sem_post(&thread.confined);
+	if (inside.config.listener_count > 0)
+		sem_post(&inside.confined);
+	if (outside.config.listener_count > 0)
+		sem_post(&outside.confined);
 	if (write_all(UPLINK_SOCKET, UPLINK_READY, sizeof(UPLINK_READY)) < 0)
 		return EXIT_FAILURE;
 	/* An idle container needs few of the pages that starting touched. */
 	memory_settle();
 	if (loop)
 		slirp_loop_run(loop);
-	/* The forwarder has all there is to do. */
+	/* The forwarders have all there is to do. */
 	for (;;)
 		poll(NULL, 0, -1);
 }

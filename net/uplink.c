@@ -118,6 +118,19 @@ static int send_start(int socket_fd, const struct uplink_request *request)
 	if (inet_pton(AF_INET, address, &start.address) != 1 ||
 	    (address6 && inet_pton(AF_INET6, address6, start.address6) != 1))
 		return -EINVAL;
+	for (size_t i = 0;
+	     request->host_ports && i < request->host_ports->count; i++) {
+		const struct port_mapping *port =
+			&request->host_ports->entries[i];
+
+		if (i == UPLINK_HOST_PORTS)
+			return -E2BIG;
+		start.host_ports[i] = (struct uplink_wire_host_port){
+			.host = port->host_port,
+			.container = port->container_port,
+		};
+		start.host_port_count++;
+	}
 	snprintf(start.name, sizeof(start.name), "%s",
 		 request->name ? request->name : "");
 	return send_with_fds(socket_fd, &start, sizeof(start), fds,

@@ -10,9 +10,10 @@
  * over the container's network namespace, to keep clients' addresses); a
  * seccomp filter that knows no socket family but INET and INET6.
  *
- * Two threads: the uplink in the host's network namespace, and, when ports are
- * published, the forwarder in the container's, which accepts on host sockets it
- * was given and connects inside (net/forward.h).
+ * Up to three threads: the uplink in the host's network namespace; when ports
+ * are published, the forwarder in the container's, which accepts on host
+ * sockets it was given and connects inside (net/forward.h); and when there are
+ * host ports, one that does the same in the other direction (net/host_port.h).
  *
  * The socket it was configured over stays open for what comes later
  * (net/uplink_wire.h): ports are added and removed, and it reports. Nothing
@@ -54,6 +55,7 @@ struct uplink_request {
 	bool host_loopback;   /* may the gateway reach the host's 127.0.0.1? */
 	const struct uplink_forward *forwards;
 	size_t forward_count;
+	const struct port_list *host_ports; /* net/host_port.h; NULL: none */
 };
 
 /*

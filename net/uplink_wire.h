@@ -34,12 +34,18 @@
 #define UPLINK_FDS_MAX	   128	/* below SCM_MAX_FD */
 #define UPLINK_REPORT_SIZE 2048 /* bytes of one */
 #define UPLINK_REPORTS_MAX 200	/* a second */
+#define UPLINK_HOST_PORTS  128	/* HOST_PORTS_MAX */
 
 enum uplink_wire_type {
 	UPLINK_ADD_PORTS = 1,
 	UPLINK_REMOVE_PORTS,
 	UPLINK_ANSWER,
 	UPLINK_REPORT,
+};
+
+struct uplink_wire_host_port {
+	uint16_t host;
+	uint16_t container;
 };
 
 struct uplink_wire_start {
@@ -50,6 +56,8 @@ struct uplink_wire_start {
 	uint32_t has_tap;
 	uint8_t address6[16]; /* zero: has none */
 	char name[UPLINK_NAME_MAX];
+	uint32_t host_port_count;
+	struct uplink_wire_host_port host_ports[UPLINK_HOST_PORTS];
 };
 
 struct uplink_wire_port {

@@ -49,6 +49,7 @@ static cJSON *launch_json(const struct creation *creation)
 		.is_volatile = member_bool(host, "AutoRemove"),
 		.network = creation->network.kind,
 		.host_loopback = creation->network.host_loopback,
+		.host_ports = creation->network.host_ports,
 		.address = creation->network.address,
 		.mac = creation->network.mac,
 		.ports = creation->network.ports,

@@ -92,6 +92,7 @@ static const struct member moss_members[] = {
 	{"SeccompName", MEMBER_STRING, MEMBER_USED, MEMBER_EMPTY, NULL, NULL},
 	{"Platform", MEMBER_STRING, MEMBER_USED, MEMBER_EMPTY, NULL, NULL},
 	{"PublishMode", MEMBER_STRING, MEMBER_USED, MEMBER_EMPTY, NULL, NULL},
+	{"HostPorts", MEMBER_STRINGS, MEMBER_USED, MEMBER_NULL, NULL, NULL},
 };
 
 static const struct member restart_members[] = {

@@ -8,6 +8,7 @@
 #include "core/engine/hostconfig.h"
 #include "core/engine/members.h"
 #include "core/engine/network_store.h"
+#include "net/host_port.h"
 #include "net/netns.h"
 
 static const struct {
@@ -52,6 +53,7 @@ void network_release(struct network *network)
 	free(network->mac);
 	cJSON_Delete(network->endpoints);
 	port_list_release(&network->ports);
+	strv_free(network->host_ports);
 	*network = (struct network){0};
 }
 
@@ -360,6 +362,26 @@ static int check_exposed(const cJSON *exposed, struct error *err)
 	return r;
 }
 
+static int parse_host_ports(const cJSON *host, struct network *network,
+			    struct error *err)
+{
+	CLEANUP(port_list_release) struct port_list ports = {0};
+	int r = 0;
+
+	network->host_ports =
+		member_strv(member_get(host, "Moss"), "HostPorts");
+	for (size_t i = 0; r >= 0 && i < strv_length(network->host_ports); i++)
+		r = host_port_parse(network->host_ports[i], &ports, err);
+	if (r < 0 || ports.count == 0 ||
+	    network->kind == LAUNCH_NETWORK_SLIRP ||
+	    network->kind == LAUNCH_NETWORK_NAMED)
+		return r;
+	err_set(err, ERROR_INVALID,
+		"conflicting options: host-port and the network mode");
+	return err_hint(err, "a host port needs the network slirp or a named "
+			     "one; network host has all of them");
+}
+
 int network_parse(const cJSON *body, const cJSON *host, const cJSON *exposed,
 		  struct network *ret_network, char ***warnings,
 		  struct error *err)
@@ -381,6 +403,9 @@ int network_parse(const cJSON *body, const cJSON *host, const cJSON *exposed,
 	if (r < 0)
 		return r;
 	r = parse_mac(body, endpoint, &network, err);
+	if (r < 0)
+		return r;
+	r = parse_host_ports(host, &network, err);
 	if (r < 0)
 		return r;
 	r = check_exposed(exposed, err);

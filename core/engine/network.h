@@ -1,6 +1,6 @@
 /*
  * A container's network as asked for: HostConfig.NetworkMode, PortBindings,
- * PublishAllPorts, NetworkingConfig and MacAddress.
+ * PublishAllPorts, NetworkingConfig, MacAddress and Moss.HostPorts.
  *
  *   "", "default", "bridge"   what docker calls bridge is slirp here
  *   "slirp[:allow-host-loopback=BOOL]"
@@ -24,6 +24,7 @@ struct network {
 	char *address;	  /* with slirp, else NULL */
 	char *mac;	  /* likewise */
 	struct port_list ports;
+	char **host_ports; /* as given, checked */
 };
 
 /*

@@ -122,6 +122,8 @@ int network_files_write(const struct container *container, bool in_place,
 		named ? name_servers(networks) : member_strv(host, "Dns");
 	cleanup_strv char **search = member_strv(host, "DnsSearch");
 	cleanup_strv char **options = member_strv(host, "DnsOptions");
+	bool host_reached = slirp || has_way_out(networks) ||
+			    !member_is_empty(member_get(moss, "HostPorts"));
 	const char *hostname = member_string(config, "Hostname");
 	const char *domain = member_string(config, "Domainname");
 	const char *address =
@@ -130,7 +132,7 @@ int network_files_write(const struct container *container, bool in_place,
 		.hostname = hostname,
 		.domainname = *domain ? domain : NULL,
 		.address = str_empty(address) ? NULL : address,
-		.gateway = slirp || has_way_out(networks) ? NET_GATEWAY : NULL,
+		.gateway = host_reached ? NET_GATEWAY : NULL,
 		.host_network = str_equal(network, "host"),
 		.add_hosts = add_hosts,
 		.dns = dns,

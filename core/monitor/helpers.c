@@ -8,6 +8,7 @@
 #include "base/proc.h"
 #include "core/monitor/monitor.h"
 #include "core/monitor/networks.h"
+#include "net/host_port.h"
 #include "net/uplink_wire.h"
 
 /* One that dies more often within the time is let go. */
@@ -38,9 +39,16 @@ bool helpers_can_publish(const struct monitor *monitor)
 		monitor->launch.network_count > 0);
 }
 
+/* On named networks they need a helper where ports would not. */
+static bool has_host_ports(const struct monitor *monitor)
+{
+	return strv_length(monitor->launch.host_ports) > 0;
+}
+
 static bool needs_uplink(const struct monitor *monitor)
 {
 	return monitor->launch.network == LAUNCH_NETWORK_SLIRP ||
+	       has_host_ports(monitor) ||
 	       (helpers_can_publish(monitor) && monitor->forward_count > 0);
 }
 
@@ -135,8 +143,23 @@ static int note_process(const struct helper *helper, struct error *err)
 	return r < 0 ? err_number(err, r, "cannot read /proc") : 0;
 }
 
+static int parse_host_ports(const struct helper *helper,
+			    struct port_list *ports, struct error *err)
+{
+	const struct monitor *monitor = helper->monitor;
+	char *const *given = monitor->launch.host_ports;
+	int r = 0;
+
+	if (helper != &monitor->helpers[HELPER_UPLINK])
+		return 0;
+	for (size_t i = 0; r >= 0 && i < strv_length(given); i++)
+		r = host_port_parse(given[i], ports, err);
+	return r;
+}
+
 static int configure(struct helper *helper, struct error *err)
 {
+	CLEANUP(port_list_release) struct port_list host_ports = {0};
 	struct monitor *monitor = helper->monitor;
 	const struct record_launch *launch = &monitor->launch;
 	const struct record_network *network =
@@ -155,8 +178,11 @@ static int configure(struct helper *helper, struct error *err)
 		.host_loopback = launch->host_loopback,
 		.forwards = monitor->forwards,
 		.forward_count = ports ? monitor->forward_count : 0,
+		.host_ports = &host_ports,
 	};
-	int r = uplink_configure(&helper->uplink, &request, err);
+	int r = parse_host_ports(helper, &host_ports, err);
+
+	r = r < 0 ? r : uplink_configure(&helper->uplink, &request, err);
 
 	if (r < 0)
 		return r;
@@ -278,7 +304,8 @@ bool helpers_ended(struct monitor *monitor, pid_t pid)
 	if (monitor->ended)
 		return true;
 	/* Nobody misses one without ports, unless it is the way out. */
-	if (!has_tap(helper) && monitor->forward_count == 0) {
+	if (!has_tap(helper) && !has_host_ports(monitor) &&
+	    monitor->forward_count == 0) {
 		ports_restarted(monitor, NULL);
 		return true;
 	}

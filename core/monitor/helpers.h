@@ -3,7 +3,8 @@
  *
  *   HELPER_UPLINK   its way out, and the ports it is started with; on named
  *                   networks, where the way out is the network's, the ports
- *                   alone, and none without ports
+ *                   alone, and none without ports; host ports
+ *                   (net/host_port.h) are always its
  *   HELPER_PORTS    without a tap: the ports of a container whose uplink has
  *                   none at its start, from the first that is added on
  *

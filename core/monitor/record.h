@@ -45,6 +45,7 @@
  *   Volatile          bool: overlay's volatile (--rm only)
  *   Network           "slirp" | "named" | "none" | "host" | "container"
  *   HostLoopback      bool: may the gateway reach the host's 127.0.0.1?
+ *   HostPorts         ["5432:5432", …] as --host-port has them
  *   Address           "10.0.2.100" | null
  *   Mac               "02:42:…" | null
  *   Ports             [{"HostIp":"","HostPort":8080,"HostPortEnd":8080,
@@ -274,6 +275,7 @@ struct record_launch {
 	bool host_loopback;
 	char *address, *mac;
 	struct port_list ports; /* as asked for */
+	char **host_ports;	/* checked with net/host_port.h */
 	enum publish_mode publish_mode;
 	struct record_network *networks;
 	size_t network_count;

@@ -60,6 +60,7 @@ static const struct {
 	MEMBER(PART_MOSS, TYPE_STRV, "DiffIds", diff_ids),
 	MEMBER(PART_MOSS, TYPE_BOOL, "Volatile", is_volatile),
 	MEMBER(PART_MOSS, TYPE_BOOL, "HostLoopback", host_loopback),
+	MEMBER(PART_MOSS, TYPE_STRV, "HostPorts", host_ports),
 	MEMBER(PART_MOSS, TYPE_TEXT, "Address", address),
 	MEMBER(PART_MOSS, TYPE_TEXT, "Mac", mac),
 	MEMBER(PART_MOSS, TYPE_BOOL, "SingleId", single_id),

@@ -640,6 +640,7 @@ static void test_launch(void **state)
 				       "\"Protocol\":\"udp\"}],"
 				       "\"AnonymousVolumes\":[\"v\"],"
 				       "\"HostLoopback\":true,"
+				       "\"HostPorts\":[\"5432\"],"
 				       "\"Volatile\":true,"
 				       "\"Address\":\"10.0.2.7\",\"Mac\":null"),
 			&launch, &err),
@@ -674,6 +675,7 @@ static void test_launch(void **state)
 	assert_false(again.single_id);
 	assert_string_equal(again.address, "10.0.2.7");
 	assert_string_equal(again.anonymous_volumes[0], "v");
+	assert_string_equal(again.host_ports[0], "5432");
 	assert_memory_equal(again.ports.entries, launch.ports.entries,
 			    sizeof(*launch.ports.entries));
 	/* Defaults. */
