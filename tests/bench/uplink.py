@@ -245,12 +245,17 @@ def main():
                        check=True, stdout=subprocess.DEVNULL)
         bulk = stack.enter_context(server(SERVER))
         echo = stack.enter_context(server(ECHO))
-        subprocess.run([moss, "run", "-d", "--name", "bench", "--network",
-                        "slirp:allow-host-loopback=true", "debian", "sleep",
-                        "100000"], check=True, stdout=subprocess.DEVNULL)
+        for name, options in {
+                "bench": ["--network", "slirp:allow-host-loopback=true"],
+                "ports": [f"--host-port={bulk}", f"--host-port={echo}"]}.items():
+            subprocess.run([moss, "run", "-d", "--name", name, *options,
+                            "debian", "sleep", "100000"], check=True,
+                           stdout=subprocess.DEVNULL)
         ways = {"loopback": Way([], "127.0.0.1"),
                 "moss": Way([moss, "exec", "bench"], GATEWAY,
-                            helper_of(moss, "bench"))}
+                            helper_of(moss, "bench")),
+                "moss --host-port": Way([moss, "exec", "ports"], GATEWAY,
+                                        helper_of(moss, "ports"))}
         if shutil.which("slirp4netns"):
             ways["slirp4netns"] = stack.enter_context(slirp4netns())
         time.sleep(0.5)
