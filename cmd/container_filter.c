@@ -106,9 +106,9 @@ static bool parse_range(const char *value, struct port_range *ret_range)
 	       range.first <= range.last && range.last <= 65535;
 }
 
-/* docker means the container's side in both filters. */
+/* side: which member of docker's Port. */
 static bool match_port(const char *value, const cJSON *container,
-		       bool published)
+		       const char *side)
 {
 	struct port_range range;
 	const cJSON *port;
@@ -117,11 +117,10 @@ static bool match_port(const char *value, const cJSON *container,
 		return false;
 	cJSON_ArrayForEach(port, member_of(container, "Ports"))
 	{
-		int64_t number = number_of(port, "PrivatePort");
+		int64_t number = number_of(port, side);
 
 		if (number >= range.first && number <= range.last &&
-		    str_equal(text_of(port, "Type"), range.type) &&
-		    (!published || number_of(port, "PublicPort") > 0))
+		    str_equal(text_of(port, "Type"), range.type))
 			return true;
 	}
 	return false;
@@ -129,12 +128,12 @@ static bool match_port(const char *value, const cJSON *container,
 
 static bool match_publish(const char *value, const void *data)
 {
-	return match_port(value, data, true);
+	return match_port(value, data, "PublicPort");
 }
 
 static bool match_expose(const char *value, const void *data)
 {
-	return match_port(value, data, false);
+	return match_port(value, data, "PrivatePort");
 }
 
 /* Of a swarm's service; there are none. */
@@ -163,12 +162,16 @@ static const struct {
 	const char *key;
 	filter_match match;
 } matches[] = {
-	{"exited", match_exited},   {"expose", match_expose},
-	{"health", match_health},   {"id", match_id},
-	{"is-task", match_task},    {"isolation", match_isolation},
-	{"label", match_label},	    {"name", match_name},
-	{"network", match_network}, {"publish", match_publish},
-	{"status", match_status},   {"volume", match_volume},
+	{"exited", match_exited},
+	{"health", match_health},
+	{"id", match_id},
+	{"is-task", match_task},
+	{"isolation", match_isolation},
+	{"label", match_label},
+	{"name", match_name},
+	{"network", match_network},
+	{"status", match_status},
+	{"volume", match_volume},
 };
 
 static const char *const states[] = {"created",	   "running",  "paused",
@@ -227,6 +230,22 @@ bool container_filters_ask_all(const struct filters *filters)
 	return false;
 }
 
+/*
+ * As in docker, one of the two is enough; what is not running has no ports,
+ * whatever it is to get.
+ */
+static bool pass_ports(const struct filters *filters, const cJSON *container)
+{
+	cleanup_strv char **publish = filters_values(filters, "publish");
+	cleanup_strv char **expose = filters_values(filters, "expose");
+
+	return (!publish && !expose) ||
+	       (publish &&
+		filters_pass(filters, "publish", match_publish, container)) ||
+	       (expose &&
+		filters_pass(filters, "expose", match_expose, container));
+}
+
 bool container_filters_pass(const struct filters *filters,
 			    const cJSON *container)
 {
@@ -236,7 +255,7 @@ bool container_filters_pass(const struct filters *filters,
 			      : filters_pass)(filters, matches[i].key,
 					      matches[i].match, container))
 			return false;
-	return true;
+	return pass_ports(filters, container);
 }
 
 bool container_runs(const cJSON *container)

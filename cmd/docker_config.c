@@ -74,14 +74,15 @@ void docker_config_add_proxies(const cJSON *config, char ***env)
 	}
 }
 
-char *docker_config_format(const struct options *options, const char *member)
+char *docker_config_format(const struct options *options, const char *member,
+			   bool quiet)
 {
 	const char *format = option_string(options, "format");
 	cleanup_json cJSON *config = NULL;
 
 	if (!str_empty(format))
 		return xstrdup(format);
-	if (option_flag(options, "quiet"))
+	if (quiet)
 		return NULL;
 	config = docker_config_read();
 	format = text_of(config, member);

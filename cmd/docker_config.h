@@ -24,6 +24,7 @@ cJSON *docker_config_read(void);
 const char *docker_config_detach_keys(const cJSON *config);
 /* Sets HTTP_PROXY and http_proxy … as far as it has them. */
 void docker_config_add_proxies(const cJSON *config, char ***env);
-/* --format, or what the file's member ("psFormat") says unless --quiet is
-   given. Caller frees; NULL: neither. */
-char *docker_config_format(const struct options *options, const char *member);
+/* --format, or what the file's member ("psFormat") says, unless quiet, which
+   shows no columns. Caller frees; NULL: neither. */
+char *docker_config_format(const struct options *options, const char *member,
+			   bool quiet);

@@ -44,29 +44,6 @@ struct inspection {
 	const char *platform; /* that an image must be for, or NULL */
 };
 
-/* The sizes are the listing's: reading them all is what --size costs. */
-static int add_sizes(struct inspection *inspection, const char *id, cJSON *json,
-		     struct error *err)
-{
-	cleanup_json cJSON *list = NULL;
-	const cJSON *container;
-	int r;
-
-	r = engine_container_list(&inspection->context->engine, true, true,
-				  &list, err);
-	if (r < 0)
-		return r;
-	cJSON_ArrayForEach(container, list)
-	{
-		if (!str_equal(text_of(container, "Id"), id))
-			continue;
-		json_set_i64(json, "SizeRw", number_of(container, "SizeRw"));
-		json_set_i64(json, "SizeRootFs",
-			     number_of(container, "SizeRootFs"));
-	}
-	return 0;
-}
-
 static int inspect_container(struct inspection *inspection, const char *name,
 			     cJSON **ret_json, struct error *err)
 {
@@ -78,7 +55,7 @@ static int inspect_container(struct inspection *inspection, const char *name,
 	r = engine_container_resolve(engine, name, id, err);
 	r = r < 0 ? r : engine_container_inspect(engine, id, &json, err);
 	if (r >= 0 && inspection->size)
-		r = add_sizes(inspection, id, json, err);
+		r = engine_container_sizes(engine, id, json, err);
 	if (r < 0)
 		return r;
 	*ret_json = steal_ptr(&json);

@@ -244,8 +244,8 @@ static int print_list(struct context *context, const struct options *options,
 	static const char *const shown_digests[] = {
 		"Repository",	"Tag",	"Digest", "ID",
 		"CreatedSince", "Size", NULL};
-	cleanup_free char *format =
-		docker_config_format(options, "imagesFormat");
+	cleanup_free char *format = docker_config_format(
+		options, "imagesFormat", option_flag(options, "quiet"));
 	cleanup_json cJSON *rows = json_array();
 	struct selection selection = {.rows = rows};
 	struct listing listing = {

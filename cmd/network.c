@@ -393,8 +393,8 @@ static int ls_main(struct context *context, const struct options *options)
 	static const char *const shown[] = {"ID", "Name", "Driver", "Scope",
 					    NULL};
 	struct filters filters = {option_list(options, "filter")};
-	cleanup_free char *format =
-		docker_config_format(options, "networksFormat");
+	cleanup_free char *format = docker_config_format(
+		options, "networksFormat", option_flag(options, "quiet"));
 	cleanup_json cJSON *rows = json_array();
 	cleanup_json cJSON *labels = json_array();
 	struct listing listing = {

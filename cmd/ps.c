@@ -282,7 +282,8 @@ static int ps_main(struct context *context, const struct options *options)
 	static const char *const shown_size[] = {
 		"ID",	 "Image", "Command", "RunningFor", "Status",
 		"Ports", "Names", "Size",    NULL};
-	cleanup_free char *format = docker_config_format(options, "psFormat");
+	cleanup_free char *format = docker_config_format(
+		options, "psFormat", option_flag(options, "quiet"));
 	const struct wanted wanted = wanted_of(options, format);
 	cleanup_json cJSON *rows = json_array();
 	cleanup_json cJSON *labels = json_array();

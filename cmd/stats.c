@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/docker_config.h"
 #include "cmd/listing.h"
 #include "cmd/member.h"
 
@@ -274,14 +275,11 @@ static int take(struct context *context, const struct options *options,
 	return 0;
 }
 
-static int print(const struct options *options, const cJSON *now,
-		 struct error *err)
+static int print(const struct options *options, const char *format,
+		 const cJSON *now, struct error *err)
 {
 	const struct listing listing = {
-		.columns = columns,
-		.shown = shown,
-		.format = option_string(options, "format"),
-	};
+		.columns = columns, .shown = shown, .format = format};
 	cleanup_json cJSON *rows = json_array();
 	const cJSON *stats;
 	int r;
@@ -318,6 +316,8 @@ static void await_round(int64_t *due_ms)
 
 static int stats_main(struct context *context, const struct options *options)
 {
+	cleanup_free char *format =
+		docker_config_format(options, "statsFormat", false);
 	cleanup_json cJSON *now = NULL;
 	struct error err = {0};
 	int64_t due_ms = clock_ms();
@@ -328,7 +328,7 @@ static int stats_main(struct context *context, const struct options *options)
 	while (r >= 0) {
 		await_round(&due_ms);
 		r = take(context, options, &now, &err);
-		r = r < 0 ? r : print(options, now, &err);
+		r = r < 0 ? r : print(options, format, now, &err);
 		if (option_flag(options, "no-stream"))
 			break;
 	}

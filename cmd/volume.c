@@ -195,8 +195,8 @@ static int ls_main(struct context *context, const struct options *options)
 {
 	static const char *const shown[] = {"Driver", "Name", NULL};
 	struct filters filters = {option_list(options, "filter")};
-	cleanup_free char *format =
-		docker_config_format(options, "volumesFormat");
+	cleanup_free char *format = docker_config_format(
+		options, "volumesFormat", option_flag(options, "quiet"));
 	cleanup_json cJSON *rows = json_array();
 	cleanup_json cJSON *labels = json_array();
 	struct listing listing = {

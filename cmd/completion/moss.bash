@@ -68,6 +68,25 @@ _moss_operand() {
 	esac
 }
 
+# Takes the options before the command out of typed; false when the word to be
+# completed is a part of them.
+_moss_globals() {
+	while ((cword > 1)) && [[ ${typed[1]} == --config?(=*) ]]; do
+		if [[ ${typed[1]} == *=* ]]; then
+			typed=(moss "${typed[@]:2}") cword=$((cword - 1))
+		elif ((cword == 2)); then
+			mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+			return 1
+		else
+			typed=(moss "${typed[@]:3}") cword=$((cword - 2))
+		fi
+	done
+	((cword > 1)) || [[ $cur != --config=* ]] || {
+		mapfile -t COMPREPLY < <(compgen -d -- "${cur#*=}")
+		return 1
+	}
+}
+
 _moss() {
 	local cur words cword typed line options valued kind repeated name
 	local i prefix seen=0
@@ -81,8 +100,9 @@ _moss() {
 		cword=$((${#typed[@]} - 1))
 		cur=${typed[cword]}
 	fi
+	_moss_globals || return
 	if ((cword == 1)); then
-		_moss_offer "$_moss_top --help --version"
+		_moss_offer "$_moss_top --config --help --version"
 		return
 	fi
 	line=${typed[1]} i=2

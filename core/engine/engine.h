@@ -157,6 +157,9 @@ int engine_container_stats(struct engine *engine, const char *id,
 /* ContainerInspect. */
 int engine_container_inspect(struct engine *engine, const char *id,
 			     cJSON **ret_json, struct error *err);
+/* Adds SizeRw and SizeRootFs, for which its whole writable layer is walked. */
+int engine_container_sizes(struct engine *engine, const char *id, cJSON *json,
+			   struct error *err);
 /* Array of ContainerSummary, newest first; all: stopped ones too. Leftovers of
    crashes are repaired on the way. size: SizeRw and SizeRootFs. */
 int engine_container_list(struct engine *engine, bool all, bool size,

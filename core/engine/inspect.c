@@ -170,6 +170,17 @@ static void set_sizes(cJSON *json, const struct container *container)
 		     (int64_t)bytes + member_i64(engine, "Layers"));
 }
 
+int engine_container_sizes(struct engine *engine, const char *id, cJSON *json,
+			   struct error *err)
+{
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	int r = container_open(engine, id, &container, err);
+
+	if (r >= 0)
+		set_sizes(json, &container);
+	return r < 0 ? r : 0;
+}
+
 struct entry {
 	char created[TIME_TEXT_MAX];
 	cJSON *json;

@@ -375,6 +375,11 @@ def test_completion_of_bash(moss, www):
     assert "busybox:latest" in bash_complete(moss, "moss image inspect bus")
     assert bash_complete(moss, "moss system d") == ["df", "doctor"]
     assert bash_complete(moss, "moss image prune --al") == ["--all"]
+    # Options before the command.
+    assert bash_complete(moss, "moss --con") == ["--config"]
+    assert bash_complete(moss, "moss --config /et") == ["/etc"]
+    assert bash_complete(moss, "moss --config /etc vol") == ["volume"]
+    assert bash_complete(moss, "moss --config=/etc exec ww") == ["www"]
 
 
 def offered(moss, command):

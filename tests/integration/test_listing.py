@@ -48,10 +48,12 @@ def names(moss, *args):
     (["-a", "-f", "before=new", "-f", "since=up"], ["end"]),
     (["-a", "-f", "volume=data"], ["up"]),
     (["-a", "-f", "volume=/data"], ["up"]),
-    (["-f", "publish=80"], ["up"]),
-    (["-f", "publish=79-81/tcp"], ["up"]),
-    (["-f", "publish=80/udp"], []),
-    (["-f", "publish=9000"], []),
+    (["-f", "publish=PORT"], ["up"]),
+    (["-f", "publish=1024-65535/tcp"], ["up"]),
+    (["-f", "publish=PORT/udp"], []),
+    (["-f", "publish=80"], []),
+    (["-f", "publish=80", "-f", "expose=80"], ["up"]),
+    (["-a", "-f", "publish=1-65535"], ["up"]),
     (["-f", "expose=9001"], ["up"]),
     (["-f", "expose=80"], ["up"]),
     (["-f", "health=none"], ["up"]),
@@ -62,6 +64,8 @@ def names(moss, *args):
     (["-a", "-f", "ancestor=other"], []),
 ])
 def test_ps_chooses(busy, args, expected):
+    port = busy.ok("port", "up", "80").rpartition(":")[2]
+    args = [arg.replace("PORT", port) for arg in args]
     assert names(busy, *args) == expected
 
 
@@ -111,13 +115,15 @@ def test_quiet_and_a_format(busy):
 
 def test_formats_of_the_users_config(busy, tmp_path):
     config = {"psFormat": "{{.Names}}!", "imagesFormat": "{{.Repository}}!",
-              "volumesFormat": "{{.Name}}!", "networksFormat": "{{.Name}}!"}
+              "volumesFormat": "{{.Name}}!", "networksFormat": "{{.Name}}!",
+              "statsFormat": "{{.Name}}!"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     moss = busy.with_env(DOCKER_CONFIG=str(tmp_path))
     assert moss.ok("ps") == "up!"
     assert moss.ok("images", "busybox") == "busybox!"
     assert "data!" in moss.ok("volume", "ls").splitlines()
     assert "none!" in moss.ok("network", "ls").splitlines()
+    assert moss.ok("stats", "--no-stream") == "up!"
     # What is asked for on the command line wins.
     assert moss.ok("ps", "--format", "{{.State}}") == "running"
     assert "!" not in moss.ok("ps", "-q")
