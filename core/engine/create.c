@@ -218,7 +218,7 @@ static int check_resources(const struct creation *creation, struct error *err)
 	r = oom_score_check(host, err);
 	if (r < 0)
 		return r;
-	r = limits_check_cgroup(host, err);
+	r = limits_check_cgroup(host, host, err);
 	if (r < 0)
 		return r;
 	return devices_check(host, err);

@@ -8,6 +8,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "core/runtime/cgroup.h"
+#include "core/runtime/task_limit.h"
 
 #define DROP_IN "/etc/systemd/system/user@.service.d/delegate.conf"
 #define HELPER	"moss-systemd"
@@ -15,6 +16,14 @@
 	(CGROUP_BIT(CGROUP_CPU) | CGROUP_BIT(CGROUP_MEMORY) | \
 	 CGROUP_BIT(CGROUP_PIDS))
 #define ALL (EXPECTED | CGROUP_BIT(CGROUP_CPUSET) | CGROUP_BIT(CGROUP_IO))
+
+/* The one limit that is also kept without a cgroup. */
+static const char *exception(unsigned int missing)
+{
+	return (missing & CGROUP_BIT(CGROUP_PIDS)) && task_limit_is_possible()
+		       ? ", but --pids-limit, which a user namespace keeps"
+		       : "";
+}
 
 static void say_delegated(const struct cgroup_host *host,
 			  struct doctor_finding *finding)
@@ -54,14 +63,15 @@ static void say_missing(const struct doctor *doctor,
 			const struct cgroup_host *host,
 			struct doctor_finding *finding)
 {
-	cleanup_free char *missing =
-		cgroup_controllers_text(EXPECTED & ~host->delegated);
+	unsigned int bits = EXPECTED & ~host->delegated;
+	cleanup_free char *missing = cgroup_controllers_text(bits);
 	cleanup_free char *have = cgroup_controllers_text(host->delegated);
 
 	if (host->has_systemd && host->manager == CGROUP_MANAGER_NONE) {
 		doctor_say(finding, DOCTOR_DEGRADED,
 			   "no service manager of yours runs that could give "
-			   "a cgroup to containers: no limits");
+			   "a cgroup to containers: no limits%s",
+			   exception(bits));
 		doctor_fix(finding,
 			   "log in by ssh, at a console or with machinectl "
 			   "shell %s@, or: sudo loginctl enable-linger %s",
@@ -69,8 +79,9 @@ static void say_missing(const struct doctor *doctor,
 		return;
 	}
 	doctor_say(finding, DOCTOR_DEGRADED,
-		   "not delegated to you: %s%s%s: these limits cannot be set",
-		   missing, *have ? "; only " : "", have);
+		   "not delegated to you: %s%s%s: these limits cannot be "
+		   "set%s",
+		   missing, *have ? "; only " : "", have, exception(bits));
 	if (host->has_systemd)
 		fix_drop_in(finding);
 	else
@@ -87,7 +98,8 @@ void doctor_check_cgroup(const struct doctor *doctor,
 	if (EXPECTED & ~host.available) {
 		doctor_say(finding, DOCTOR_DEGRADED,
 			   "cgroup v2 has no controllers cpu, memory and pids "
-			   "here: no limits for containers");
+			   "here: no limits for containers%s",
+			   exception(EXPECTED));
 		doctor_fix(finding, "add systemd.unified_cgroup_hierarchy=1 "
 				    "(without systemd: cgroup_no_v1=all) to "
 				    "the kernel's command line and reboot");

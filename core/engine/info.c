@@ -16,6 +16,7 @@
 #include "core/engine/hostconfig.h"
 #include "core/engine/settings.h"
 #include "core/runtime/cgroup.h"
+#include "core/runtime/task_limit.h"
 #include "storage/store/image.h"
 
 #define FILE_TEXT_MAX 65536
@@ -280,7 +281,10 @@ static void set_limits(const struct engine *engine, cJSON *json, cJSON *moss)
 				 "WARNING: Running in rootless-mode without "
 				 "cgroups: moss doctor tells what to do");
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		bool has = host.delegated & CGROUP_BIT(limits[i].controller);
+		bool has =
+			(host.delegated & CGROUP_BIT(limits[i].controller)) ||
+			(limits[i].controller == CGROUP_PIDS &&
+			 task_limit_is_possible());
 		cleanup_free char *text = NULL;
 
 		if (limits[i].member)

@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "core/engine/hostconfig.h"
 #include "core/engine/members.h"
+#include "core/runtime/task_limit.h"
 
 #define MEMORY_MIN     (6 << 20)
 #define NANO	       1000000000ll
@@ -313,11 +314,23 @@ void limits_set_defaults(cJSON *host)
 		json_set_i64(host, "MemorySwap", memory * MEMORY_FACTOR);
 }
 
+/* As docker's, of which each may be another container's. */
+static bool joins_namespaces(const cJSON *host)
+{
+	static const char *const modes[] = {"NetworkMode", "IpcMode", "PidMode",
+					    "UTSMode"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		if (mode_container(member_string(host, modes[i])))
+			return true;
+	return false;
+}
+
 /*
- * RLIMIT_NPROC is counted in the container's user namespace, but for each of
- * its users apart: no stand-in, and good to know.
+ * Why the number of processes is not limited without a cgroup, and what there
+ * is instead: RLIMIT_NPROC of the container's own user namespace.
  */
-static int hint_nproc(int64_t count, struct error *err)
+static int hint_nproc(const cJSON *host, int64_t count, struct error *err)
 {
 	cleanup_free char *hint = NULL;
 
@@ -325,40 +338,71 @@ static int hint_nproc(int64_t count, struct error *err)
 		return -ENOTSUP;
 	hint = xstrdup(err->hint);
 	return err_hint(err,
-			"%s; --ulimit nproc=%lld works without, but counts "
-			"each user of the container apart",
-			hint, (long long)count);
+			"%s (%s); --ulimit nproc=%lld works without, but "
+			"counts each user of the container apart",
+			hint,
+			!task_limit_is_possible() ? "or boot Linux 5.14"
+			: joins_namespaces(host)
+				? "without is only for a container that joins "
+				  "no other's namespaces"
+				: "the least without is 2",
+			(long long)count);
 }
 
-int limits_check_cgroup(const cJSON *host, struct error *err)
+/* The number of processes, when it is the user namespace that limits it. */
+static bool counts_tasks(const struct member *row, const cJSON *wanted,
+			 const cJSON *host)
 {
-	CLEANUP(cgroup_host_release) struct cgroup_host cgroups = {0};
-	const char *parent = member_string(host, "CgroupParent");
-	const char *first = NULL;
+	return str_equal(row->name, "PidsLimit") && task_limit_is_possible() &&
+	       member_i64(wanted, row->name) >= TASK_LIMIT_MIN &&
+	       !joins_namespaces(host);
+}
+
+/* The controllers that are wanted; *ret_first: the first that is missing. */
+static unsigned int find_needed(const cJSON *wanted, const cJSON *host,
+				const struct cgroup_host *cgroups,
+				const char **ret_first)
+{
 	unsigned int needed = 0;
 
+	*ret_first = NULL;
 	for (const struct member *row = next_limit(NULL); row;
 	     row = next_limit(row)) {
-		if (is_set(host, row->name))
-			needed |= cgroup_controllers_parse(row->controller);
+		unsigned int controllers =
+			cgroup_controllers_parse(row->controller);
+		bool missing = controllers & ~cgroups->delegated;
+
+		if (!is_set(wanted, row->name) ||
+		    (missing && counts_tasks(row, wanted, host)))
+			continue;
+		needed |= controllers;
+		if (missing && !*ret_first)
+			*ret_first = row->option;
 	}
-	if (!needed && *parent == '\0')
+	return needed;
+}
+
+int limits_check_cgroup(const cJSON *wanted, const cJSON *host,
+			struct error *err)
+{
+	CLEANUP(cgroup_host_release) struct cgroup_host cgroups = {0};
+	const char *parent = member_string(wanted, "CgroupParent");
+	const char *first = NULL;
+	unsigned int needed;
+
+	/* Most containers have none, and need not look for cgroups. */
+	if (!find_needed(wanted, host, &cgroups, &first) && *parent == '\0')
 		return 0;
 	cgroup_host_read("", cgroup_outside_uid(), &cgroups);
-	for (const struct member *row = next_limit(NULL); row && !first;
-	     row = next_limit(row)) {
-		if (is_set(host, row->name) &&
-		    (cgroup_controllers_parse(row->controller) &
-		     ~cgroups.delegated))
-			first = row->option;
-	}
+	needed = find_needed(wanted, host, &cgroups, &first);
 	if (!first && *parent)
 		first = "--cgroup-parent";
 	if (first) {
 		int r = cgroup_host_check(&cgroups, needed, first, err);
 
 		if (r < 0 && str_equal(first, "--pids-limit"))
-			return hint_nproc(member_i64(host, "PidsLimit"), err);
+			return hint_nproc(host, member_i64(wanted, "PidsLimit"),
+					  err);
 		if (r < 0)
 			return r;
 	}

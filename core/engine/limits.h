@@ -7,6 +7,10 @@
  * refused, with what is missing and who can help, when the container is made
  * and again when it starts, which may be in another session. Dropped with a
  * warning, as by docker, is only what cgroup v2 does not have at all.
+ *
+ * The number of processes needs no cgroup where the kernel can count them for
+ * the container's user namespace (core/runtime/task_limit.h). Where both can be
+ * had it is the cgroup, whose limit can be changed while the container runs.
  */
 #pragma once
 
@@ -23,8 +27,12 @@ int limits_check(const cJSON *host, bool is_update, struct error *err);
 void limits_discard(cJSON *host, char ***warnings);
 /* docker's defaults, into a normalised HostConfig. */
 void limits_set_defaults(cJSON *host);
-/* ERROR_UNSUPPORTED when the caller has no cgroup with what host asks for. */
-int limits_check_cgroup(const cJSON *host, struct error *err);
+/*
+ * ERROR_UNSUPPORTED when the caller has no cgroup with what wanted asks for;
+ * host: the container's HostConfig, which may be the same.
+ */
+int limits_check_cgroup(const cJSON *wanted, const cJSON *host,
+			struct error *err);
 
 /* linux.resources; *ret_json is NULL when host has no limits. */
 int limits_oci_json(const cJSON *host, cJSON **ret_json, struct error *err);

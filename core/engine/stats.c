@@ -148,6 +148,15 @@ static int measure_machine(struct usage *usage, struct error *err)
 				     err);
 }
 
+/* Where its user namespace limits them; a cgroup tells by itself. */
+static uint64_t tasks_limit(const struct container *container)
+{
+	int64_t limit = member_i64(member_get(container->json, "HostConfig"),
+				   "PidsLimit");
+
+	return limit > 0 ? (uint64_t)limit : 0;
+}
+
 static int measure_processes(const struct container *container,
 			     struct usage *usage, struct error *err)
 {
@@ -160,6 +169,7 @@ static int measure_processes(const struct container *container,
 			      (uint64_t)sysconf(_SC_PAGESIZE);
 	for (size_t i = 0; r >= 0 && i < count; i++)
 		usage_add_process(usage, pids[i]);
+	usage->tasks_limit = tasks_limit(container);
 	usage_take_cgroup(usage, container->state.cgroup);
 	return r;
 }

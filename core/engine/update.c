@@ -1,4 +1,7 @@
 /* Changes to a container that is there: core/engine/engine.h. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -78,20 +81,48 @@ static int rewrite_config(const struct container *container, const cJSON *host,
 			     config, FILE_VOLATILE, err);
 }
 
+/* Of a running one the number of processes may be limited by its user
+   namespace, for as long as that lasts. */
+static int take_pids(const struct container *container,
+		     const struct cgroup *cgroup, int64_t before,
+		     struct cgroup_limits *limits, struct error *err)
+{
+	bool was_limited = before > 0;
+	bool is_limited = limits->pids > 0;
+
+	if (cgroup->fd >= 0 && faccessat(cgroup->fd, "pids.max", F_OK, 0) == 0)
+		return 0;
+	if (was_limited == is_limited &&
+	    (!is_limited || before == limits->pids)) {
+		limits->pids = 0;
+		return 0;
+	}
+	/* What it says of one without any cgroup is said of this, too. */
+	if (!was_limited && cgroup->fd < 0)
+		return 0;
+	err_set(err, ERROR_CONFLICT,
+		"its number of processes is not limited by a cgroup, so the "
+		"limit cannot be changed while it runs");
+	return err_hint(err, "moss stop %s, update it, and start it again",
+			container->name);
+}
+
 /* One that runs is in the cgroup that it was born into, or in none. */
 static int limit_running(const struct container *container, const cJSON *host,
-			 struct error *err)
+			 int64_t pids_before, struct error *err)
 {
 	CLEANUP(cgroup_close) struct cgroup cgroup = CGROUP_NONE;
 	CLEANUP(cgroup_limits_release) struct cgroup_limits limits = {0};
+	bool has_cgroup = !str_empty(container->state.cgroup);
 	int r = limits_parse(host, &limits, err);
 
+	if (r >= 0 && has_cgroup)
+		r = cgroup_open(container->state.cgroup, &cgroup, err);
+	if (r >= 0)
+		r = take_pids(container, &cgroup, pids_before, &limits, err);
 	if (r < 0)
 		return r;
-	if (str_empty(container->state.cgroup) &&
-	    !cgroup_limits_controllers(&limits))
-		return rewrite_config(container, host, err);
-	if (str_empty(container->state.cgroup)) {
+	if (!has_cgroup && cgroup_limits_controllers(&limits)) {
 		err_set(err, ERROR_CONFLICT,
 			"it was started without limits, so it has no cgroup "
 			"of its own that could be limited now");
@@ -100,8 +131,7 @@ static int limit_running(const struct container *container, const cJSON *host,
 				"again",
 				container->name);
 	}
-	r = cgroup_open(container->state.cgroup, &cgroup, err);
-	if (r >= 0)
+	if (has_cgroup)
 		r = cgroup_limits_write(cgroup.fd, &limits, err);
 	return r < 0 ? r : rewrite_config(container, host, err);
 }
@@ -109,17 +139,16 @@ static int limit_running(const struct container *container, const cJSON *host,
 static int set_limits(const struct container *container, cJSON *host,
 		      const cJSON *body, struct error *err)
 {
-	int r = limits_check_cgroup(body, err);
+	int64_t pids_before = member_i64(host, "PidsLimit");
+	int r = limits_check_cgroup(body, host, err);
 
 	if (r >= 0)
 		r = limits_merge(host, body, err);
-	if (r <= 0)
-		return r;
-	if (r < 0 || !container_is_running(container))
+	if (r <= 0 || !container_is_running(container))
 		return r;
 	if (container->state.status == CONTAINER_RESTARTING)
 		return rewrite_config(container, host, err);
-	return limit_running(container, host, err);
+	return limit_running(container, host, pids_before, err);
 }
 
 int engine_container_update(struct engine *engine, const char *id,

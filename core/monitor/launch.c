@@ -257,7 +257,7 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 	int r;
 
 	/* Before any child, which would stay in the cgroup that we leave. */
-	r = limits_start(monitor, spec, err);
+	r = limits_start(monitor, spec, &request.task_limit, err);
 	request.cgroup_fd = monitor->cgroup.fd;
 	/* First, as its start takes as long as all of ours. */
 	if (r >= 0)

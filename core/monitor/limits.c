@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "core/monitor/event.h"
 #include "core/monitor/monitor.h"
+#include "core/runtime/task_limit.h"
 
 #define EVENTS_SIZE 4096
 
@@ -23,14 +24,31 @@ static int enter(struct monitor *monitor, const char *parent,
 	return cgroup_enter(&host, parent, needed, &monitor->cgroup_base, err);
 }
 
-int limits_start(struct monitor *monitor, const struct runtime_spec *spec,
-		 struct error *err)
+/* Is the limit of processes one that only a user namespace can keep? */
+static bool counts_tasks(const struct cgroup_limits *limits)
 {
-	unsigned int needed = cgroup_limits_controllers(&spec->limits);
+	CLEANUP(cgroup_host_release) struct cgroup_host host = {0};
+
+	if (limits->pids <= 0 || !task_limit_is_possible())
+		return false;
+	cgroup_host_read("", cgroup_outside_uid(), &host);
+	return !(host.delegated & CGROUP_BIT(CGROUP_PIDS));
+}
+
+int limits_start(struct monitor *monitor, const struct runtime_spec *spec,
+		 int64_t *ret_task_limit, struct error *err)
+{
 	const char *parent = spec->cgroup_parent ? spec->cgroup_parent : "";
+	struct cgroup_limits limits = spec->limits; /* is borrowed */
 	cleanup_free char *path = NULL;
+	unsigned int needed;
 	int r;
 
+	if (counts_tasks(&limits)) {
+		*ret_task_limit = limits.pids;
+		limits.pids = 0;
+	}
+	needed = cgroup_limits_controllers(&limits);
 	if (!needed && *parent == '\0')
 		return 0;
 	r = enter(monitor, parent, needed, err);
@@ -42,7 +60,7 @@ int limits_start(struct monitor *monitor, const struct runtime_spec *spec,
 	if (r >= 0)
 		r = cgroup_make(path, &monitor->cgroup, err);
 	if (r >= 0)
-		r = cgroup_limits_write(monitor->cgroup.fd, &spec->limits, err);
+		r = cgroup_limits_write(monitor->cgroup.fd, &limits, err);
 	return r;
 }
 

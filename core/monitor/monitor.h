@@ -195,10 +195,11 @@ void monitor_note(struct monitor *monitor, const struct error *err);
 
 /*
  * Makes the container's cgroup, if spec asks for limits, before there is any
- * process of it; state.json knows of it from before it is made.
+ * process of it; state.json knows of it from before it is made. *ret_task_limit
+ * is the limit of processes when no cgroup can have it, else 0.
  */
 int limits_start(struct monitor *monitor, const struct runtime_spec *spec,
-		 struct error *err);
+		 int64_t *ret_task_limit, struct error *err);
 /* Tells of processes that the kernel kills for want of memory. */
 int limits_watch(struct monitor *monitor, struct error *err);
 /* Kills what is left in the cgroup and removes it. */

@@ -16,6 +16,7 @@
 #include "core/runtime/runtime.h"
 #include "core/runtime/setup.h"
 #include "core/runtime/sync.h"
+#include "core/runtime/task_limit.h"
 
 static int check_request(const struct runtime_request *request,
 			 struct error *err)
@@ -28,6 +29,12 @@ static int check_request(const struct runtime_request *request,
 		return err_set(err, ERROR_INVALID,
 			       "linux.namespaces: a tap needs a new network "
 			       "namespace");
+	if (request->task_limit > 0 &&
+	    (namespaces_joins(spec) || request->task_limit < TASK_LIMIT_MIN))
+		return err_set(err, ERROR_UNSUPPORTED,
+			       "cannot limit the number of processes without "
+			       "a cgroup when it is 1, or when other "
+			       "namespaces are joined");
 	return 0;
 }
 
@@ -53,14 +60,36 @@ static int open_namespace(const struct runtime_spec *spec, int flag, pid_t pid,
 	return 0;
 }
 
+/* The process between has our IDs, and says when it has made the container. */
+static int introduce_counter(struct runtime_process *process, struct error *err)
+{
+	struct id_map uids, gids;
+	int r = namespaces_read_maps("self", &uids, &gids, err);
+
+	if (r < 0)
+		return r;
+	task_limit_map(&uids, &uids);
+	task_limit_map(&gids, &gids);
+	r = namespaces_map(process->pid, &uids, &gids, err);
+	if (r == 0)
+		r = sync_send(process->sync_fd, SYNC_MAPPED, 0, NULL, 0, err);
+	/* It has failed, and has said why. */
+	if (r < 0 && sync_is_readable(process->sync_fd, 0))
+		r = 0;
+	return r < 0 ? r : parent_adopt(process, err);
+}
+
 /* All that needs the child's files below /proc, before it hides. */
-static int introduce(const struct runtime_spec *spec,
+static int introduce(const struct runtime_request *request,
 		     struct runtime_process *process, struct error *err)
 {
+	const struct runtime_spec *spec = request->spec;
 	int r = 0;
 
-	if (spec_namespace_is_new(spec, CLONE_NEWUSER))
-		r = namespaces_map(process->pid, spec, err);
+	if (spec_namespace_is_new(spec, CLONE_NEWUSER) &&
+	    request->task_limit <= 0)
+		r = namespaces_map(process->pid, &spec->uid_map, &spec->gid_map,
+				   err);
 	if (r == 0)
 		r = open_namespace(spec, CLONE_NEWUSER, process->pid, "user",
 				   &process->userns_fd, err);
@@ -125,9 +154,11 @@ static int converse(const struct runtime_request *request, bool joins,
 
 	if (joins)
 		r = parent_adopt(process, err);
+	else if (request->task_limit > 0)
+		r = introduce_counter(process, err);
 	if (r < 0)
 		return r;
-	r = introduce(request->spec, process, err);
+	r = introduce(request, process, err);
 	/* Of a child that has failed already nothing works; it has said why. */
 	if (r < 0 && sync_is_readable(process->sync_fd, 0))
 		r = 0;
@@ -171,7 +202,9 @@ int runtime_create(const struct runtime_request *request,
 	r = sync_pair(&process.sync_fd, &child_fd, err);
 	if (r < 0)
 		return r;
-	if (!joins)
+	if (request->task_limit > 0)
+		clone.flags = CLONE_NEWUSER;
+	else if (!joins)
 		clone.flags = namespaces_new(request->spec);
 	if (clone.cgroup_fd > 0)
 		clone.flags &= ~(uint64_t)CLONE_NEWCGROUP;
@@ -180,6 +213,8 @@ int runtime_create(const struct runtime_request *request,
 	if (process.pid == 0) {
 		if (joins)
 			setup_joiner(request, child_fd, program_fd);
+		if (request->task_limit > 0)
+			setup_counter(request, child_fd, program_fd);
 		setup_container(request, child_fd, program_fd);
 	}
 	close_fd(&child_fd);

@@ -186,19 +186,19 @@ static int write_file(pid_t pid, const char *name, const char *text,
 	return file_write_once_at(AT_FDCWD, path, text, err);
 }
 
-int namespaces_map(pid_t pid, const struct runtime_spec *spec,
-		   struct error *err)
+int namespaces_map(pid_t pid, const struct id_map *uids,
+		   const struct id_map *gids, struct error *err)
 {
 	const struct {
 		const char *file;
 		const struct id_map *map;
 	} maps[] = {
-		{"uid_map", &spec->uid_map},
-		{"gid_map", &spec->gid_map},
+		{"uid_map", uids},
+		{"gid_map", gids},
 	};
 	int r;
 
-	if (!namespaces_can_set_groups(&spec->gid_map)) {
+	if (!namespaces_can_set_groups(gids)) {
 		r = write_file(pid, "setgroups", "deny", err);
 		if (r < 0)
 			return r;

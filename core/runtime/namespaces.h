@@ -5,7 +5,9 @@
  * process. Joining (container:X, a path) takes a process between: the joiner
  * enters what has a path, the user namespace first, as that gives the rights
  * over the others, and then clones the container's process as its own sibling
- * (CLONE_PARENT): a PID namespace is entered only by children.
+ * (CLONE_PARENT): a PID namespace is entered only by children. Likewise the
+ * process between the caller and a container whose tasks are counted
+ * (task_limit.h), in a user namespace of its own.
  */
 #pragma once
 
@@ -34,8 +36,8 @@ int namespaces_join(const struct runtime_spec *spec, struct error *err);
 int namespaces_join_process(pid_t pid, int pid_fd, struct error *err);
 
 /* By the parent: writes pid's maps; one group alone forbids setgroups(2). */
-int namespaces_map(pid_t pid, const struct runtime_spec *spec,
-		   struct error *err);
+int namespaces_map(pid_t pid, const struct id_map *uids,
+		   const struct id_map *gids, struct error *err);
 /* The maps of a namespace that was there before: "self" or a PID. */
 int namespaces_read_maps(const char *process, struct id_map *ret_uids,
 			 struct id_map *ret_gids, struct error *err);

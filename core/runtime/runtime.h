@@ -56,6 +56,9 @@ struct runtime_request {
 	/* > 0: a cgroup v2 directory that the child is born into (and that is
 	   the root of its cgroup namespace, when that is new). */
 	int cgroup_fd;
+	/* > 0: of its processes and threads (task_limit.h); at least
+	   TASK_LIMIT_MIN, and only without namespaces to be joined. */
+	int64_t task_limit;
 };
 
 struct runtime_process {

@@ -21,6 +21,7 @@
 #include "core/runtime/mounts.h"
 #include "core/runtime/namespaces.h"
 #include "core/runtime/sync.h"
+#include "core/runtime/task_limit.h"
 #include "net/netns.h"
 
 static _Noreturn void fail(const struct setup *setup, const struct error *err)
@@ -426,6 +427,43 @@ _Noreturn void setup_joiner(const struct runtime_request *request, int sync_fd,
 		run(&setup);
 	}
 	if (sync_send(sync_fd, SYNC_CHILD, pid, &pid_fd, 1, &err) < 0)
+		fail(&setup, &err);
+	_exit(0);
+}
+
+/*
+ * The container's namespaces are made in one of ours, whose IDs our parent has
+ * to map, and the container's are then ours to map.
+ */
+_Noreturn void setup_counter(const struct runtime_request *request, int sync_fd,
+			     int program_fd)
+{
+	static struct setup setup;
+	const struct runtime_spec *spec = request->spec;
+	struct namespaces_clone clone = {
+		.flags = CLONE_PARENT | namespaces_new(spec),
+	};
+	struct rlimit limit;
+	struct error err = {0};
+	int pid_fd = -1;
+	pid_t pid;
+
+	setup_init(&setup, request, sync_fd, program_fd);
+	if (begin(&setup, &err) < 0 ||
+	    sync_expect(sync_fd, SYNC_MAPPED, &err) < 0 ||
+	    task_limit_lower(request->task_limit, &limit, &err) < 0)
+		fail(&setup, &err);
+	pid = namespaces_clone(&clone, &pid_fd, &err);
+	if (pid < 0)
+		fail(&setup, &err);
+	if (pid == 0) {
+		if (launch_begin_sibling(&err) < 0 ||
+		    task_limit_restore(&limit, &err) < 0)
+			fail(&setup, &err);
+		run(&setup);
+	}
+	if (namespaces_map(pid, &spec->uid_map, &spec->gid_map, &err) < 0 ||
+	    sync_send(sync_fd, SYNC_CHILD, pid, &pid_fd, 1, &err) < 0)
 		fail(&setup, &err);
 	_exit(0);
 }

@@ -37,6 +37,10 @@ _Noreturn void setup_container(const struct runtime_request *request,
 _Noreturn void setup_joiner(const struct runtime_request *request, int sync_fd,
 			    int program_fd);
 
+/* The process between, for a container with a task_limit. */
+_Noreturn void setup_counter(const struct runtime_request *request, int sync_fd,
+			     int program_fd);
+
 /* mounts.c */
 int mounts_open_sources(struct setup *setup, struct error *err);
 int mounts_make(struct setup *setup, struct error *err);

@@ -86,6 +86,21 @@ def test_doctor_without_a_session(visitor):
         checks["runtime-directory"]["Fix"]
 
 
+def test_pids_limit_without_a_service_manager(visitor, busybox_tar):
+    """The kernel counts for a user namespace."""
+    root("install", "-m", "644", busybox_tar, "/tmp/busybox.tar")
+    script = "for i in $(seq {}); do sleep 9 & done; echo all"
+    commands = ["moss import /tmp/busybox.tar busybox", "moss doctor"] + [
+        "moss run --rm --network none --pids-limit 10 busybox sh -c "
+        f"'{script.format(count)}'" for count in (9, 10)]
+    out = root("runuser", "-u", "visitor", "--", "env", "-i",
+               "HOME=/home/visitor", f"PATH={os.environ['PATH']}", "sh", "-c",
+               "; ".join(commands), check=False)
+    assert "but --pids-limit, which a user namespace keeps" in out
+    assert out.splitlines()[-2:] == \
+        ["all", "sh: can't fork: Resource temporarily unavailable"]
+
+
 def visitor_moss(*args):
     return root("runuser", "-u", "visitor", "--", "env",
                 f"XDG_RUNTIME_DIR=/run/user/{VISITOR}", "HOME=/home/visitor",
