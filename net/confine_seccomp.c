@@ -131,6 +131,7 @@ static const struct {
 	{SOL_SOCKET, SO_REUSEADDR},
 	{SOL_SOCKET, SO_OOBINLINE},
 	{SOL_SOCKET, SO_LINGER},
+	{SOL_SOCKET, SO_RCVLOWAT},
 	{SOL_SOCKET, SO_MARK},
 	{SOL_SOCKET, SO_KEEPALIVE},
 	{IPPROTO_TCP, TCP_NODELAY},
@@ -160,7 +161,8 @@ static const unsigned int fcntl_commands[] = {
 	F_OFD_GETLK,
 };
 
-static const unsigned int ioctl_requests[] = {FIONREAD, FIONBIO, SIOCOUTQ};
+static const unsigned int ioctl_requests[] = {FIONREAD, FIONBIO, SIOCOUTQ,
+					      SIOCATMARK};
 
 struct program {
 	struct sock_filter code[FILTER_MAX];

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,6 +16,14 @@
 
 #define EVENT_BATCH   256
 #define UDP_FLOWS_MAX 4096
+
+/*
+ * To sleep and be woken takes longer than most servers take to answer: the next
+ * event is first looked for awake, for so long. After n times in vain, the next
+ * 2^n waits sleep at once.
+ */
+#define AWAKE_US       30
+#define AWAKE_VAIN_MAX 10
 
 socklen_t net_address_length(const union net_address *address)
 {
@@ -41,12 +50,23 @@ int forward_watch(const struct forwarder *forwarder, struct source *source,
 	return 0;
 }
 
+static bool has_udp(const struct forwarder *forwarder)
+{
+	const struct listener *listener = forwarder->listeners;
+
+	while (listener && listener->source.kind != SOURCE_UDP_LISTENER)
+		listener = listener->next;
+	return listener != NULL;
+}
+
 /* A TCP connection has two descriptors; pipes have some. */
 static void share_descriptors(struct forwarder *forwarder)
 {
-	size_t taken = forwarder->listener_count + 2 * PIPE_POOL_MAX / 4 + 16 +
-		       forwarder->flow_max;
+	size_t taken = forwarder->listener_count + 2 * PIPE_POOL_MAX / 4 + 16;
 	size_t share = forwarder->fd_share;
+
+	if (has_udp(forwarder))
+		taken += forwarder->flow_max;
 
 	forwarder->connection_max = share > taken ? (share - taken) / 2 : 0;
 	if (forwarder->connection_max < 8)
@@ -149,8 +169,10 @@ int forwarder_new(const struct forward_config *config, int proc_fd,
 		  struct forwarder **ret_forwarder, struct error *err)
 {
 	struct forwarder *forwarder = xcalloc(1, sizeof(*forwarder));
+	cpu_set_t cpus;
 	int r;
 
+	forwarder->spare_fd = -1;
 	forwarder->address = config->address;
 	forwarder->address6 = config->address6;
 	inet_pton(AF_INET, NET_FORWARDER, &forwarder->forwarder);
@@ -158,6 +180,10 @@ int forwarder_new(const struct forward_config *config, int proc_fd,
 	forwarder->to_host = config->to_host;
 	if (!config->to_host)
 		forward_route_prepare(forwarder, proc_fd);
+	/* With a single CPU, it is needed by who will answer. */
+	forwarder->awake.possible =
+		sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
+		CPU_COUNT(&cpus) > 1;
 
 	forwarder->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (forwarder->epoll_fd < 0) {
@@ -209,6 +235,67 @@ static void dispatch(struct forwarder *forwarder,
 	}
 }
 
+/* True if there is something to serve. */
+static bool tick(struct forwarder *forwarder)
+{
+	int64_t now = forward_now();
+
+	if (now - forwarder->last_tick < FORWARD_TICK_MS)
+		return false;
+	forwarder->last_tick = now;
+	tcp_tick(forwarder);
+	return forwarder->ready != NULL;
+}
+
+static int64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* Events without sleeping, or 0. */
+static int look_awake(struct forwarder *forwarder, struct epoll_event *events)
+{
+	struct awake *awake = &forwarder->awake;
+	int64_t until;
+
+	if (!awake->possible)
+		return 0;
+	if (awake->sleeps > 0) {
+		awake->sleeps--;
+		return 0;
+	}
+	until = now_us() + AWAKE_US;
+	do {
+		int count =
+			epoll_wait(forwarder->epoll_fd, events, EVENT_BATCH, 0);
+
+		if (count > 0) {
+			awake->vain = 0;
+			return count;
+		}
+	} while (now_us() < until);
+	if (awake->vain < AWAKE_VAIN_MAX)
+		awake->vain++;
+	awake->sleeps = 1u << awake->vain;
+	return 0;
+}
+
+/* Milliseconds until something is to be done in any case, or -1. */
+static int find_timeout(struct forwarder *forwarder)
+{
+	int timeout = udp_expire(forwarder);
+
+	if (forwarder->paused && (timeout < 0 || timeout > FORWARD_PAUSE_MS))
+		timeout = FORWARD_PAUSE_MS;
+	if (forwarder->patient_count > 0 &&
+	    (timeout < 0 || timeout > FORWARD_TICK_MS))
+		timeout = FORWARD_TICK_MS;
+	return timeout;
+}
+
 /*
  * Connections end in tcp_serve(), flows are freed in udp_expire(), listeners
  * here: never while the batch may still have an event of theirs.
@@ -219,20 +306,23 @@ _Noreturn void forwarder_run(struct forwarder *forwarder)
 	bool more = false;
 
 	for (;;) {
-		int timeout = udp_expire(forwarder);
-		int count;
+		int timeout = find_timeout(forwarder);
+		int count = 0;
 
-		if (forwarder->paused &&
-		    (timeout < 0 || timeout > FORWARD_PAUSE_MS))
-			timeout = FORWARD_PAUSE_MS;
 		if (more)
 			timeout = 0;
-		count = epoll_wait(forwarder->epoll_fd, events, EVENT_BATCH,
-				   timeout);
+		else
+			count = look_awake(forwarder, events);
+		if (count == 0)
+			count = epoll_wait(forwarder->epoll_fd, events,
+					   EVENT_BATCH, timeout);
+		forwarder->turn++;
 		for (int i = 0; i < count; i++)
 			dispatch(forwarder, &events[i]);
 		free_listeners(&forwarder->removed);
 		more = tcp_serve(forwarder);
+		if (forwarder->patient_count > 0)
+			more |= tick(forwarder);
 		if (forwarder->paused)
 			tcp_resume(forwarder);
 	}

@@ -34,6 +34,8 @@ struct listener {
 	struct source source;
 	uint32_t id;
 	uint16_t container_port; /* host byte order */
+	unsigned int burst;	 /* how many to accept in a turn */
+	uint64_t last_turn;	 /* in which one was accepted */
 	struct listener *next;
 };
 
@@ -50,11 +52,24 @@ union net_address {
 	struct sockaddr_in6 v6;
 };
 
+/* Flows that are waited for at once. */
+#define FORWARD_PATIENT_MAX 64
+
 struct tcp_connection;
+struct tcp_side;
 struct udp_flows;
+
+/* Whether to look for events awake: forward.c. */
+struct awake {
+	bool possible;
+	unsigned int vain;   /* times in a row */
+	unsigned int sleeps; /* before the next time */
+};
 
 struct forwarder {
 	int epoll_fd;
+	uint64_t turn; /* of the loop */
+	struct awake awake;
 	struct in_addr address;	  /* the container's */
 	struct in6_addr address6; /* and its IPv6 one */
 	struct in_addr forwarder; /* NET_FORWARDER */
@@ -72,10 +87,14 @@ struct forwarder {
 	/* TCP */
 	size_t connection_count;
 	size_t connection_max;
+	int spare_fd;		      /* held back: forward_tcp.c; -1: none */
 	bool paused;		      /* listeners are out of the epoll set */
 	int64_t paused_until;	      /* forward_now(); 0: a connection ends */
 	struct tcp_connection *ready; /* to be served in this turn */
 	struct pipe_pool pipes;
+	struct tcp_side *patient[FORWARD_PATIENT_MAX]; /* who is let collect */
+	size_t patient_count;
+	int64_t last_tick; /* forward_now() */
 
 	/* UDP */
 	struct udp_flows *flows;
@@ -84,6 +103,8 @@ struct forwarder {
 
 /* How soon to accept again when descriptors ran out. */
 #define FORWARD_PAUSE_MS 100
+/* How long bytes may lie that are waited for to become more. */
+#define FORWARD_TICK_MS 1
 
 int64_t forward_now(void); /* milliseconds, monotonic */
 socklen_t net_address_length(const union net_address *address);
@@ -108,13 +129,18 @@ void forward_route_prepare(struct forwarder *forwarder, int proc_fd);
 
 /* forward_tcp.c */
 void tcp_listener_prepare(int fd);
-void tcp_accept(struct forwarder *forwarder, const struct listener *listener);
+void tcp_accept(struct forwarder *forwarder, struct listener *listener);
 void tcp_side_event(struct forwarder *forwarder, struct source *source,
 		    uint32_t events);
 /* Moves bytes of all connections that had events; true if more is to do. */
 bool tcp_serve(struct forwarder *forwarder);
+/* Puts it among those that tcp_serve() serves. */
+void tcp_queue(struct forwarder *forwarder, struct tcp_connection *connection);
 /* Listens again after a pause if there is room. */
 void tcp_resume(struct forwarder *forwarder);
+
+/* forward_flow.c: fetches what has lain for a tick. */
+void tcp_tick(struct forwarder *forwarder);
 
 /* forward_connect.c: the inner socket of a client's connection. */
 int tcp_connect_inside(const struct forwarder *forwarder,

@@ -10,7 +10,7 @@
 
 #define PIPE_POOL_MAX	128 /* lent at once */
 #define PIPE_POOL_SPARE 8   /* kept open */
-#define PIPE_SIZE	(256 << 10)
+#define PIPE_SIZE	(1 << 20)
 
 struct pipe {
 	int out; /* read end; -1: none */
