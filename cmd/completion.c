@@ -40,6 +40,7 @@ static const struct {
 	{"cap-add", CAPABILITIES},
 	{"cap-drop", CAPABILITIES},
 	{"driver", "local"},
+	{"egress", "allow deny record"},
 	{"format", "json"},
 	{"ipc", "private host shareable none container:"},
 	{"log-driver", "json-file none"},
@@ -61,8 +62,8 @@ static const struct {
 };
 
 static const char *const file_options[] = {
-	"cidfile",    "device", "env-file", "input",
-	"label-file", "output", "volume",
+	"cidfile", "device",	 "egress-policy", "env-file",
+	"input",   "label-file", "output",	  "volume",
 };
 
 /* The option's name in the tables above. */

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/docker_config.h"
+#include "cmd/egress_option.h"
 #include "cmd/limit_options.h"
 #include "cmd/member.h"
 #include "cmd/network_option.h"
@@ -696,6 +697,7 @@ int container_body(const struct options *options, bool detached,
 	r = add_attach(options, detached, body, err);
 	r = r < 0 ? r : add_log(options, host, err);
 	r = r < 0 ? r : network_options_body(options, body, host, err);
+	r = r < 0 ? r : egress_options_body(options, moss, err);
 	r = r < 0 ? r : add_env(options, body, err);
 	r = r < 0 ? r : add_labels(options, body, err);
 	r = r < 0 ? r : add_ports(options, body, host, err);

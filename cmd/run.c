@@ -20,6 +20,7 @@
 #include "cmd/container_options.h"
 #include "cmd/limit_options.h"
 #include "cmd/credentials.h"
+#include "cmd/egress_option.h"
 #include "cmd/pulling.h"
 #include "cmd/refused_options.h"
 #include "cmd/stream.h"
@@ -383,11 +384,15 @@ static int attach_main(struct context *context, const struct options *options)
 	return session_run(&session);
 }
 
-static const struct option *const run_tables[] = {
-	container_options, limit_options, run_only_options,
-	refused_container_options, NULL};
+static const struct option *const run_tables[] = {container_options,
+						  egress_options,
+						  limit_options,
+						  run_only_options,
+						  refused_container_options,
+						  NULL};
 static const struct option *const create_tables[] = {
-	container_options, limit_options, refused_container_options, NULL};
+	container_options, egress_options, limit_options,
+	refused_container_options, NULL};
 static const struct option *const start_tables[] = {
 	start_options, refused_start_options, NULL};
 static const struct option *const attach_tables[] = {attach_options_table,

@@ -35,6 +35,7 @@ struct request {
 	struct uplink_wire_start start;
 	int tap_fd;
 	int netns_fd;
+	struct egress_policy egress; /* with has_egress */
 	struct forward_listener *listeners;
 	size_t listener_count;
 	struct forward_listener host_listeners[2 * HOST_PORTS_MAX];
@@ -51,10 +52,19 @@ struct forward_thread {
 	sem_t confined;
 };
 
+/* Without a tap nothing goes out here. */
+static size_t fds_of_start(const struct uplink_wire_start *start)
+{
+	if (!start->has_tap)
+		return 1;
+	return start->has_egress ? 3 : 2;
+}
+
 static int receive_start(struct request *request, struct error *err)
 {
 	int fds[UPLINK_FDS_MAX];
 	size_t fd_count = 0;
+	int r = 0;
 	ssize_t length = channel_receive(
 		true, &request->start, sizeof(request->start), fds, &fd_count);
 
@@ -66,13 +76,24 @@ static int receive_start(struct request *request, struct error *err)
 	if ((size_t)length != sizeof(request->start) ||
 	    request->start.magic != UPLINK_MAGIC ||
 	    request->start.host_port_count > UPLINK_HOST_PORTS ||
-	    fd_count != (request->start.has_tap ? 2 : 1))
+	    fd_count != fds_of_start(&request->start))
 		return err_set(err, ERROR_INVALID,
 			       "moss-net and moss are not of one build");
 	request->start.name[sizeof(request->start.name) - 1] = '\0';
 	request->netns_fd = fds[0];
 	request->tap_fd = request->start.has_tap ? fds[1] : -1;
-	return 0;
+	if (fd_count == 3) {
+		r = egress_policy_unpack(fds[2], &request->egress, err);
+		close(fds[2]);
+	}
+	return r;
+}
+
+/* It is counted again when the same comes up again. */
+static bool report_egress(const struct egress_report *report, void *opaque)
+{
+	channel_report(UPLINK_REPORT_EGRESS, report, sizeof(*report));
+	return true;
 }
 
 static int receive_ports(struct request *request, struct error *err)
@@ -267,6 +288,8 @@ static int start(struct slirp_loop **ret_loop, struct forward_thread *inside,
 	slirp = (struct slirp_config){
 		.tap_fd = request.tap_fd,
 		.host_loopback = request.start.host_loopback,
+		.egress = request.start.has_egress ? &request.egress : NULL,
+		.report = report_egress,
 	};
 	if (request.start.has_tap)
 		r = slirp_loop_new(&slirp, ret_loop, err);

@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
+#include "net/egress.h"
 #include "net/frame.h"
 #include "net/neighbour.h"
 #include "net/netns.h"
@@ -54,6 +56,7 @@ struct slirp_loop {
 	struct pollfd *fds; /* [0] is the tap */
 	size_t fd_count;
 	size_t fd_room;
+	struct egress *egress; /* NULL: everything may go out */
 	uint8_t frame[FRAME_MAX];
 };
 
@@ -91,9 +94,24 @@ static ssize_t send_packet(const void *frame, size_t length, void *opaque)
 {
 	struct slirp_loop *loop = opaque;
 
+	if (loop->egress &&
+	    !egress_inbound(loop->egress, frame, length, clock_ms()))
+		return (ssize_t)length;
 	if (!loop->routed || !answer_neighbour(loop, frame, length))
 		write_frame(loop, frame, length);
 	return (ssize_t)length;
+}
+
+static void egress_to_container(const void *frame, size_t length, void *opaque)
+{
+	write_frame(opaque, frame, length);
+}
+
+static void egress_to_uplink(const void *frame, size_t length, void *opaque)
+{
+	struct slirp_loop *loop = opaque;
+
+	slirp_input(loop->slirp, frame, (int)length);
 }
 
 static void guest_error(const char *message, void *opaque)
@@ -197,6 +215,16 @@ int slirp_loop_new(const struct slirp_config *request,
 		return err_set(err, ERROR_UNSUPPORTED,
 			       "libslirp %s does not take moss's configuration",
 			       slirp_version_string());
+	}
+	if (request->egress) {
+		const struct egress_hooks hooks = {
+			.to_container = egress_to_container,
+			.to_uplink = egress_to_uplink,
+			.report = request->report,
+			.opaque = loop,
+		};
+
+		loop->egress = egress_new(request->egress, &hooks);
 	}
 	*ret_loop = loop;
 	return 0;
@@ -313,6 +341,9 @@ static void input_frame(struct slirp_loop *loop, size_t length)
 
 	if (!frame_is_allowed(loop->frame, length))
 		return;
+	if (loop->egress &&
+	    !egress_outbound(loop->egress, loop->frame, length, clock_ms()))
+		return;
 	if (is_to_closed(loop, loop->frame))
 		refused = refuse_tcp(loop->frame, length, answer);
 	if (refused > 0)
@@ -361,6 +392,9 @@ _Noreturn void slirp_loop_run(struct slirp_loop *loop)
 	for (;;) {
 		uint32_t timeout = UINT32_MAX;
 		bool answered = give_answers(loop);
+		int expire = loop->egress
+				     ? egress_expire(loop->egress, clock_ms())
+				     : -1;
 		int wait;
 		int r;
 
@@ -373,6 +407,8 @@ _Noreturn void slirp_loop_run(struct slirp_loop *loop)
 			       : (int)timeout;
 		if (answered)
 			wait = 0;
+		if (expire >= 0 && (wait < 0 || expire < wait))
+			wait = expire;
 		r = poll(loop->fds, loop->fd_count, wait);
 		slirp_pollfds_poll(loop->slirp, r < 0, get_events, loop);
 		if (r > 0 && loop->fds[0].revents)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "net/egress.h"
 #include "net/prefix.h"
 
 struct slirp_loop;
@@ -23,6 +24,9 @@ struct slirp_config {
 	 */
 	bool routed;
 	struct net_prefix subnets[2];
+	/* What may go out; NULL: everything. Taken. Not with routed. */
+	struct egress_policy *egress;
+	bool (*report)(const struct egress_report *report, void *opaque);
 };
 
 int slirp_loop_new(const struct slirp_config *config,

@@ -109,8 +109,10 @@ static int send_start(int socket_fd, const struct uplink_request *request)
 		.port_count = (uint32_t)request->forward_count,
 		.host_loopback = request->host_loopback,
 		.has_tap = request->tap_fd >= 0,
+		.has_egress = request->has_egress,
 	};
-	const int fds[] = {request->netns_fd, request->tap_fd};
+	const int fds[] = {request->netns_fd, request->tap_fd,
+			   request->egress_fd};
 	const bool named = request->tap_fd < 0;
 	const char *address = request->address ? request->address : NET_ADDRESS;
 	const char *address6 = named ? request->address6 : NET_ADDRESS6;
@@ -134,7 +136,9 @@ static int send_start(int socket_fd, const struct uplink_request *request)
 	snprintf(start.name, sizeof(start.name), "%s",
 		 request->name ? request->name : "");
 	return send_with_fds(socket_fd, &start, sizeof(start), fds,
-			     named ? 1 : 2);
+			     named		   ? 1
+			     : request->has_egress ? 3
+						   : 2);
 }
 
 /* One packet of at most UPLINK_PORTS_MAX of them. */

@@ -50,6 +50,9 @@ struct uplink_request {
 	int tap_fd;	  /* these two stay the caller's; -1: no uplink, only
 			     the port forwards */
 	int netns_fd;
+	int egress_fd; /* with a tap: from egress_policy_pack(), stays the
+			  caller's; has_egress: it counts */
+	bool has_egress;
 	const char *address;  /* the container's IPv4; NULL: NET_ADDRESS */
 	const char *address6; /* without a tap; NULL: none */
 	bool host_loopback;   /* may the gateway reach the host's 127.0.0.1? */

@@ -4,8 +4,8 @@
  *
  * The start:
  *
- *   > struct uplink_wire_start, with the network namespace and the tap, if
- *     there is one
+ *   > struct uplink_wire_start, with the network namespace, the tap, if there
+ *     is one, and the egress policy, if there is one (net/egress_policy.h)
  *   > struct uplink_wire_ports, as often as needed, with the sockets in order
  *   < UPLINK_READY when it serves, or a struct error
  *
@@ -54,6 +54,7 @@ struct uplink_wire_start {
 	uint32_t port_count;
 	uint32_t host_loopback;
 	uint32_t has_tap;
+	uint32_t has_egress;
 	uint8_t address6[16]; /* zero: has none */
 	char name[UPLINK_NAME_MAX];
 	uint32_t host_port_count;

@@ -29,6 +29,9 @@ static void creation_release(struct creation *creation)
 	cJSON_Delete(creation->host);
 	image_release(&creation->image);
 	network_release(&creation->network);
+	if (creation->egress)
+		egress_policy_release(creation->egress);
+	free(creation->egress);
 	mount_list_release(&creation->mounts);
 	strv_free(creation->warnings);
 	strv_free(creation->created_volumes);
@@ -292,6 +295,10 @@ static int prepare(struct creation *creation, struct error *err)
 	if (r < 0)
 		return r;
 	r = choose_publish_mode(creation, err);
+	if (r < 0)
+		return r;
+	r = egress_policy_take(creation->host, creation->network.kind,
+			       &creation->egress, err);
 	if (r < 0)
 		return r;
 	r = creation_join(creation, err);

@@ -50,6 +50,7 @@ static cJSON *launch_json(const struct creation *creation)
 		.network = creation->network.kind,
 		.host_loopback = creation->network.host_loopback,
 		.host_ports = creation->network.host_ports,
+		.egress = creation->egress,
 		.address = creation->network.address,
 		.mac = creation->network.mac,
 		.ports = creation->network.ports,

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "core/engine/container.h"
+#include "core/engine/egress.h"
 #include "core/engine/mounts.h"
 #include "core/engine/network.h"
 #include "core/engine/security.h"
@@ -23,6 +24,7 @@ struct creation {
 	struct image image;
 	struct network network;
 	enum publish_mode publish_mode;
+	struct egress_policy *egress; /* NULL: none */
 	struct security security;
 	struct mount_list mounts;
 	struct id_map uids;

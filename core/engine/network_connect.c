@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "core/engine/container.h"
+#include "core/engine/egress.h"
 #include "core/engine/endpoints.h"
 #include "core/engine/hostconfig.h"
 #include "core/engine/members.h"
@@ -25,7 +26,7 @@ static int check_mode(const struct container *container, struct error *err)
 			       "container cannot be connected to multiple "
 			       "networks with one of the networks in private "
 			       "(none) mode");
-	return 0;
+	return egress_check_connect(container->json, err);
 }
 
 /* Its array of endpoints, made when there is none. */

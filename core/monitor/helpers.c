@@ -168,7 +168,8 @@ static int configure(struct helper *helper, struct error *err)
 			: NULL;
 	const struct helper *other = helpers_find_ports(monitor);
 	bool ports = (!other || other == helper) && monitor->forward_count > 0;
-	const struct uplink_request request = {
+	cleanup_fd int egress_fd = -1;
+	struct uplink_request request = {
 		.name = launch->name,
 		.tap_fd = has_tap(helper) ? monitor->process.tap_fd : -1,
 		.netns_fd = monitor->process.netns_fd,
@@ -182,8 +183,11 @@ static int configure(struct helper *helper, struct error *err)
 	};
 	int r = parse_host_ports(helper, &host_ports, err);
 
+	if (r >= 0 && launch->egress && has_tap(helper))
+		r = egress_pack(launch, &egress_fd, err);
+	request.egress_fd = egress_fd;
+	request.has_egress = egress_fd >= 0;
 	r = r < 0 ? r : uplink_configure(&helper->uplink, &request, err);
-
 	if (r < 0)
 		return r;
 	helper->takes_ports = ports;

@@ -191,6 +191,12 @@ void launch_undo(struct monitor *monitor);
 /* Notes what went wrong in the state, once the container runs. */
 void monitor_note(struct monitor *monitor, const struct error *err);
 
+/* ---- egress.c ---- */
+
+/* The policy for moss-net, sealed. */
+int egress_pack(const struct record_launch *launch, int *ret_fd,
+		struct error *err);
+
 /* ---- limits.c ---- */
 
 /*

@@ -46,6 +46,7 @@
  *   Network           "slirp" | "named" | "none" | "host" | "container"
  *   HostLoopback      bool: may the gateway reach the host's 127.0.0.1?
  *   HostPorts         ["5432:5432", …] as --host-port has them
+ *   Egress            {"default","allow","deny"} | null: net/egress_policy.h
  *   Address           "10.0.2.100" | null
  *   Mac               "02:42:…" | null
  *   Ports             [{"HostIp":"","HostPort":8080,"HostPortEnd":8080,
@@ -81,6 +82,8 @@
 #include "net/port.h"
 #include "storage/root/snapshot.h"
 #include "storage/store/store.h"
+
+struct egress_policy;
 
 enum container_status {
 	CONTAINER_CREATED,
@@ -273,6 +276,7 @@ struct record_launch {
 	bool is_volatile;
 	enum launch_network network;
 	bool host_loopback;
+	struct egress_policy *egress; /* NULL: none */
 	char *address, *mac;
 	struct port_list ports; /* as asked for */
 	char **host_ports;	/* checked with net/host_port.h */

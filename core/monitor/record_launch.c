@@ -11,6 +11,7 @@
 #include "base/proc.h"
 #include "core/monitor/log_attributes.h"
 #include "core/monitor/record_private.h"
+#include "net/egress_policy.h"
 
 #define STOP_TIMEOUT_DEFAULT 10
 #define STOP_TIMEOUT_MAX     (366 * 24 * 3600)
@@ -287,6 +288,18 @@ static int parse_publish_mode(const cJSON *moss, struct record_launch *launch,
 	return r < 0 ? r : publish_mode_parse(text, &launch->publish_mode, err);
 }
 
+static int parse_egress(const cJSON *moss, struct record_launch *launch,
+			struct error *err)
+{
+	const cJSON *json = NULL;
+	int r = json_get_object(moss, "Moss", "Egress", &json, err);
+
+	if (r <= 0)
+		return r;
+	launch->egress = xcalloc(1, sizeof(*launch->egress));
+	return egress_policy_parse(json, "Moss.Egress", launch->egress, err);
+}
+
 static int parse_moss(const cJSON *moss, struct record_launch *launch,
 		      struct error *err)
 {
@@ -314,6 +327,8 @@ static int parse_moss(const cJSON *moss, struct record_launch *launch,
 		r = record_ports_parse(moss, "Moss", &launch->ports, err);
 	if (r >= 0)
 		r = parse_publish_mode(moss, launch, err);
+	if (r >= 0)
+		r = parse_egress(moss, launch, err);
 	if (r >= 0)
 		r = record_networks_parse(moss, &launch->networks,
 					  &launch->network_count, err);
@@ -386,6 +401,9 @@ void record_launch_release(struct record_launch *launch)
 	free(launch->log.attributes);
 	health_check_release(&launch->health);
 	port_list_release(&launch->ports);
+	if (launch->egress)
+		egress_policy_release(launch->egress);
+	free(launch->egress);
 	record_networks_release(launch->networks, launch->network_count);
 	*launch = (struct record_launch){0};
 }
@@ -402,6 +420,8 @@ cJSON *record_launch_json(const struct record_launch *launch)
 	snprintf(mask, sizeof(mask), "0x%" PRIx64, launch->capabilities);
 	json_set_string(json, "Capabilities", mask);
 	json_set(json, "Ports", record_ports_json(&launch->ports));
+	if (launch->egress)
+		json_set(json, "Egress", egress_policy_json(launch->egress));
 	json_set_string(json, "PublishMode",
 			publish_mode_name(launch->publish_mode));
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {

@@ -18,11 +18,13 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/egress_option.h"
 #include "cmd/limit_options.h"
 #include "cmd/refused_options.h"
 #include "cmd/stream.h"
 
-static const struct option *const tables[] = {container_options, limit_options,
+static const struct option *const tables[] = {container_options, egress_options,
+					      limit_options,
 					      refused_container_options, NULL};
 static const struct command command = {.name = "run",
 				       .options = tables,
