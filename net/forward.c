@@ -98,10 +98,14 @@ int forward_add_listener(struct forwarder *forwarder,
 		.container_port = given->container_port,
 		.next = forwarder->listeners,
 	};
-	if (udp)
+	if (udp) {
 		udp_listener_prepare(given->fd);
-	else
+		if (forward_route_port(forwarder, given->container_port, true) <
+		    0)
+			forwarder->hides_datagrams = true;
+	} else {
 		tcp_listener_prepare(given->fd);
+	}
 	/* While TCP is paused, tcp_resume() watches it. */
 	if (udp || !forwarder->paused)
 		r = forward_watch(forwarder, &listener->source, EPOLLIN);
@@ -113,6 +117,18 @@ int forward_add_listener(struct forwarder *forwarder,
 	forwarder->listener_count++;
 	share_descriptors(forwarder);
 	return 0;
+}
+
+/* Answers to clients need no way of their own any more. */
+static void end_route(const struct forwarder *forwarder, uint16_t port)
+{
+	const struct listener *other = forwarder->listeners;
+
+	while (other && (other->source.kind != SOURCE_UDP_LISTENER ||
+			 other->container_port != port))
+		other = other->next;
+	if (!other)
+		(void)forward_route_port(forwarder, port, false);
 }
 
 void forward_remove_listeners(struct forwarder *forwarder, uint32_t id,
@@ -136,6 +152,8 @@ void forward_remove_listeners(struct forwarder *forwarder, uint32_t id,
 			close(listener->source.fd);
 		listener->source.fd = -1;
 		*link = listener->next;
+		if (listener->source.kind == SOURCE_UDP_LISTENER)
+			end_route(forwarder, listener->container_port);
 		listener->next = forwarder->removed;
 		forwarder->removed = listener;
 		forwarder->listener_count--;
@@ -178,8 +196,11 @@ int forwarder_new(const struct forward_config *config, int proc_fd,
 	inet_pton(AF_INET, NET_FORWARDER, &forwarder->forwarder);
 	inet_pton(AF_INET6, NET_FORWARDER6, &forwarder->forwarder6);
 	forwarder->to_host = config->to_host;
-	if (!config->to_host)
+	forwarder->route_fd = -1;
+	if (!config->to_host) {
 		forward_route_prepare(forwarder, proc_fd);
+		forwarder->clients = clients_new();
+	}
 	/* With a single CPU, it is needed by who will answer. */
 	forwarder->awake.possible =
 		sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
@@ -187,6 +208,8 @@ int forwarder_new(const struct forward_config *config, int proc_fd,
 
 	forwarder->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (forwarder->epoll_fd < 0) {
+		free(forwarder->clients);
+		close_fd(&forwarder->route_fd);
 		free(forwarder);
 		return err_errno(err, "cannot make an epoll instance");
 	}
@@ -201,6 +224,8 @@ int forwarder_new(const struct forward_config *config, int proc_fd,
 		close(forwarder->epoll_fd);
 		free_listeners(&forwarder->listeners);
 		free(forwarder->flows);
+		free(forwarder->clients);
+		close_fd(&forwarder->route_fd);
 		free(forwarder);
 		return err_number(err, r, "cannot watch the published ports");
 	}

@@ -23,12 +23,16 @@
  * inside; answers leave from the address that was asked. A flow ends after
  * 180 s of silence, or 30 s if the container never answered.
  *
- * Who does the container see? The client itself where possible: the inner
+ * Who does the container see? The client itself where possible. TCP: the inner
  * socket is bound to the client's address (IP_TRANSPARENT) and marked; the
  * answering side inherits the mark (tcp_fwmark_accept), and a routing rule for
- * the mark leads its packets back here instead of out of the tap. Clients on
- * the host's loopback, and all UDP clients, are NET_FORWARDER: nobody outside
- * may look like the container's own 127.0.0.1 or address.
+ * the mark leads its packets back here instead of out of the tap. UDP, where
+ * the answering side inherits nothing: a rule for the source port leads to a
+ * table with a local route to each client that has a living flow
+ * (forward_clients.c). Clients on the host's loopback are NET_FORWARDER, and so
+ * are UDP clients that may be somebody else: nobody outside may look like the
+ * container's own 127.0.0.1 or address, or like one of its neighbours. A
+ * server of the other IP version than its client sees NET_FORWARDER, too.
  *
  * Ports come and go while it serves (net/uplink_wire.h): the listener of one
  * that was removed ends at once, and so do its UDP flows, while TCP connections

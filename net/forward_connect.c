@@ -33,26 +33,31 @@ static uint16_t get_port(const union net_address *address)
 
 /*
  * May the container see this address? The host's loopback would pass for the
- * container's own; a link-local address needs an interface.
+ * container's own, and its own for itself; a link-local address needs an
+ * interface.
  */
-static bool is_presentable(const union net_address *client)
+static bool is_presentable(const struct forwarder *forwarder,
+			   const union net_address *client)
 {
 	if (client->any.sa_family == AF_INET6)
-		return !IN6_IS_ADDR_LOOPBACK(&client->v6.sin6_addr) &&
+		return !IN6_ARE_ADDR_EQUAL(&client->v6.sin6_addr,
+					   &forwarder->address6) &&
+		       !IN6_IS_ADDR_LOOPBACK(&client->v6.sin6_addr) &&
 		       !IN6_IS_ADDR_LINKLOCAL(&client->v6.sin6_addr) &&
 		       !IN6_IS_ADDR_V4MAPPED(&client->v6.sin6_addr);
-	return ntohl(client->v4.sin_addr.s_addr) >> 24 != 127;
+	return client->v4.sin_addr.s_addr != forwarder->address.s_addr &&
+	       ntohl(client->v4.sin_addr.s_addr) >> 24 != 127;
 }
 
 /* A socket that will speak from source, which may be foreign if marked. */
-static int open_bound(const union net_address *source, bool transparent)
+static int open_bound(const union net_address *source, int type,
+		      bool transparent)
 {
 	const bool v6 = source->any.sa_family == AF_INET6;
 	const uint32_t mark = FORWARD_MARK;
 	const int on = 1;
-	cleanup_fd int fd =
-		socket(source->any.sa_family,
-		       SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cleanup_fd int fd = socket(source->any.sa_family,
+				   type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -errno;
@@ -66,13 +71,17 @@ static int open_bound(const union net_address *source, bool transparent)
 	if (!transparent && v6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on)) < 0)
 		return -errno;
-	/* One port of a client's may be on its way to several of ours. */
-	if (get_port(source) != 0)
+	/*
+	 * One port of a client's may be on its way to several of ours; with UDP
+	 * nothing would tell the two apart.
+	 */
+	if (get_port(source) != 0 && type == SOCK_STREAM)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	else
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on,
 			   sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (type == SOCK_STREAM)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (bind(fd, &source->any, net_address_length(source)) < 0)
 		return -errno;
 	return steal_fd(&fd);
@@ -99,15 +108,15 @@ static int start_connect(int fd, const union net_address *target,
 	return 0;
 }
 
-/* To one of the container's addresses. -ECONNREFUSED: nobody listens there. */
+/*
+ * To one of the container's addresses, with the client's own if `keep`.
+ * -ECONNREFUSED: nobody listens there.
+ */
 static int connect_family(const struct forwarder *forwarder,
-			  const union net_address *client, int family,
-			  uint16_t port, bool *ret_connecting)
+			  const union net_address *client, int type, int family,
+			  uint16_t port, bool keep, bool *ret_connecting)
 {
 	const bool v6 = family == AF_INET6;
-	const bool keep =
-		client->any.sa_family == family && is_presentable(client) &&
-		(v6 ? forwarder->transparent6 : forwarder->transparent4);
 	union net_address target = {0};
 	union net_address self = {0};
 	int r = -EADDRNOTAVAIL;
@@ -133,7 +142,7 @@ static int connect_family(const struct forwarder *forwarder,
 		if (attempts[i].client && !keep)
 			continue;
 		set_port(&source, attempts[i].port ? get_port(client) : 0);
-		fd = open_bound(&source, attempts[i].client);
+		fd = open_bound(&source, type, attempts[i].client);
 		r = fd < 0 ? fd : start_connect(fd, &target, ret_connecting);
 		if (r == 0)
 			return steal_fd(&fd);
@@ -156,9 +165,27 @@ static int connect_host(int family, uint16_t port, bool *ret_connecting)
 	else
 		target.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	set_port(&target, port);
-	fd = open_bound(&any, false);
+	fd = open_bound(&any, SOCK_STREAM, false);
 	r = fd < 0 ? fd : start_connect(fd, &target, ret_connecting);
 	return r < 0 ? r : steal_fd(&fd);
+}
+
+bool forward_keeps_address(const struct forwarder *forwarder,
+			   const union net_address *client, int family)
+{
+	return client->any.sa_family == family &&
+	       is_presentable(forwarder, client) &&
+	       (family == AF_INET6 ? forwarder->transparent6
+				   : forwarder->transparent4);
+}
+
+static int connect_stream(const struct forwarder *forwarder,
+			  const union net_address *client, int family,
+			  uint16_t port, bool *ret_connecting)
+{
+	return connect_family(forwarder, client, SOCK_STREAM, family, port,
+			      forward_keeps_address(forwarder, client, family),
+			      ret_connecting);
 }
 
 int tcp_connect_inside(const struct forwarder *forwarder,
@@ -174,12 +201,22 @@ int tcp_connect_inside(const struct forwarder *forwarder,
 			       ? connect_host(AF_INET6, port, ret_connecting)
 			       : r;
 	}
-	r = connect_family(forwarder, client, first, port, ret_connecting);
+	r = connect_stream(forwarder, client, first, port, ret_connecting);
 
 	/* Many a server listens on IPv4 only, some on IPv6 only. */
 	if (r >= 0 || r == -EMFILE || r == -ENFILE)
 		return r;
-	return connect_family(forwarder, client,
+	return connect_stream(forwarder, client,
 			      first == AF_INET ? AF_INET6 : AF_INET, port,
 			      ret_connecting);
+}
+
+int udp_connect_inside(const struct forwarder *forwarder,
+		       const union net_address *client, int family,
+		       uint16_t port, bool keep)
+{
+	bool connecting;
+
+	return connect_family(forwarder, client, SOCK_DGRAM, family, port, keep,
+			      &connecting);
 }

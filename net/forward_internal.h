@@ -58,6 +58,7 @@ union net_address {
 struct tcp_connection;
 struct tcp_side;
 struct udp_flows;
+struct clients;
 
 /* Whether to look for events awake: forward.c. */
 struct awake {
@@ -77,6 +78,10 @@ struct forwarder {
 	bool to_host;
 	bool transparent4; /* clients' addresses can be kept */
 	bool transparent6;
+	int route_fd;	       /* netlink, -1: none */
+	uint32_t client_table; /* of routes to UDP clients */
+	struct clients *clients;
+	bool hides_datagrams; /* routes cannot be had for a port */
 
 	struct control control;
 	struct listener *listeners;
@@ -124,8 +129,18 @@ void forward_remove_listeners(struct forwarder *forwarder, uint32_t id,
 int control_start(struct forwarder *forwarder);
 void control_event(struct forwarder *forwarder);
 
-/* forward_route.c: fills transparent4 and transparent6. */
+/* forward_route.c: fills transparent4 and transparent6, route_fd and
+   client_table. */
 void forward_route_prepare(struct forwarder *forwarder, int proc_fd);
+/* Answers from the container's UDP port are led to clients with a route. */
+int forward_route_port(const struct forwarder *forwarder, uint16_t port,
+		       bool add);
+/* 0 or -errno. */
+int forward_route_client(const struct forwarder *forwarder,
+			 const union net_address *client, bool add);
+/* Is it nobody whom the container can reach without a gateway? */
+bool forward_route_is_far(const struct forwarder *forwarder,
+			  const union net_address *client);
 
 /* forward_tcp.c */
 void tcp_listener_prepare(int fd);
@@ -142,10 +157,26 @@ void tcp_resume(struct forwarder *forwarder);
 /* forward_flow.c: fetches what has lain for a tick. */
 void tcp_tick(struct forwarder *forwarder);
 
-/* forward_connect.c: the inner socket of a client's connection. */
+/* forward_connect.c: may the container see this client, over this family? */
+bool forward_keeps_address(const struct forwarder *forwarder,
+			   const union net_address *client, int family);
+/* The inner socket of a client's connection. */
 int tcp_connect_inside(const struct forwarder *forwarder,
 		       const union net_address *client, uint16_t port,
 		       bool *ret_connecting);
+/* Of its datagrams, over one family; keep: with the client's own address. */
+int udp_connect_inside(const struct forwarder *forwarder,
+		       const union net_address *client, int family,
+		       uint16_t port, bool keep);
+
+/*
+ * forward_clients.c: UDP clients whose address the container sees. True when
+ * it does, until as many releases.
+ */
+struct clients *clients_new(void);
+bool clients_hold(struct forwarder *forwarder, const union net_address *client);
+void clients_release(struct forwarder *forwarder,
+		     const union net_address *client);
 
 /* forward_udp.c */
 struct udp_flows *udp_flows_new(size_t flow_max);

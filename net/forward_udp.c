@@ -14,6 +14,7 @@
 #define BUCKET_COUNT  1024
 #define SILENCE_MS    180000
 #define UNANSWERED_MS 30000
+#define SWITCH_MS     1000 /* where nobody listens, in neither family */
 #define SLACK_MS      1000 /* expiry need not be exact */
 
 /* Room for the address a datagram was sent to, of either family. */
@@ -34,8 +35,13 @@ struct udp_key {
 struct udp_flow {
 	struct source source;
 	struct udp_key key;
+	uint16_t container_port;
+	sa_family_t family; /* inside */
+	bool shown;	    /* the container sees the client itself */
 	bool answered;
-	int64_t last; /* forward_now() */
+	bool tried;	  /* the socket inside has been sent to */
+	int64_t switched; /* forward_now(), to the other family */
+	int64_t last;
 	struct udp_flow *next_in_bucket;
 	struct udp_flow *older; /* in its list, by time */
 	struct udp_flow *newer;
@@ -115,8 +121,9 @@ static void touch(struct udp_flows *flows, struct udp_flow *flow, bool answered)
 }
 
 /* Closed now, freed when no event of this batch can name it any more. */
-static void flow_end(struct udp_flows *flows, struct udp_flow *flow)
+static void flow_end(struct forwarder *forwarder, struct udp_flow *flow)
 {
+	struct udp_flows *flows = forwarder->flows;
 	struct udp_flow **link = &flows->buckets[bucket_of(flows, &flow->key)];
 
 	while (*link != flow)
@@ -124,53 +131,68 @@ static void flow_end(struct udp_flows *flows, struct udp_flow *flow)
 	*link = flow->next_in_bucket;
 	list_remove(&flows->lists[flow->answered], flow);
 	close_fd(&flow->source.fd);
+	if (flow->shown)
+		clients_release(forwarder, &flow->key.client);
 	flow->next_in_bucket = flows->ended;
 	flows->ended = flow;
 	flows->count--;
 }
 
-/* The unanswered are the first to go. */
-static bool evict_one(struct udp_flows *flows)
+/* The unanswered are the first to go; not the one that is dealt with. */
+static bool evict_one(struct forwarder *forwarder, const struct udp_flow *but)
 {
-	struct udp_flow *flow = flows->lists[0].oldest;
+	for (size_t i = 0; i < ARRAY_SIZE(forwarder->flows->lists); i++) {
+		struct udp_flow *flow = forwarder->flows->lists[i].oldest;
 
-	if (!flow)
-		flow = flows->lists[1].oldest;
-	if (!flow)
-		return false;
-	flow_end(flows, flow);
-	return true;
+		if (flow == but && flow)
+			flow = flow->newer;
+		if (!flow)
+			continue;
+		flow_end(forwarder, flow);
+		return true;
+	}
+	return false;
 }
 
-/* A socket inside, connected to the container's port, or -errno. */
-static int open_inner(const struct forwarder *forwarder, uint16_t port)
+/*
+ * The socket inside, anew, over one family: 0 or -errno. The client is shown
+ * where that can be: in its own family, and not if it may be somebody else.
+ */
+static int open_inner(struct forwarder *forwarder, struct udp_flow *flow,
+		      sa_family_t family)
 {
-	const struct sockaddr_in source = {
-		.sin_family = AF_INET,
-		.sin_addr = forwarder->forwarder,
-	};
-	const struct sockaddr_in target = {
-		.sin_family = AF_INET,
-		.sin_addr = forwarder->address,
-		.sin_port = htons(port),
-	};
+	const union net_address *client = &flow->key.client;
+	bool same = client->any.sa_family == family;
 	cleanup_fd int fd = -1;
+	int r;
 
-	for (int i = 0; i < 2 && fd < 0; i++) {
-		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			    0);
-		if (fd < 0 && (errno != EMFILE || !evict_one(forwarder->flows)))
-			return -errno;
+	if (same && !flow->shown)
+		flow->shown = clients_hold(forwarder, client);
+	for (int i = 0; i < 2; i++) {
+		fd = udp_connect_inside(forwarder, client, family,
+					flow->container_port,
+					same && flow->shown);
+		if (fd != -EMFILE || !evict_one(forwarder, flow))
+			break;
 	}
 	if (fd < 0)
-		return -EMFILE;
-	/* Without the route to NET_FORWARDER it is the container's own. */
-	if (bind(fd, (const struct sockaddr *)&source, sizeof(source)) < 0 &&
-	    errno != EADDRNOTAVAIL)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)&target, sizeof(target)) < 0)
-		return -errno;
-	return steal_fd(&fd);
+		return fd;
+	if (!same && flow->shown) {
+		clients_release(forwarder, client);
+		flow->shown = false;
+	}
+	close_fd(&flow->source.fd);
+	flow->source.fd = steal_fd(&fd);
+	flow->family = family;
+	r = forward_watch(forwarder, &flow->source, EPOLLIN);
+	if (r < 0)
+		close_fd(&flow->source.fd);
+	return r;
+}
+
+static sa_family_t other_family(sa_family_t family)
+{
+	return family == AF_INET6 ? AF_INET : AF_INET6;
 }
 
 static struct udp_flow *flow_new(struct forwarder *forwarder,
@@ -178,23 +200,26 @@ static struct udp_flow *flow_new(struct forwarder *forwarder,
 				 const struct udp_key *key)
 {
 	struct udp_flows *flows = forwarder->flows;
+	const sa_family_t family = key->client.any.sa_family;
 	size_t bucket = bucket_of(flows, key);
 	struct udp_flow *flow;
 
 	if (flows->count >= flows->max)
-		evict_one(flows);
+		evict_one(forwarder, NULL);
 	flow = calloc(1, sizeof(*flow));
 	if (!flow)
 		return NULL;
-	flow->source.kind = SOURCE_UDP_FLOW;
-	flow->source.fd = open_inner(forwarder, listener->container_port);
-	if (flow->source.fd < 0 ||
-	    forward_watch(forwarder, &flow->source, EPOLLIN) < 0) {
-		close_fd(&flow->source.fd);
+	flow->source = (struct source){.kind = SOURCE_UDP_FLOW, .fd = -1};
+	flow->key = *key;
+	flow->container_port = listener->container_port;
+	/* The container may have no IPv6. */
+	if (open_inner(forwarder, flow, family) < 0 &&
+	    open_inner(forwarder, flow, other_family(family)) < 0) {
+		if (flow->shown)
+			clients_release(forwarder, &key->client);
 		free(flow);
 		return NULL;
 	}
-	flow->key = *key;
 	flow->last = forward_now();
 	flow->next_in_bucket = flows->buckets[bucket];
 	flows->buckets[bucket] = flow;
@@ -276,6 +301,45 @@ static void write_packet_info(const struct udp_key *key,
 	}
 }
 
+/*
+ * False when nobody listens there, which is known at once on a loopback: by the
+ * first datagram itself, or by the next one, which is not sent then.
+ */
+static bool send_inside(struct udp_flow *flow, const char *bytes, size_t length)
+{
+	int failure = 0;
+	socklen_t size = sizeof(failure);
+	bool first = !flow->tried;
+
+	flow->tried = true;
+	if (send(flow->source.fd, bytes, length, 0) < 0)
+		return errno != ECONNREFUSED;
+	return !first ||
+	       getsockopt(flow->source.fd, SOL_SOCKET, SO_ERROR, &failure,
+			  &size) < 0 ||
+	       failure != ECONNREFUSED;
+}
+
+/*
+ * Many a server listens on IPv4 only, some on IPv6 only: what is refused over
+ * one is tried over the other.
+ */
+static void send_otherwise(struct forwarder *forwarder, struct udp_flow *flow,
+			   const char *bytes, size_t length)
+{
+	int64_t now = forward_now();
+
+	if (now - flow->switched >= SWITCH_MS) {
+		flow->switched = now;
+		flow->tried = false;
+		(void)open_inner(forwarder, flow, other_family(flow->family));
+	}
+	if (flow->source.fd < 0)
+		flow_end(forwarder, flow);
+	else
+		(void)send_inside(flow, bytes, length);
+}
+
 static void forward_one(struct forwarder *forwarder,
 			const struct listener *listener,
 			const struct udp_key *key, const char *bytes,
@@ -287,12 +351,8 @@ static void forward_one(struct forwarder *forwarder,
 		touch(forwarder->flows, flow, false);
 	else
 		flow = flow_new(forwarder, listener, key);
-	if (!flow)
-		return;
-	/* What an earlier datagram met (nobody listens) is told once, here. */
-	if (send(flow->source.fd, bytes, length, 0) < 0 &&
-	    errno == ECONNREFUSED)
-		(void)!send(flow->source.fd, bytes, length, 0);
+	if (flow && !send_inside(flow, bytes, length))
+		send_otherwise(forwarder, flow, bytes, length);
 }
 
 void udp_listener_event(struct forwarder *forwarder,
@@ -379,7 +439,7 @@ void udp_end_flows(struct forwarder *forwarder, int listener_fd)
 		     flow = next) {
 			next = flow->newer;
 			if (flow->key.listener_fd == listener_fd)
-				flow_end(flows, flow);
+				flow_end(forwarder, flow);
 		}
 	}
 }
@@ -405,7 +465,7 @@ int udp_expire(struct forwarder *forwarder)
 
 		while ((flow = flows->lists[i].oldest) &&
 		       now - flow->last >= patience[i])
-			flow_end(flows, flow);
+			flow_end(forwarder, flow);
 		if (flow && (next < 0 || flow->last + patience[i] < next))
 			next = flow->last + patience[i];
 	}

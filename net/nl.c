@@ -93,9 +93,15 @@ void nl_nest_end(struct nl_request *request, size_t start)
 	nest->rta_len = (unsigned short)(request->header.nlmsg_len - start);
 }
 
-/* The acknowledgement of sequence; others' messages are passed over. */
-static int receive_ack(int fd, uint32_t sequence)
+/*
+ * Up to the acknowledgement of sequence; what comes before it is the answer,
+ * and others' messages are passed over.
+ */
+static ssize_t receive_answer(int fd, uint32_t sequence, void *ret_answer,
+			      size_t size)
 {
+	ssize_t kept = 0;
+
 	for (;;) {
 		union {
 			struct nlmsghdr header;
@@ -112,17 +118,25 @@ static int receive_ack(int fd, uint32_t sequence)
 			continue;
 		if (length < 0)
 			return -errno;
-		if ((size_t)length < NLMSG_LENGTH(sizeof(*ack)) ||
-		    from.nl_pid != 0 || answer.header.nlmsg_seq != sequence ||
-		    answer.header.nlmsg_type != NLMSG_ERROR)
+		if ((size_t)length < sizeof(answer.header) ||
+		    from.nl_pid != 0 || answer.header.nlmsg_seq != sequence)
 			continue;
-		return ack->error;
+		if (answer.header.nlmsg_type != NLMSG_ERROR) {
+			kept = (size_t)length < size ? length : (ssize_t)size;
+			if (kept > 0)
+				memcpy(ret_answer, &answer, (size_t)kept);
+			continue;
+		}
+		if ((size_t)length < NLMSG_LENGTH(sizeof(*ack)))
+			continue;
+		return ack->error < 0 ? ack->error : kept;
 	}
 }
 
-int nl_call(int fd, struct nl_request *request)
+ssize_t nl_ask(int fd, struct nl_request *request, void *ret_answer,
+	       size_t size)
 {
-	static uint32_t last_sequence;
+	static _Thread_local uint32_t last_sequence;
 	ssize_t sent;
 
 	if (request->overflow)
@@ -133,7 +147,14 @@ int nl_call(int fd, struct nl_request *request)
 	} while (sent < 0 && errno == EINTR);
 	if (sent < 0)
 		return -errno;
-	return receive_ack(fd, request->header.nlmsg_seq);
+	return receive_answer(fd, request->header.nlmsg_seq, ret_answer, size);
+}
+
+int nl_call(int fd, struct nl_request *request)
+{
+	ssize_t r = nl_ask(fd, request, NULL, 0);
+
+	return r < 0 ? (int)r : 0;
 }
 
 int nl_link_up(int fd, unsigned int index)

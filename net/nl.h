@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -39,6 +40,12 @@ void nl_nest_end(struct nl_request *request, size_t start);
 
 /* 0 or the kernel's negative errno. */
 int nl_call(int fd, struct nl_request *request);
+/*
+ * The same for a question with one answer, of which up to size bytes are kept
+ * in *ret_answer: its length, 0 when there was none, negative errno.
+ */
+ssize_t nl_ask(int fd, struct nl_request *request, void *ret_answer,
+	       size_t size);
 
 /* Sets IFF_UP on an interface. */
 int nl_link_up(int fd, unsigned int index);

@@ -15,102 +15,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "net/nl.h"
-#include "net/uplink_wire.h"
-#include "tests/unit/uplink_world.h"
-
-static struct world world;
-
-static uint16_t host_port(uint16_t port, enum port_protocol protocol)
-{
-	for (size_t i = 0; i < PUBLISHED; i++) {
-		if (published[i].port == port &&
-		    published[i].protocol == protocol)
-			return world.host_ports[i];
-	}
-	return 0;
-}
-
-/* A socket of the host's, connected to a published port; -errno. */
-static int dial_from(const char *source, const char *ip, uint16_t port,
-		     enum port_protocol protocol)
-{
-	const struct timeval patience = {.tv_sec = 20};
-	struct sockaddr_in6 v6 = {
-		.sin6_family = AF_INET6,
-		.sin6_port = htons(host_port(port, protocol)),
-	};
-	struct sockaddr_in v4 = {
-		.sin_family = AF_INET,
-		.sin_port = htons(host_port(port, protocol)),
-	};
-	struct sockaddr_in from = {.sin_family = AF_INET};
-	bool is6 = inet_pton(AF_INET6, ip, &v6.sin6_addr) == 1;
-	cleanup_fd int fd =
-		socket(is6 ? AF_INET6 : AF_INET,
-		       (protocol == PORT_UDP ? SOCK_DGRAM : SOCK_STREAM) |
-			       SOCK_CLOEXEC,
-		       0);
-	int r = 0;
-
-	inet_pton(AF_INET, ip, &v4.sin_addr);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (source) {
-		inet_pton(AF_INET, source, &from.sin_addr);
-		r = bind(fd, (struct sockaddr *)&from, sizeof(from));
-	}
-	if (r == 0)
-		r = is6 ? connect(fd, (struct sockaddr *)&v6, sizeof(v6))
-			: connect(fd, (struct sockaddr *)&v4, sizeof(v4));
-	return r < 0 ? -errno : steal_fd(&fd);
-}
-
-static int dial(const char *ip, uint16_t port, enum port_protocol protocol)
-{
-	return dial_from(NULL, ip, port, protocol);
-}
-
-/* All until the end of file; -errno at a failure. */
-static ssize_t read_to_end(int fd, char *bytes, size_t size)
-{
-	size_t length = 0;
-
-	while (length < size) {
-		ssize_t n = recv(fd, bytes + length, size - length, 0);
-
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		length += (size_t)n;
-	}
-	return (ssize_t)length;
-}
-
-static size_t count_fds(pid_t pid)
-{
-	cleanup_free char *path = xasprintf("/proc/%d/fd", pid);
-	cleanup_dir DIR *dir = opendir(path);
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	return count;
-}
-
-/* Everything that moss-net opened for connections is closed again. */
-static void assert_settled(size_t before)
-{
-	for (int i = 0; i < 500; i++) {
-		/* Up to eight pipes are kept for the next. */
-		if (count_fds(world.uplink.pid) <= before + 16)
-			return;
-		usleep(10000);
-	}
-	assert_in_range(count_fds(world.uplink.pid), 0, before + 16);
-}
+#include "tests/unit/uplink_client.h"
 
 struct upload {
 	int fd;
@@ -284,27 +189,6 @@ static void test_early_answer(void **state)
 	}
 }
 
-/* What PORT_WHO says to who dials from `from` (the address dialled, too). */
-static void ask_who(const char *from, uint16_t port,
-		    enum port_protocol protocol, char answer[128],
-		    uint16_t *ret_port)
-{
-	cleanup_fd int fd = dial(from, port, protocol);
-	struct sockaddr_storage own = {0};
-	socklen_t length = sizeof(own);
-	ssize_t n;
-
-	assert_true(fd >= 0);
-	getsockname(fd, (struct sockaddr *)&own, &length);
-	*ret_port = ntohs(((struct sockaddr_in *)&own)->sin_port);
-	if (protocol == PORT_UDP)
-		assert_int_equal(send(fd, "", 1, 0), 1);
-	n = protocol == PORT_UDP ? recv(fd, answer, 127, 0)
-				 : read_to_end(fd, answer, 127);
-	assert_true(n > 0);
-	answer[n] = '\0';
-}
-
 /* The container sees its clients, except those of the host's loopback. */
 static void test_client_address(void **state)
 {
@@ -329,68 +213,6 @@ static void test_client_address(void **state)
 		expected = xasprintf("%s %u", rows[i].seen, port);
 		assert_string_equal(answer, expected);
 	}
-}
-
-static void test_udp(void **state)
-{
-	static const size_t sizes[] = {1, 0, 1400, 9000, 65507, 1};
-	static const struct {
-		const char *source;
-		const char *address;
-	} rows[] = {
-		{NULL, "127.0.0.1"},
-		{NULL, HOST_ADDRESS},
-		{NULL, "::1"},
-		/* which route alone would not make the answer's source */
-		{"127.0.0.1", HOST_ADDRESS},
-		{HOST_ADDRESS, "127.0.0.1"},
-	};
-	static char sent[65536];
-	static char received[65536];
-	char who[128];
-	uint16_t port;
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		/* Connected: an answer from another address is not seen. */
-		cleanup_fd int fd = dial_from(rows[i].source, rows[i].address,
-					      PORT_ECHO, PORT_UDP);
-
-		assert_true(fd >= 0);
-		for (size_t j = 0; j < ARRAY_SIZE(sizes); j++) {
-			memset(sent, (int)('a' + j), sizes[j]);
-			assert_int_equal(send(fd, sent, sizes[j], 0), sizes[j]);
-			assert_int_equal(
-				recv(fd, received, sizeof(received), 0),
-				sizes[j]);
-			assert_memory_equal(sent, received, sizes[j]);
-		}
-	}
-	ask_who(HOST_ADDRESS, PORT_WHO, PORT_UDP, who, &port);
-	assert_true(str_starts(who, NET_FORWARDER " "));
-}
-
-static void test_udp_clients(void **state)
-{
-	static int fds[500];
-
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		fds[i] = dial("127.0.0.1", PORT_ECHO, PORT_UDP);
-		assert_true(fds[i] >= 0);
-	}
-	for (int round = 0; round < 3; round++) {
-		for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-			size_t answer = SIZE_MAX;
-
-			assert_int_equal(send(fds[i], &i, sizeof(i), 0),
-					 sizeof(i));
-			assert_int_equal(
-				recv(fds[i], &answer, sizeof(answer), 0),
-				sizeof(answer));
-			assert_int_equal(answer, i);
-		}
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-		close(fds[i]);
 }
 
 /* Answers 'y' to whoever connects to the host's 127.0.0.1. */
@@ -537,139 +359,6 @@ static void test_parent_killed(void **state)
 	close(pair[1]);
 }
 
-/* The answer to a request, with nothing before it. */
-static void assert_answer(uint32_t request, int result)
-{
-	struct pollfd event = {.fd = world.uplink.socket_fd, .events = POLLIN};
-	struct uplink_message message;
-
-	assert_int_equal(poll(&event, 1, 20000), 1);
-	assert_int_equal(uplink_receive(&world.uplink, &message), 1);
-	assert_false(message.is_report);
-	assert_int_equal(message.request, request);
-	assert_int_equal(message.result, result);
-	assert_int_equal(uplink_receive(&world.uplink, &message), -EAGAIN);
-}
-
-static int dial_host_port(uint16_t port, int type)
-{
-	const struct timeval patience = {.tv_sec = 1};
-	const struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-		.sin_port = htons(port),
-	};
-	cleanup_fd int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	return connect(fd, (const struct sockaddr *)&address, sizeof(address)) <
-			       0
-		       ? -errno
-		       : steal_fd(&fd);
-}
-
-static bool echoes(int fd)
-{
-	char byte = 'x';
-
-	return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 &&
-	       recv(fd, &byte, 1, 0) == 1;
-}
-
-/* While it serves; what is connected goes on. */
-static void test_ports_come_and_go(void **state)
-{
-	struct port_mapping mappings[] = {
-		{.container_port = PORT_ECHO, .protocol = PORT_TCP},
-		{.container_port = PORT_ECHO, .protocol = PORT_UDP},
-	};
-	struct uplink_forward forwards[2];
-	const uint32_t ids[] = {1001, 1002};
-	size_t before = count_fds(world.uplink.pid);
-	struct error err = {0};
-	int fds[2];
-
-	for (size_t i = 0; i < 2; i++) {
-		forwards[i] = (struct uplink_forward){
-			.id = ids[i],
-			.fds = {-1, -1},
-			.container_port = PORT_ECHO,
-			.protocol = mappings[i].protocol,
-		};
-		assert_int_equal(port_bind(&mappings[i], forwards[i].fds, &err),
-				 0);
-	}
-	assert_int_equal(uplink_add_ports(&world.uplink, 7, forwards, 2, &err),
-			 0);
-	assert_answer(7, 0);
-	fds[0] = dial_host_port(mappings[0].host_port, SOCK_STREAM);
-	fds[1] = dial_host_port(mappings[1].host_port, SOCK_DGRAM);
-	assert_true(echoes(fds[0]));
-	assert_true(echoes(fds[1]));
-
-	assert_int_equal(uplink_remove_ports(&world.uplink, 8, ids, 2, &err),
-			 0);
-	assert_answer(8, 0);
-	for (size_t i = 0; i < 2; i++) {
-		close_fd(&forwards[i].fds[0]);
-		close_fd(&forwards[i].fds[1]);
-	}
-	assert_int_equal(dial_host_port(mappings[0].host_port, SOCK_STREAM),
-			 -ECONNREFUSED);
-	assert_true(echoes(fds[0]));
-	assert_false(echoes(fds[1]));
-	close(fds[0]);
-	close(fds[1]);
-	assert_settled(before);
-}
-
-/* Nothing that it says is believed, and silence is no reason to wait. */
-static void test_messages(void **state)
-{
-	static const struct {
-		uint32_t words[5];
-		size_t length;
-		int result;
-	} rows[] = {
-		{{UPLINK_ANSWER, 5, 0}, 12, 1},
-		{{UPLINK_ANSWER, 5, (uint32_t)-ENOMEM}, 12, 1},
-		{{UPLINK_ANSWER, 5, 1}, 12, -EBADMSG},
-		{{UPLINK_ANSWER, 5, (uint32_t)-5000}, 12, -EBADMSG},
-		{{UPLINK_ANSWER, 5}, 8, -EBADMSG},
-		{{UPLINK_ANSWER, 5, 0}, 16, -EBADMSG},
-		{{UPLINK_REPORT, UPLINK_REPORT_EGRESS, 3, 4}, 20, 1},
-		{{UPLINK_REPORT, UPLINK_REPORT_EGRESS, 3, 0}, 16, 1},
-		{{UPLINK_REPORT, UPLINK_REPORT_EGRESS, 3, 5}, 20, -EBADMSG},
-		{{UPLINK_REPORT, UPLINK_REPORT_EGRESS, 3, ~0u}, 20, -EBADMSG},
-		{{UPLINK_REPORT, UPLINK_REPORT_KINDS, 3, 4}, 20, -EBADMSG},
-		{{UPLINK_REPORT}, 4, -EBADMSG},
-		{{UPLINK_ADD_PORTS, 5, 1}, 12, -EBADMSG},
-		{{0}, 1, -EBADMSG},
-	};
-	static const char flood[sizeof(struct uplink_wire_report) + 1] = {
-		UPLINK_REPORT};
-	struct uplink_message message;
-	struct uplink uplink;
-	int pair[2];
-
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	uplink = (struct uplink){.socket_fd = pair[0]};
-	assert_int_equal(uplink_receive(&uplink, &message), -EAGAIN);
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		assert_int_equal(
-			send(pair[1], rows[i].words, rows[i].length, 0),
-			rows[i].length);
-		assert_int_equal(uplink_receive(&uplink, &message),
-				 rows[i].result);
-	}
-	assert_int_equal(send(pair[1], flood, sizeof(flood), 0), sizeof(flood));
-	assert_int_equal(uplink_receive(&uplink, &message), -EBADMSG);
-	close(pair[1]);
-	assert_int_equal(uplink_receive(&uplink, &message), 0);
-	close(pair[0]);
-}
-
 /* One that is never configured goes with its socket. */
 static void test_stop(void **state)
 {
@@ -724,41 +413,6 @@ static void test_container_killed(void **state)
 	assert_settled(before - 2);
 }
 
-/* The host: a namespace with loopback and one more address. */
-static int make_host(void **state)
-{
-	struct ifaddrmsg message = {
-		.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = 1};
-	const struct rlimit files = {4096, 4096};
-	struct nl_request request;
-	struct error err = {0};
-	struct in_addr address;
-	int fd;
-
-	setrlimit(RLIMIT_NOFILE, &files);
-	if (unshare(CLONE_NEWNET) < 0 || netns_loopback_up(&err) < 0)
-		return -1;
-	fd = nl_open(&err);
-	inet_pton(AF_INET, HOST_ADDRESS, &address);
-	nl_begin(&request, RTM_NEWADDR, NLM_F_CREATE, &message,
-		 sizeof(message));
-	nl_add(&request, IFA_LOCAL, &address, sizeof(address));
-	if (nl_call(fd, &request) < 0)
-		return -1;
-	close(fd);
-	if (world_make(&world, true, &err) < 0) {
-		fprintf(stderr, "%s; %s\n", err.message, err.hint);
-		return -1;
-	}
-	return 0;
-}
-
-static int end_host(void **state)
-{
-	world_end(&world);
-	return 0;
-}
-
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -770,13 +424,9 @@ static int run(void)
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_early_answer),
 		cmocka_unit_test(test_client_address),
-		cmocka_unit_test(test_udp),
-		cmocka_unit_test(test_udp_clients),
 		cmocka_unit_test(test_host_loopback),
 		cmocka_unit_test(test_confined),
 		cmocka_unit_test(test_parent_killed),
-		cmocka_unit_test(test_ports_come_and_go),
-		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_configure_failure),
 		cmocka_unit_test(test_container_killed),

@@ -23,8 +23,10 @@
 #include "net/uplink.h"
 #include "tests/unit/namespace.h"
 
-#define HOST_ADDRESS "198.51.100.7" /* on the host's lo */
-#define ANSWER_SIZE  400000
+#define HOST_ADDRESS  "198.51.100.7" /* on the host's lo */
+#define HOST_ADDRESS6 "2001:db8::7"
+#define ANSWER_SIZE   400000
+#define OF_ITS_OWN    'o'
 
 enum {
 	PORT_ECHO = 7001,
@@ -43,7 +45,7 @@ static const struct {
 } published[] = {
 	{PORT_ECHO, PORT_TCP},	{PORT_WHO, PORT_TCP},  {PORT_ANSWER, PORT_TCP},
 	{PORT_RESET, PORT_TCP}, {PORT_WHO6, PORT_TCP}, {PORT_NOBODY, PORT_TCP},
-	{PORT_ECHO, PORT_UDP},	{PORT_WHO, PORT_UDP},
+	{PORT_ECHO, PORT_UDP},	{PORT_WHO, PORT_UDP},  {PORT_WHO6, PORT_UDP},
 };
 
 #define PUBLISHED ARRAY_SIZE(published)
@@ -83,13 +85,22 @@ static int listen_tcp(int family, uint16_t port)
 	return fd;
 }
 
-static int bind_udp(uint16_t port)
+static int bind_udp(int family, uint16_t port)
 {
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
+				  .sin6_port = htons(port)};
 	struct sockaddr_in v4 = {.sin_family = AF_INET,
 				 .sin_port = htons(port)};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const int on = 1;
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int r;
 
-	if (bind(fd, (struct sockaddr *)&v4, sizeof(v4)) < 0) {
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	r = family == AF_INET6 ? bind(fd, (struct sockaddr *)&v6, sizeof(v6))
+			       : bind(fd, (struct sockaddr *)&v4, sizeof(v4));
+
+	if (r < 0) {
 		perror("bind");
 		_exit(1);
 	}
@@ -155,16 +166,22 @@ static int serve_accepted(int listener, uint16_t port)
 	return -1;
 }
 
+/* who: tells the client, of its own accord (from another port) if it says so.
+ */
 static void serve_datagram(int fd, bool who)
 {
 	static char bytes[65536];
 	struct sockaddr_storage from = {0};
 	socklen_t from_length = sizeof(from);
+	cleanup_fd int other = -1;
 	ssize_t length = recvfrom(fd, bytes, sizeof(bytes), 0,
 				  (struct sockaddr *)&from, &from_length);
 
 	if (length < 0)
 		return;
+	if (who && bytes[0] == OF_ITS_OWN)
+		fd = other =
+			socket(from.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (who)
 		length = (ssize_t)format_address(bytes, sizeof(bytes), &from);
 	sendto(fd, bytes, (size_t)length, 0, (struct sockaddr *)&from,
@@ -229,13 +246,13 @@ static void serve(int command_fd)
 	for (size_t i = 0; i < PUBLISHED; i++) {
 		bool udp = published[i].protocol == PORT_UDP;
 		uint16_t port = published[i].port;
+		int family;
 		int fd;
 
 		if (port == PORT_NOBODY)
 			continue;
-		fd = udp ? bind_udp(port)
-			 : listen_tcp(port == PORT_WHO6 ? AF_INET6 : AF_INET,
-				      port);
+		family = port == PORT_WHO6 ? AF_INET6 : AF_INET;
+		fd = udp ? bind_udp(family, port) : listen_tcp(family, port);
 		if (fork() == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			if (getppid() != container)
@@ -243,7 +260,7 @@ static void serve(int command_fd)
 			if (!udp)
 				serve_tcp(fd, port);
 			for (;;)
-				serve_datagram(fd, port == PORT_WHO);
+				serve_datagram(fd, port != PORT_ECHO);
 		}
 		close(fd);
 	}
