@@ -44,7 +44,7 @@ static const struct {
 	{"format", "json"},
 	{"ipc", "private host shareable none container:"},
 	{"log-driver", "json-file none"},
-	{"log-opt", "max-size= max-file="},
+	{"log-opt", "max-size= max-file= compress="},
 	{"network", "@network-mode"},
 	{"pid", "host container:"},
 	{"publish-mode", "auto splice slirp native"},

@@ -381,6 +381,8 @@ static int start(struct monitor *monitor, struct runtime_spec *spec,
 	if (r < 0)
 		return r;
 	keep_of_spec(monitor, spec);
+	/* What the last monitor did not get to. */
+	compress_next(monitor);
 	r = limits_watch(monitor, err);
 	if (r >= 0)
 		r = probe_start(monitor, &spec->process, err);

@@ -3,7 +3,8 @@
  * {"log":"text\n","stream":"stdout","time":"RFC3339Nano"}, with "attrs" before
  * "time" when the log options ask for them (log_attributes.h); a line of output
  * over 16 KiB is split, its parts but the last without "\n". Rotation by
- * max-size and max-file: container.log, container.log.1 (older) …
+ * max-size and max-file: container.log, container.log.1 (older) …, which are
+ * packed to container.log.1.gz when "compress" is asked for (log_file.h).
  *
  * The writer is the monitor's. A full disk loses lines, never half of one: what
  * was written of a batch is cut off again. A crash leaves at most a torn last
@@ -27,6 +28,7 @@ struct log_writer;
 struct log_options {
 	int64_t max_size; /* bytes, -1: no rotation */
 	int max_file;	  /* >= 1 */
+	bool compress;	  /* rotated files are packed (compress.c) */
 	bool disabled;	  /* --log-driver none */
 	char *attributes; /* log_attributes_make()'s; its owner's to free */
 };
@@ -52,6 +54,8 @@ int log_writer_flush(struct log_writer *writer, struct error *err);
  */
 const char *log_writer_unfinished(const struct log_writer *writer, int stream,
 				  size_t *ret_length);
+/* Were files rotated since the last call? */
+bool log_writer_has_rotated(struct log_writer *writer);
 /* Frees what it needs for writing only; NULL is fine. */
 void log_writer_settle(struct log_writer *writer);
 void log_writer_close(struct log_writer *writer);

@@ -71,23 +71,14 @@ static int parse_max_file(const char *text, struct log_options *options,
 	return 0;
 }
 
-/* Files are kept as they were written. */
 static int parse_compress(const char *text, struct log_options *options,
 			  struct error *err)
 {
-	bool flag;
-
-	(void)options;
-	if (parse_bool(text, &flag) < 0)
+	if (parse_bool(text, &options->compress) < 0)
 		return err_set(err, ERROR_INVALID,
 			       "invalid value for log option compress: \"%s\"",
 			       text);
-	if (!flag)
-		return 0;
-	err_set(err, ERROR_UNSUPPORTED,
-		"log option compress: rotated logs are not compressed here");
-	return err_hint(err, "leave it out; max-size and max-file limit what a "
-			     "log takes");
+	return 0;
 }
 
 /* Nothing of the output is ever dropped: its writer waits instead. */
@@ -159,8 +150,8 @@ static int parse_option(const cJSON *item, const char *driver,
 	}
 	err_set(err, ERROR_INVALID, "unknown log opt '%s' for %s log driver",
 		item->string, driver);
-	return err_hint(err, "known are max-size, max-file, labels, "
-			     "labels-regex, env, env-regex and tag");
+	return err_hint(err, "known are max-size, max-file, compress, "
+			     "labels, labels-regex, env, env-regex and tag");
 }
 
 int log_options_parse(const cJSON *log_config, struct log_options *ret_options,
@@ -200,6 +191,10 @@ int log_options_parse(const cJSON *log_config, struct log_options *ret_options,
 		if (r < 0)
 			return r;
 	}
+	if (options.compress && (options.max_file < 2 || options.max_size < 0))
+		return err_set(err, ERROR_INVALID,
+			       "compress cannot be true when max-file is less "
+			       "than 2 or max-size is not set");
 	*ret_options = options;
 	return 0;
 }

@@ -12,10 +12,9 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "core/monitor/log.h"
+#include "core/monitor/log_file.h"
 #include "core/monitor/log_line.h"
 
-#define LOG_NAME      "container.log"
-#define LOG_NAME_MAX  (sizeof(LOG_NAME) + 12)
 #define LINE_MAX_READ (1u << 20) /* longer ones are no log lines: skipped */
 #define BUFFER_MIN    (128u << 10)
 #define FIND_TRIES    16
@@ -24,11 +23,11 @@ struct log_reader {
 	int directory_fd;
 	int inotify_fd; /* -1: not following */
 	int fd;		/* -1: no file yet */
-	ino_t inode;
+	struct log_id id;
 	off_t position; /* of what is read next into the buffer */
 	struct log_reader_options options;
 	/* Where a reader that does not follow ends. */
-	ino_t end_inode;
+	struct log_id end_id;
 	off_t end;
 	bool skipping; /* within a line that is too long */
 	char *buffer;
@@ -38,26 +37,6 @@ struct log_reader {
 	size_t text_capacity;
 };
 
-static void file_name(char ret_name[LOG_NAME_MAX], int index)
-{
-	if (index == 0)
-		snprintf(ret_name, LOG_NAME_MAX, "%s", LOG_NAME);
-	else
-		snprintf(ret_name, LOG_NAME_MAX, "%s.%d", LOG_NAME, index);
-}
-
-/* Its inode, 0 when there is no such file. */
-static ino_t inode_of(const struct log_reader *reader, int index)
-{
-	char name[LOG_NAME_MAX];
-	struct stat st;
-
-	file_name(name, index);
-	if (fstatat(reader->directory_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0;
-	return st.st_ino;
-}
-
 /* The number of the open file by now; -1 when rotation removed it. */
 static int index_of_open(const struct log_reader *reader, int *ret_oldest)
 {
@@ -65,47 +44,25 @@ static int index_of_open(const struct log_reader *reader, int *ret_oldest)
 	int oldest = -1;
 
 	for (int i = 0; i < INT_MAX; i++) {
-		ino_t inode = inode_of(reader, i);
+		struct log_id id = log_file_id(reader->directory_fd, i);
 
 		/* The newest may be missing for a moment. */
-		if (inode == 0 && i > 0)
+		if (id.inode == 0 && i > 0)
 			break;
-		if (inode != 0)
+		if (id.inode != 0)
 			oldest = i;
-		if (inode == reader->inode && found < 0)
+		if (found < 0 && log_id_equal(&id, &reader->id))
 			found = i;
 	}
 	*ret_oldest = oldest;
 	return found;
 }
 
-/* A file that may become the open one: its fd, or 0 when there is none. */
-static int open_name(const struct log_reader *reader, int index,
-		     ino_t *ret_inode, struct error *err)
-{
-	char name[LOG_NAME_MAX];
-	cleanup_fd int fd = -1;
-	struct stat st;
-
-	file_name(name, index);
-	fd = openat(reader->directory_fd, name,
-		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_errno(err, "cannot open %s", name);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, ERROR_CORRUPT, "%s is not a plain file",
-			       name);
-	*ret_inode = st.st_ino;
-	return steal_fd(&fd);
-}
-
-static void use_file(struct log_reader *reader, int fd, ino_t inode)
+static void use_file(struct log_reader *reader, int fd, const struct log_id *id)
 {
 	close_fd(&reader->fd);
 	reader->fd = fd;
-	reader->inode = inode;
+	reader->id = *id;
 	reader->position = 0;
 	reader->start = 0;
 	reader->filled = 0;
@@ -115,12 +72,12 @@ static void use_file(struct log_reader *reader, int fd, ino_t inode)
 /* Opens the newest: 1, 0 when there is none yet. */
 static int open_newest(struct log_reader *reader, struct error *err)
 {
-	ino_t inode;
-	int fd = open_name(reader, 0, &inode, err);
+	struct log_id id;
+	int fd = log_file_open(reader->directory_fd, 0, &id, err);
 
 	if (fd <= 0)
 		return fd;
-	use_file(reader, fd, inode);
+	use_file(reader, fd, &id);
 	return 1;
 }
 
@@ -137,19 +94,20 @@ static int open_neighbour(struct log_reader *reader, int step,
 		int index = index_of_open(reader, &oldest);
 		/* Ours was removed: whatever is there is newer. */
 		int target = index < 0 && step < 0 ? oldest : index + step;
-		ino_t inode;
+		struct log_id id, still;
 		int fd;
 
 		if (target < 0 || target > oldest || (index < 0 && step > 0))
 			return 0;
-		fd = open_name(reader, target, &inode, err);
+		fd = log_file_open(reader->directory_fd, target, &id, err);
 		if (fd < 0)
 			return fd;
 		if (fd == 0)
 			continue;
-		if (inode != reader->inode &&
-		    (index < 0 || inode_of(reader, index) == reader->inode)) {
-			use_file(reader, fd, inode);
+		still = log_file_id(reader->directory_fd, index);
+		if (!log_id_equal(&id, &reader->id) &&
+		    (index < 0 || log_id_equal(&still, &reader->id))) {
+			use_file(reader, fd, &id);
 			return 1;
 		}
 		close(fd);
@@ -262,7 +220,7 @@ int log_reader_open(int directory_fd, const struct log_reader_options *options,
 	if (r > 0) {
 		if (fstat(reader->fd, &st) == 0)
 			reader->end = st.st_size;
-		reader->end_inode = reader->inode;
+		reader->end_id = reader->id;
 		r = seek_tail(reader, err);
 	}
 	if (r < 0) {
@@ -326,7 +284,8 @@ static int fill(struct log_reader *reader, struct error *err)
 		return 0;
 	make_room(reader);
 	room = reader->capacity - reader->filled;
-	if (!reader->options.follow && reader->inode == reader->end_inode &&
+	if (!reader->options.follow &&
+	    log_id_equal(&reader->id, &reader->end_id) &&
 	    (off_t)room > reader->end - reader->position) {
 		if (reader->position >= reader->end)
 			return 0;
@@ -367,10 +326,11 @@ static int drain_events(struct log_reader *reader)
 /* Past the end of the open file: 1 when there is more to read. */
 static int advance(struct log_reader *reader, struct error *err)
 {
+	struct log_id newest;
 	int r;
 
 	if (!reader->options.follow && reader->fd >= 0 &&
-	    reader->inode == reader->end_inode)
+	    log_id_equal(&reader->id, &reader->end_id))
 		return 0;
 	if (reader->fd < 0 && !reader->options.follow)
 		return 0;
@@ -378,7 +338,8 @@ static int advance(struct log_reader *reader, struct error *err)
 		r = open_newest(reader, err);
 		return r != 0 ? r : drain_events(reader);
 	}
-	if (inode_of(reader, 0) == reader->inode)
+	newest = log_file_id(reader->directory_fd, 0);
+	if (log_id_equal(&newest, &reader->id))
 		return drain_events(reader);
 	/* Rotated: its last lines may have come after our last look. */
 	r = fill(reader, err);

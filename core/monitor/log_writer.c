@@ -11,11 +11,10 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "core/monitor/log.h"
+#include "core/monitor/log_file.h"
 #include "core/monitor/log_line.h"
 
-#define LOG_NAME     "container.log"
-#define LOG_NAME_MAX (sizeof(LOG_NAME) + 12)
-#define BATCH_SIZE   (64u << 10)
+#define BATCH_SIZE (64u << 10)
 
 /* The unfinished line of a stream. */
 struct line {
@@ -35,6 +34,7 @@ struct log_writer {
 	char time[LOG_TIME_MAX]; /* of the present write */
 	char *batch;		 /* BATCH_SIZE + LOG_LINE_MAX + attributes */
 	size_t batched;
+	bool rotated; /* log_writer_has_rotated() */
 };
 
 static int open_file(struct log_writer *writer, struct error *err)
@@ -102,27 +102,37 @@ static int write_batch(struct log_writer *writer, struct error *err)
 	return 0;
 }
 
+/* One file to the next number, in place of what has that, plain or packed. */
+static int shift(const struct log_writer *writer, int index, bool packed,
+		 struct error *err)
+{
+	char from[LOG_FILE_NAME_MAX];
+	char to[LOG_FILE_NAME_MAX];
+
+	log_file_name(from, index, packed);
+	log_file_name(to, index + 1, packed);
+	if (renameat(writer->directory_fd, from, writer->directory_fd, to) == 0)
+		return 0;
+	if (errno == ENOENT &&
+	    (unlinkat(writer->directory_fd, to, 0) == 0 || errno == ENOENT))
+		return 0;
+	return err_errno(err, "cannot rotate %s", from);
+}
+
 /* container.log → .1 → .2 …; the last one goes. */
 static int rotate(struct log_writer *writer, struct error *err)
 {
-	char from[LOG_NAME_MAX];
-	char to[LOG_NAME_MAX];
-	int r;
+	int r = write_batch(writer, err);
 
-	r = write_batch(writer, err);
+	for (int i = writer->options.max_file - 2; r >= 0 && i >= 0; i--) {
+		if (writer->options.compress && i > 0)
+			r = shift(writer, i, true, err);
+		if (r >= 0)
+			r = shift(writer, i, false, err);
+	}
 	if (r < 0)
 		return r;
-	for (int i = writer->options.max_file - 1; i > 0; i--) {
-		snprintf(to, sizeof(to), "%s.%d", LOG_NAME, i);
-		if (i > 1)
-			snprintf(from, sizeof(from), "%s.%d", LOG_NAME, i - 1);
-		else
-			snprintf(from, sizeof(from), "%s", LOG_NAME);
-		if (renameat(writer->directory_fd, from, writer->directory_fd,
-			     to) < 0 &&
-		    errno != ENOENT)
-			return err_errno(err, "cannot rotate %s", from);
-	}
+	writer->rotated = true;
 	/* Not truncated: who follows it can still read the end. */
 	if (writer->options.max_file == 1 &&
 	    unlinkat(writer->directory_fd, LOG_NAME, 0) < 0 && errno != ENOENT)
@@ -266,6 +276,14 @@ const char *log_writer_unfinished(const struct log_writer *writer, int stream,
 
 	*ret_length = line->length;
 	return line->text;
+}
+
+bool log_writer_has_rotated(struct log_writer *writer)
+{
+	bool rotated = writer->rotated;
+
+	writer->rotated = false;
+	return rotated;
 }
 
 void log_writer_settle(struct log_writer *writer)

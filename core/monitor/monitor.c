@@ -87,6 +87,7 @@ static void monitor_init(struct monitor *monitor)
 		.cgroup = CGROUP_NONE,
 		.oom_fd = -1,
 		.terminal_fd = -1,
+		.packed_fd = -1,
 		.input = {.fd = -1},
 		.buffer = xrealloc(NULL, MONITOR_READ_SIZE, 1),
 		.listen_fd = -1,
@@ -107,6 +108,7 @@ static void monitor_release(struct monitor *monitor)
 	probe_release(monitor);
 	input_release(monitor);
 	output_release(monitor);
+	compress_release(monitor);
 	log_writer_close(monitor->log);
 	runtime_process_release(&monitor->process);
 	seccomp_filter_release(&monitor->filter);

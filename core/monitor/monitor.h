@@ -12,6 +12,7 @@
  *   held.c      the end of a container that a stopped debugger holds
  *   limits.c    its cgroup, and what the kernel kills in it
  *   output.c    the container's stdout, stderr or terminal → log and clients
+ *   compress.c  rotated logs
  *   attach.c    the clients: their streams, the container's stdin
  *   server.c    the control socket: requests and their answers
  *   exec.c      further programs in the container
@@ -50,6 +51,7 @@
 #include "base/loop.h"
 #include "core/monitor/helpers.h"
 #include "core/monitor/log.h"
+#include "core/monitor/log_file.h"
 #include "core/monitor/record.h"
 #include "core/runtime/cgroup.h"
 #include "core/runtime/runtime.h"
@@ -135,6 +137,9 @@ struct monitor {
 	/* Streams. */
 	struct log_writer *log;
 	bool log_failed;
+	struct log_id packed_id; /* the file that is packed now */
+	int packed_fd;		 /* tells that it was; -1: none is */
+	struct loop_source *packed_source;
 	struct output outputs[2];
 	bool output_held; /* a client is slow */
 	int terminal_fd;  /* our hold on the terminal's far side */
@@ -234,6 +239,14 @@ void output_update(struct monitor *monitor);
 /* All there is, without waiting for more; then closes. */
 void output_drain(struct monitor *monitor);
 void output_release(struct monitor *monitor);
+
+/* ---- compress.c ---- */
+
+/* Packs rotated files, if the log's options want that and none is packed now.
+ */
+void compress_next(struct monitor *monitor);
+/* Forgets it; the file stays plain. */
+void compress_release(struct monitor *monitor);
 
 /* ---- attach.c ---- */
 

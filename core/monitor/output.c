@@ -43,6 +43,8 @@ static void deliver(struct output *output, const char *data, size_t length)
 		err_wrap(&err, "log lines are lost");
 		monitor_note(monitor, &err);
 	}
+	if (log_writer_has_rotated(monitor->log))
+		compress_next(monitor);
 	clients_write(monitor, output->stream, data, length);
 }
 

@@ -45,7 +45,7 @@ def test_details(moss):
 
 
 @pytest.mark.parametrize("option, message", [
-    ("compress=true", "not compressed"),
+    ("compress=true", "compress cannot be true"),
     ("mode=non-blocking", "leave it out"),
     ("tag={{.Nope}}", "{{.Nope}}"),
     ("env-regex=(", "regular expression"),

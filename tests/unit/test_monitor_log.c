@@ -614,6 +614,11 @@ static const struct {
 	{"{\"Config\":{\"max-file\":\"0\"}}", false, false, 0, 0},
 	{"{\"Config\":{\"max-file\":\"99999999999\"}}", false, false, 0, 0},
 	{"{\"Config\":{\"compress\":\"true\"}}", false, false, 0, 0},
+	{"{\"Config\":{\"compress\":\"true\",\"max-size\":\"9\",\"max-file\":"
+	 "\"2\"}}",
+	 true, false, 9, 2},
+	{"{\"Config\":{\"compress\":\"true\",\"max-size\":\"9\"}}", false,
+	 false, 0, 0},
 	{"{\"Config\":{\"compress\":\"false\"}}", true, false, -1, 1},
 	{"{\"Config\":{\"compress\":\"no way\"}}", false, false, 0, 0},
 	{"{\"Config\":{\"mode\":\"blocking\"}}", true, false, -1, 1},
