@@ -34,6 +34,7 @@
 struct tcp_side {
 	struct source source;
 	struct tcp_connection *connection;
+	bool local; /* its other end is in this machine */
 	bool readable;
 	bool writable;
 	bool watched_out; /* EPOLLOUT is asked for */
@@ -52,6 +53,7 @@ struct tcp_flow {
 	size_t rest_length;
 	size_t rest_offset;
 	bool bulk;
+	bool tuned;	     /* the socket it goes to is */
 	bool patient;	     /* in the forwarder's list; SO_RCVLOWAT is set */
 	bool stirred;	     /* brought something since the last tick */
 	size_t spliced;	     /* bytes, ever */

@@ -194,7 +194,8 @@ static int watch(struct forwarder *forwarder, struct tcp_connection *connection)
  * passed on before anything else is done.
  */
 static void connection_start(struct forwarder *forwarder, int client_fd,
-			     int inner_fd, bool connecting)
+			     bool client_is_local, int inner_fd,
+			     bool connecting)
 {
 	const int fds[2] = {client_fd, inner_fd};
 	struct tcp_connection *connection = calloc(1, sizeof(*connection));
@@ -216,6 +217,8 @@ static void connection_start(struct forwarder *forwarder, int client_fd,
 	}
 	connection->connecting = connecting;
 	connection->sides[0].readable = true;
+	connection->sides[0].local = client_is_local;
+	connection->sides[1].local = true;
 	connection->sides[1].watched_out = connecting;
 	forwarder->connection_count++;
 	if (!serve(forwarder, connection))
@@ -248,6 +251,13 @@ static int connect_inside(struct forwarder *forwarder,
 		return fd;
 	close_fd(&forwarder->spare_fd);
 	return tcp_connect_inside(forwarder, client, port, ret_connecting);
+}
+
+static bool is_loopback(const union net_address *client)
+{
+	if (client->any.sa_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&client->v6.sin6_addr);
+	return ntohl(client->v4.sin_addr.s_addr) >> 24 == 127;
 }
 
 /* False when no more can be accepted now. */
@@ -285,7 +295,8 @@ static bool accept_one(struct forwarder *forwarder,
 		close(fd);
 		return true;
 	}
-	connection_start(forwarder, fd, inner_fd, connecting);
+	connection_start(forwarder, fd, is_loopback(&client), inner_fd,
+			 connecting);
 	return true;
 }
 
