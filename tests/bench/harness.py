@@ -47,7 +47,7 @@ def leave(number, frame):
 @contextlib.contextmanager
 def workplace(parent=None):
     """A directory with a store and a runtime directory of moss's in it."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     work = pathlib.Path(tempfile.mkdtemp(prefix="moss-bench-", dir=parent))
     os.environ.update(MOSS_ROOT=str(work / "moss"), MOSS_RUN=str(work),
@@ -60,13 +60,35 @@ def workplace(parent=None):
         clear(build() / "moss", work)
 
 
-def end_strays(work):
-    """Whoever names the place, which is ours alone: what was killed, a peer as
+def strays(work):
+    """Whoever names the place, which is ours alone, in its arguments or its
+    environment, and all that descends from those: what was killed, a peer as
     well, may not have got to tell where its processes are."""
-    for file in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    children, found = {}, []
+    for directory in pathlib.Path("/proc").glob("[0-9]*"):
+        pid = int(directory.name)
         with contextlib.suppress(OSError):
-            if str(work).encode() in file.read_bytes():
-                os.kill(int(file.parent.name), signal.SIGKILL)
+            parent = (directory / "stat").read_text().rsplit(")", 1)[1]
+            children.setdefault(int(parent.split()[1]), []).append(pid)
+        for name in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):
+                if str(work).encode() in (directory / name).read_bytes():
+                    found.append(pid)
+    for pid in found:  # which grows
+        found += children.get(pid, [])
+    return set(found) - {os.getpid()}
+
+
+def end_strays(work):
+    deadline = time.monotonic() + 10
+    while strays(work) and time.monotonic() < deadline:
+        for pid in strays(work):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0] != 0:
+                pass
+        time.sleep(0.01)
 
 
 def clear(moss, work):
