@@ -8,6 +8,7 @@ Sections, all of them without an argument; the figure that is aimed at:
     ps       `ps -a` over 500 containers, 50 of them running: 20 ms
     exec     exec of true against nsenter into the same namespaces: 1.5
     logs     100 MB of output read back, against cat of the file: 1 GB/s
+    tail     the last ten lines of 1 GB, against tail of the file
     write    1 GB of output kept: CPU of the monitor beside podman's conmon
     many     50 containers started, then stopped at once: none may fail
     memory   PSS that an idle container adds: 1 MB; its own program not in it
@@ -101,6 +102,16 @@ def writer(command, name, size):
     return lines * len(LINE)
 
 
+def catch_up(command, size):
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+    while size > 0:
+        size -= len(os.read(process.stdout.fileno(), 1 << 16)) or size
+    process.kill()
+    process.communicate()
+
+
 def bench_logs(work, commands):
     moss = commands["moss"]
     size = writer(moss, "writer", 100_000_000)
@@ -111,6 +122,8 @@ def bench_logs(work, commands):
     rows = {"cat of the file": ["cat", log]}
     for args in ([], ["-t"], ["-n", "10"], ["--since", "1s"]):
         rows[" ".join(["logs", *args])] = [*moss, "logs", *args, "writer"]
+    rows["logs -f, until it has caught up"] = lambda: catch_up(
+        [*moss, "logs", "-f", "writer"], size)
     rows["logs | cat"] = ["sh", "-c", f"{' '.join(moss)} logs writer | cat"]
     rows["file | cat"] = ["sh", "-c", f"cat {log} | cat"]
     times = rounds(rows, max(3, ROUNDS // 2))
@@ -118,6 +131,18 @@ def bench_logs(work, commands):
            f"{os.path.getsize(log) / 1e6:.0f} MB", times, "cat of the file")
     print(f"  logs: {size / 1e6 / min(times['logs']):.2f} GB/s of output, "
           f"{os.path.getsize(log) / 1e6 / min(times['logs']):.2f} of the file")
+
+
+def bench_tail(work, commands):
+    moss = commands["moss"]
+    size = writer(moss, "writer", 1_000_000_000)
+    log = out(moss, "inspect", "-f", "{{.LogPath}}", "writer")
+    rows = {"tail of the file": ["tail", "-n", "10", log]}
+    for args in (["-n", "10"], ["-n", "10", "-t"], ["--since", "1s"]):
+        rows[" ".join(["logs", *args])] = [*moss, "logs", *args, "writer"]
+    report(f"{size / 1e6:.0f} MB of output, in a file of "
+           f"{os.path.getsize(log) / 1e6:.0f} MB", rounds(rows, ROUNDS),
+           "tail of the file")
 
 
 def cpu_of(pid):
@@ -302,8 +327,8 @@ def bench_copy(work, commands):
         for j in range(100):
             (tree / str(i) / str(j)).write_bytes(b"x" * (j * 40))
     with open(large, "wb") as file:
-        for _ in range(1000):
-            file.write(os.urandom(1 << 20))
+        for _ in range(100):
+            file.write(os.urandom(1_000_000))
     for name, command in commands.items():
         run(command, "box", "--network", "none", IMAGE, "sleep", "100000")
         quiet([*command, "exec", "box", "mkdir", "/in", "/there"])
@@ -322,13 +347,14 @@ def bench_copy(work, commands):
             rows[f"{name} cp out"] = (fresh, [*command, "cp",
                                               f"box:/there/{source.name}",
                                               work / "out"])
-        report(f"cp of {'10,000 files' if source == tree else '1 GB'}",
+        report(f"cp of {'10,000 files' if source == tree else '100 MB'}",
                rounds(rows, max(3, ROUNDS // 5)), "tar | tar")
 
 
 SECTIONS = {"ps": bench_ps, "exec": bench_exec, "logs": bench_logs,
-            "write": bench_write, "many": bench_many, "memory": bench_memory,
-            "latency": bench_latency, "copy": bench_copy}
+            "tail": bench_tail, "write": bench_write, "many": bench_many,
+            "memory": bench_memory, "latency": bench_latency,
+            "copy": bench_copy}
 
 
 def main():
