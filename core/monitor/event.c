@@ -45,13 +45,21 @@ void container_event(const struct store *store, const char *id,
 	event_write(store, EVENT_CONTAINER, action, id, attributes);
 }
 
+cJSON *container_event_read(const struct record *record)
+{
+	static const char *const members[] = {"Name", "Config.Image",
+					      "Config.Labels", NULL};
+	cJSON *container = NULL;
+
+	(void)record_read_members(record, members, &container, NULL);
+	return container;
+}
+
 void record_event(const struct store *store, const struct record *record,
 		  const char *action, cJSON *details)
 {
-	cleanup_json cJSON *container = NULL;
+	cleanup_json cJSON *container = container_event_read(record);
 
-	/* Better told without its name than not at all. */
-	(void)record_read(record, &container, NULL);
 	container_event(store, record->id, container, action, details);
 }
 

@@ -15,7 +15,10 @@
 void container_event(const struct store *store, const char *id,
 		     const cJSON *container, const char *action,
 		     cJSON *details);
-/* The same, which reads container.json. */
+/* What that looks at of container.json; NULL when it cannot be read, for better
+   told without than not at all. */
+cJSON *container_event_read(const struct record *record);
+/* Both together. */
 void record_event(const struct store *store, const struct record *record,
 		  const char *action, cJSON *details);
 /* "mount" or "unmount" of each volume that the container has. */

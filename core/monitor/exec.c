@@ -103,11 +103,13 @@ int exec_run(struct monitor *monitor, struct spec_process *process,
 	return r;
 }
 
-static void tell(const struct exec *exec, const char *action, cJSON *details)
+/* container: container_event_read(). */
+static void tell(const struct exec *exec, const cJSON *container,
+		 const char *action, cJSON *details)
 {
 	json_set_string(details, "execID", exec->id);
-	record_event(&exec->monitor->store, &exec->monitor->record, action,
-		     details);
+	container_event(&exec->monitor->store, exec->monitor->record.id,
+			container, action, details);
 }
 
 /* Docker's: made and started are two steps there. */
@@ -115,6 +117,8 @@ static void tell_start_of_exec(const struct exec *exec,
 			       const struct spec_process *what)
 {
 	static const char *const steps[] = {"exec_create", "exec_start"};
+	cleanup_json cJSON *container =
+		container_event_read(&exec->monitor->record);
 	cleanup_str struct str command = {0};
 
 	/* With a blank after the program, arguments or not. */
@@ -129,15 +133,18 @@ static void tell_start_of_exec(const struct exec *exec,
 			xasprintf("%s: %.*s", steps[i], EVENT_COMMAND_MAX,
 				  str_text(&command));
 
-		tell(exec, action, json_object());
+		tell(exec, container, action, json_object());
 	}
 }
 
 static void tell_end_of_exec(const struct exec *exec, int exit_code)
 {
 	cleanup_free char *code = xasprintf("%d", exit_code);
+	cleanup_json cJSON *container =
+		container_event_read(&exec->monitor->record);
 
-	tell(exec, "exec_die", event_attributes("exitCode", code, NULL));
+	tell(exec, container, "exec_die",
+	     event_attributes("exitCode", code, NULL));
 }
 
 static struct exec *exec_new(struct monitor *monitor)
@@ -205,8 +212,9 @@ static int run(struct monitor *monitor, struct connection *connection,
 	struct runtime_process started = {0};
 	int r;
 
-	tell_start_of_exec(exec, what);
 	r = exec_run(monitor, what, privileged, fds, &started, err);
+	/* After it, so that the program need not wait for the journal. */
+	tell_start_of_exec(exec, what);
 	if (r < 0) {
 		r = why_gone(monitor, err);
 		tell_end_of_exec(exec, error_meaning(err->kind)->exit_code);

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -18,10 +19,21 @@
 #include "core/runtime/runtime.h"
 #include "core/runtime/sync.h"
 
+/* The container's IDs, as long as its init stays in one user namespace. */
+struct known {
+	pid_t init_pid;
+	dev_t device; /* of that namespace */
+	ino_t inode;
+	struct id_map uids, gids;
+	/* A group of ours that the container does not have, -1: it has all. */
+	int64_t own_group;
+	bool has_pids; /* a PID namespace of its own */
+};
+
 struct join {
 	const struct runtime_exec_request *request;
+	const struct known *known;
 	struct launch launch;
-	struct id_map uids, gids;
 	bool follows; /* to init's cgroup, wherever that is */
 };
 
@@ -57,13 +69,16 @@ static int join_cgroup(const struct join *join, struct error *err)
 {
 	static const char *const roots[] = {"/sys/fs/cgroup",
 					    "/sys/fs/cgroup/unified"};
-	cleanup_free char *init = xasprintf("%d", join->request->init_pid);
-	cleanup_free char *own = cgroup_of("self");
-	cleanup_free char *wanted = cgroup_of(init);
+	cleanup_free char *init = NULL;
+	cleanup_free char *own = NULL;
+	cleanup_free char *wanted = NULL;
 	int r = -ENOENT;
 
 	if (!join->follows)
 		return 0;
+	init = xasprintf("%d", join->request->init_pid);
+	own = cgroup_of("self");
+	wanted = cgroup_of(init);
 	if (!wanted || str_equal(own, wanted))
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(roots) && r == -ENOENT; i++) {
@@ -75,19 +90,36 @@ static int join_cgroup(const struct join *join, struct error *err)
 	return r < 0 ? err_wrap(err, "cannot enter the container's cgroup") : 0;
 }
 
-/* As fork(2). */
-static pid_t clone_joiner(struct join *join, int *ret_pid_fd, struct error *err)
+static pid_t clone_in(const struct join *join, int cgroup_fd, int *ret_pid_fd,
+		      struct error *err)
 {
-	struct namespaces_clone clone = {.cgroup_fd = join->request->cgroup_fd};
+	const struct namespaces_clone clone = {.cgroup_fd = cgroup_fd};
 	pid_t pid;
 
-	join->follows = clone.cgroup_fd <= 0;
-	pid = namespaces_clone(&clone, ret_pid_fd, err);
+	if (!join->known->has_pids)
+		return namespaces_clone(&clone, ret_pid_fd, err);
+	pid = namespaces_clone_into(join->request->init_pid_fd, cgroup_fd,
+				    ret_pid_fd, err);
+	/* A PID namespace whose first process is gone takes no others. */
+	if (pid == -ENOMEM || pid == -ESRCH)
+		return err_set(err, ERROR_CONFLICT,
+			       "the container is not running");
+	return pid;
+}
+
+/* As fork(2). */
+static pid_t clone_process(struct join *join, int *ret_pid_fd,
+			   struct error *err)
+{
+	int cgroup_fd = join->request->cgroup_fd;
+	pid_t pid;
+
+	join->follows = cgroup_fd <= 0;
+	pid = clone_in(join, cgroup_fd, ret_pid_fd, err);
 	/* One whose controllers are given further down takes no process. */
 	if (pid == -EBUSY && !join->follows) {
 		join->follows = true;
-		clone.cgroup_fd = 0;
-		pid = namespaces_clone(&clone, ret_pid_fd, err);
+		pid = clone_in(join, 0, ret_pid_fd, err);
 	}
 	return pid;
 }
@@ -101,8 +133,8 @@ static int open_terminal(struct join *join, int root_fd, struct error *err)
 	int r;
 
 	if (!process->terminal)
-		return launch_report_ready(&join->launch, &join->uids, 0, NULL,
-					   0, err);
+		return launch_report_ready(&join->launch, &join->known->uids, 0,
+					   NULL, 0, err);
 	master_fd = console_find_ptmx(root_fd, err);
 	if (master_fd < 0)
 		return master_fd;
@@ -111,7 +143,7 @@ static int open_terminal(struct join *join, int root_fd, struct error *err)
 	if (r == 0)
 		r = console_adopt(slave_fd, join->launch.user.uid, err);
 	if (r == 0)
-		r = launch_report_ready(&join->launch, &join->uids,
+		r = launch_report_ready(&join->launch, &join->known->uids,
 					SYNC_HAS_CONSOLE, &master_fd, 1, err);
 	close(master_fd);
 	for (size_t i = 0; i < ARRAY_SIZE(join->launch.stdio); i++)
@@ -119,24 +151,58 @@ static int open_terminal(struct join *join, int root_fd, struct error *err)
 	return r;
 }
 
-/* The new process: inside, a sibling of the joiner. */
-static _Noreturn void enter(struct join *join)
+/*
+ * The container's descriptors, locks and memory of ours go before anything of
+ * it is entered but its PID namespace; a process in the container might
+ * otherwise look into it, or keep it, by ptrace or /proc (CVE-2016-9962).
+ */
+static int enter(struct join *join, struct error *err)
 {
-	struct error err = {0};
-	cleanup_fd int root_fd = -1;
+	const struct runtime_exec_request *request = join->request;
+	struct launch *launch = &join->launch;
+	int keep[6];
+	size_t count = 0;
 	int r;
 
-	/* Nothing may be said before the joiner has told of us. */
-	if (launch_begin_sibling(&err) < 0 ||
-	    sync_expect(join->launch.sync_fd, SYNC_MAPPED, &err) < 0 ||
-	    launch_become_root(&join->uids, &join->gids, &err) < 0)
+	for (size_t i = 0; i < ARRAY_SIZE(launch->stdio); i++) {
+		if (request->process->terminal)
+			launch->stdio[i] = -1;
+		keep[count++] = launch->stdio[i];
+	}
+	keep[count++] = launch->sync_fd;
+	keep[count++] = launch->program_fd;
+	keep[count++] = request->init_pid_fd;
+
+	r = launch_begin(launch, keep, count, err);
+	if (r == 0)
+		r = join_cgroup(join, err);
+	if (r == 0)
+		r = launch_hide(err);
+	if (r == 0)
+		r = namespaces_join_process(request->init_pid,
+					    request->init_pid_fd, err);
+	if (r == 0)
+		r = namespaces_check_room(err);
+	return r < 0 ? r
+		     : launch_become_root(&join->known->uids,
+					  &join->known->gids, err);
+}
+
+static _Noreturn void run(struct join *join)
+{
+	const struct known *known = join->known;
+	struct error err = {0};
+	cleanup_fd int root_fd = -1;
+	int r = enter(join, &err);
+
+	if (r < 0)
 		fail(join, &err);
 	root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd < 0) {
 		err_errno(&err, "cannot open the container's root");
 		fail(join, &err);
 	}
-	r = launch_find_user(&join->launch, root_fd, &join->uids, &join->gids,
+	r = launch_find_user(&join->launch, root_fd, &known->uids, &known->gids,
 			     &err);
 	if (r == 0)
 		r = open_terminal(join, root_fd, &err);
@@ -148,58 +214,7 @@ static _Noreturn void enter(struct join *join)
 	fail(join, &err);
 }
 
-/*
- * Hidden before it enters anything: a process in the container may otherwise
- * look into it, or keep it, by ptrace or /proc (CVE-2016-9962).
- */
-static _Noreturn void join_container(struct join *join)
-{
-	const struct runtime_exec_request *request = join->request;
-	struct launch *launch = &join->launch;
-	struct namespaces_clone clone = {.flags = CLONE_PARENT};
-	char pid_text[16];
-	struct error err = {0};
-	int keep[6];
-	size_t count = 0;
-	int pid_fd = -1;
-	pid_t pid;
-	int r;
-
-	for (size_t i = 0; i < ARRAY_SIZE(launch->stdio); i++) {
-		if (request->process->terminal)
-			launch->stdio[i] = -1;
-		keep[count++] = launch->stdio[i];
-	}
-	keep[count++] = launch->sync_fd;
-	keep[count++] = launch->program_fd;
-	keep[count++] = request->init_pid_fd;
-	snprintf(pid_text, sizeof(pid_text), "%d", request->init_pid);
-
-	r = launch_begin(launch, keep, count, &err);
-	if (r == 0)
-		r = join_cgroup(join, &err);
-	if (r == 0)
-		r = launch_hide(&err);
-	if (r == 0)
-		r = namespaces_read_maps(pid_text, &join->uids, &join->gids,
-					 &err);
-	if (r == 0)
-		r = namespaces_join_process(request->init_pid,
-					    request->init_pid_fd, &err);
-	if (r < 0)
-		fail(join, &err);
-	pid = namespaces_clone(&clone, &pid_fd, &err);
-	if (pid == 0)
-		enter(join);
-	/* A PID namespace whose first process is gone takes no others. */
-	if (pid == -ENOMEM)
-		err_set(&err, ERROR_CONFLICT, "the container is not running");
-	if (pid < 0 ||
-	    sync_send(launch->sync_fd, SYNC_CHILD, pid, &pid_fd, 1, &err) < 0)
-		fail(join, &err);
-	_exit(0);
-}
-
+/* 1, or an error. */
 static int await_ready(const struct runtime_exec_request *request,
 		       struct runtime_process *process, struct error *err)
 {
@@ -211,19 +226,16 @@ static int await_ready(const struct runtime_exec_request *request,
 	if (r < 0)
 		return r;
 	r = sync_receive(process->sync_fd, &message, fds, &count, err);
-	if (r == 0)
-		return parent_child_died(process, err);
-	if (r < 0)
-		return r;
-	if (message.type != SYNC_READY) {
-		for (size_t i = 0; i < count; i++)
-			close(fds[i]);
-		return err_number(err, EBADMSG, "unexpected packet %u",
-				  message.type);
-	}
-	return parent_take_ready(
-		process, &message, fds, count,
-		request->process->terminal ? NULL : request->stdio, err);
+	if (r > 0 && message.type == SYNC_READY)
+		return parent_take_ready(
+			process, &message, fds, count,
+			request->process->terminal ? NULL : request->stdio,
+			err);
+	if (r > 0)
+		return parent_refuse(&message, fds, count, err);
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	return r == 0 ? parent_child_died(process, err) : r;
 }
 
 static bool has_outside(const struct id_map *map, uint32_t id)
@@ -236,34 +248,62 @@ static bool has_outside(const struct id_map *map, uint32_t id)
 	return false;
 }
 
-/* A group of ours that the container does not have, -1 when it has all. */
-static int64_t find_own_group(pid_t init_pid)
+static int64_t find_own_group(const struct id_map *container)
 {
-	struct id_map uids, own, container;
-	char process[16];
+	struct id_map uids, own;
 
-	snprintf(process, sizeof(process), "%d", init_pid);
-	if (namespaces_read_maps("self", &uids, &own, NULL) < 0 ||
-	    namespaces_read_maps(process, &uids, &container, NULL) < 0)
+	if (namespaces_read_maps("self", &uids, &own, NULL) < 0)
 		return -1;
 	for (size_t i = 0; i < own.count; i++) {
 		uint32_t first = own.extents[i].inside;
 		uint32_t last = first + own.extents[i].count - 1;
 
-		if (!has_outside(&container, first))
+		if (!has_outside(container, first))
 			return first;
-		if (!has_outside(&container, last))
+		if (!has_outside(container, last))
 			return last;
 	}
 	return -1;
 }
 
+/* Maps are written once: they are read again only for another namespace. */
+static int get_known(pid_t init_pid, struct known *known, struct error *err)
+{
+	char path[64], process[16];
+	struct stat st;
+	int r;
+
+	snprintf(process, sizeof(process), "%d", init_pid);
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", init_pid);
+	if (stat(path, &st) < 0)
+		return err_set(err, ERROR_CONFLICT,
+			       "the container is not running");
+	if (known->init_pid == init_pid && known->device == st.st_dev &&
+	    known->inode == st.st_ino)
+		return 0;
+	known->init_pid = 0;
+	r = namespaces_read_maps(process, &known->uids, &known->gids, err);
+	if (r < 0)
+		return r;
+	r = namespaces_has_own_pids(init_pid, err);
+	if (r < 0)
+		return r;
+	known->has_pids = r > 0;
+	known->own_group = find_own_group(&known->gids);
+	known->init_pid = init_pid;
+	known->device = st.st_dev;
+	known->inode = st.st_ino;
+	return 0;
+}
+
 int runtime_exec(const struct runtime_exec_request *request,
 		 struct runtime_process *ret_process, struct error *err)
 {
+	static struct known known; /* large: two ID maps */
 	struct runtime_process process = RUNTIME_PROCESS_EMPTY;
 	struct join join = {
 		.request = request,
+		.known = &known,
 		.launch =
 			{
 				.process = request->process,
@@ -273,37 +313,33 @@ int runtime_exec(const struct runtime_exec_request *request,
 			},
 	};
 	cleanup_fd int child_fd = -1;
-	cleanup_fd int program_fd =
-		memfd_program(find_own_group(request->init_pid), err);
-	int r;
+	cleanup_fd int program_fd = -1;
+	int r = get_known(request->init_pid, &known, err);
 
-	if (program_fd < 0)
-		return program_fd;
+	if (r < 0)
+		return r;
 	if (proc_pidfd_signal(request->init_pid_fd, 0) < 0)
 		return err_set(err, ERROR_CONFLICT,
 			       "the container is not running");
+	program_fd = memfd_program(known.own_group, err);
+	if (program_fd < 0)
+		return program_fd;
 	r = sync_pair(&process.sync_fd, &child_fd, err);
 	if (r < 0)
 		return r;
 	join.launch.sync_fd = child_fd;
 	join.launch.program_fd = program_fd;
-	process.pid = clone_joiner(&join, &process.pid_fd, err);
+	process.pid = clone_process(&join, &process.pid_fd, err);
 	if (process.pid == 0)
-		join_container(&join);
+		run(&join);
 	close_fd(&child_fd);
-	r = process.pid < 0 ? process.pid : parent_adopt(&process, err);
-	if (r == 0)
-		r = sync_send(process.sync_fd, SYNC_MAPPED, 0, NULL, 0, err);
-	if (r == 0)
-		r = await_ready(request, &process, err);
+	r = process.pid < 0 ? process.pid : await_ready(request, &process, err);
 	if (r > 0)
 		r = parent_start(&process, true, err);
 	if (r < 0) {
 		parent_abort(&process);
 		return r;
 	}
-	/* It may have ended already, but its PID is ours until it is reaped. */
-	proc_start_time(process.pid, &process.start_time);
 	*ret_process = process;
 	return 0;
 }

@@ -6,11 +6,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "core/runtime/kernel.h"
 
@@ -101,6 +104,82 @@ pid_t namespaces_clone(const struct namespaces_clone *clone, int *ret_pid_fd,
 	return pid;
 }
 
+struct between {
+	pid_t pid;
+	int number; /* errno of what failed */
+};
+
+/* In memory that is the parent's too, which waits: nothing is undone here. */
+static void clone_between(int init_fd, struct clone_args *arguments,
+			  volatile struct between *between)
+{
+	pid_t pid;
+
+	if (setns(init_fd, CLONE_NEWPID) < 0) {
+		between->number = errno;
+		_exit(0);
+	}
+	pid = kernel_clone3(arguments);
+	if (pid < 0 && errno == ENOSYS && arguments->cgroup == 0)
+		pid = (pid_t)syscall(SYS_clone, CLONE_PARENT, NULL, NULL, NULL,
+				     NULL);
+	if (pid == 0)
+		return;
+	between->pid = pid;
+	between->number = pid < 0 ? errno : 0;
+	_exit(0);
+}
+
+static pid_t clone_by_vfork(int init_fd, int cgroup_fd, struct error *err)
+{
+	volatile struct between between = {0};
+	struct clone_args arguments = {.flags = CLONE_PARENT};
+	pid_t helper;
+
+	if (cgroup_fd > 0) {
+		arguments.flags |= CLONE_INTO_CGROUP;
+		arguments.cgroup = (uint64_t)cgroup_fd;
+	}
+	helper = vfork();
+	if (helper == 0) {
+		clone_between(init_fd, &arguments, &between);
+		return 0; /* the new process, in memory of its own */
+	}
+	if (helper < 0)
+		return clone_error(0, err);
+	proc_wait(helper);
+	if (between.pid > 0)
+		return between.pid;
+	errno = between.number ? between.number : ECHILD;
+	return clone_error(0, err);
+}
+
+pid_t namespaces_clone_into(int init_fd, int cgroup_fd, int *ret_pid_fd,
+			    struct error *err)
+{
+	int dumpable = prctl(PR_GET_DUMPABLE);
+	pid_t pid;
+	int fd;
+
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_errno(err, "cannot hide the set-up process");
+	pid = clone_by_vfork(init_fd, cgroup_fd, err);
+	if (pid == 0)
+		return 0;
+	prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
+	if (pid < 0)
+		return pid;
+	/* Our child: its number stays its own until we reap it. */
+	fd = proc_pidfd_open(pid, 0);
+	if (fd < 0) {
+		kill(pid, SIGKILL);
+		proc_wait(pid);
+		return err_number(err, fd, "cannot hold the new process");
+	}
+	*ret_pid_fd = fd;
+	return pid;
+}
+
 int namespaces_join(const struct runtime_spec *spec, struct error *err)
 {
 	int fds[ARRAY_SIZE(kinds)];
@@ -132,35 +211,90 @@ int namespaces_join(const struct runtime_spec *spec, struct error *err)
 	return r;
 }
 
-/* 1 when pid's namespace is not the caller's. */
-static int is_other(pid_t pid, const char *file, struct error *err)
+struct space_id {
+	dev_t device;
+	ino_t inode;
+};
+
+/* directory: /proc/PID/ns. A kind that the kernel does not have is all 0. */
+static int read_ids(int directory, struct space_id ret_ids[ARRAY_SIZE(kinds)],
+		    struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct stat st = {0};
+
+		if (fstatat(directory, kinds[i].file, &st, 0) < 0 &&
+		    errno != ENOENT)
+			return err_errno(err, "cannot look at the %s namespace",
+					 kinds[i].name);
+		ret_ids[i] = (struct space_id){st.st_dev, st.st_ino};
+	}
+	return 0;
+}
+
+static int open_spaces(const char *process)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%s/ns", process);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int read_own_ids(struct space_id ret_ids[ARRAY_SIZE(kinds)],
+			struct error *err)
+{
+	cleanup_fd int directory = open_spaces("self");
+
+	if (directory < 0)
+		return err_errno(err, "cannot look at our own namespaces");
+	return read_ids(directory, ret_ids, err);
+}
+
+static int read_ids_of(pid_t pid, struct space_id ret_ids[ARRAY_SIZE(kinds)],
+		       struct error *err)
+{
+	cleanup_fd int directory = -1;
+	char process[16];
+	int r;
+
+	snprintf(process, sizeof(process), "%d", pid);
+	directory = open_spaces(process);
+	r = directory < 0 ? -errno : read_ids(directory, ret_ids, err);
+	if (r == -ENOENT || r == -ESRCH)
+		return err_set(err, ERROR_CONFLICT,
+			       "the container is not running");
+	return directory < 0
+		       ? err_number(err, r, "cannot look at process %d", pid)
+		       : r;
+}
+
+int namespaces_has_own_pids(pid_t pid, struct error *err)
 {
 	char path[64];
 	struct stat own, other;
 
-	snprintf(path, sizeof(path), "/proc/self/ns/%s", file);
-	if (stat(path, &own) < 0)
-		return errno == ENOENT ? 0 : err_errno(err, "%s", path);
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, file);
-	if (stat(path, &other) < 0) {
-		if (errno == ENOENT || errno == ESRCH)
-			return err_set(err, ERROR_CONFLICT,
-				       "the container is not running");
-		return err_errno(err, "%s", path);
-	}
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+	if (stat(path, &other) < 0)
+		return err_set(err, ERROR_CONFLICT,
+			       "the container is not running");
+	if (stat("/proc/self/ns/pid", &own) < 0)
+		return err_errno(err, "cannot look at our own namespaces");
 	return own.st_dev != other.st_dev || own.st_ino != other.st_ino;
 }
 
 int namespaces_join_process(pid_t pid, int pid_fd, struct error *err)
 {
+	struct space_id own[ARRAY_SIZE(kinds)], other[ARRAY_SIZE(kinds)];
 	int flags = 0;
+	int r = read_own_ids(own, err);
 
+	if (r == 0)
+		r = read_ids_of(pid, other, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		int r = is_other(pid, kinds[i].file, err);
-
-		if (r < 0)
-			return r;
-		if (r > 0)
+		if (own[i].device != other[i].device ||
+		    own[i].inode != other[i].inode)
 			flags |= kinds[i].flag;
 	}
 	/* All at once, by the pidfd, cannot meet another process (5.8). */
@@ -170,6 +304,18 @@ int namespaces_join_process(pid_t pid, int pid_fd, struct error *err)
 		return err_set(err, ERROR_CONFLICT,
 			       "the container is not running");
 	return err_errno(err, "cannot join the container's namespaces");
+}
+
+int namespaces_check_room(struct error *err)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		_exit(0);
+	if (pid < 0)
+		return clone_error(0, err);
+	proc_wait(pid);
+	return 0;
 }
 
 bool namespaces_can_set_groups(const struct id_map *gids)

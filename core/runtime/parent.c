@@ -27,6 +27,14 @@ static int reap(pid_t pid)
 	return found < 0 ? 0 : status;
 }
 
+int parent_refuse(const struct sync_message *message, const int *fds,
+		  size_t count, struct error *err)
+{
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	return err_number(err, EBADMSG, "unexpected packet %u", message->type);
+}
+
 int parent_adopt(struct runtime_process *process, struct error *err)
 {
 	struct sync_message message;
@@ -38,8 +46,7 @@ int parent_adopt(struct runtime_process *process, struct error *err)
 		r = parent_child_died(process, err);
 	if (r > 0 &&
 	    (message.type != SYNC_CHILD || count != 1 || message.value <= 0))
-		r = err_number(err, EBADMSG, "unexpected packet %u",
-			       message.type);
+		return parent_refuse(&message, fds, count, err);
 	if (r < 0) {
 		for (size_t i = 0; i < count; i++)
 			close(fds[i]);

@@ -15,6 +15,9 @@
 
 /* The joiner's packet: process becomes the one it cloned; it is reaped. */
 int parent_adopt(struct runtime_process *process, struct error *err);
+/* One that has no place: closes its descriptors; an error. */
+int parent_refuse(const struct sync_message *message, const int *fds,
+		  size_t count, struct error *err);
 /*
  * SYNC_READY: takes the descriptors, gives the pipes of stdio (NULL: with a
  * terminal) to the program's user. 1, or an error.
