@@ -58,7 +58,8 @@ static int containers(struct context *context, const char *const *states,
 	const cJSON *container, *name;
 	int r;
 
-	r = engine_container_list(&context->engine, true, false, &list, err);
+	r = engine_container_list(&context->engine, CONTAINER_LIST_ALL, &list,
+				  err);
 	if (r < 0)
 		return r;
 	cJSON_ArrayForEach(container, list)

@@ -178,6 +178,31 @@ cJSON *container_row(const cJSON *container, bool whole)
 	return row;
 }
 
+/* What is shown where nobody asks for columns. */
+static cJSON *default_row(const cJSON *container, bool whole)
+{
+	cleanup_free char *id =
+		xstrndup(text_of(container, "Id"), whole ? SIZE_MAX : SHORT_ID);
+	cleanup_free char *image = image_text(container, whole);
+	cleanup_free char *command =
+		cut(text_of(container, "Command"), COMMAND_WIDTH, whole);
+	cleanup_free char *quoted = text_quote(command);
+	cleanup_free char *ago = format_ago((int64_t)time(NULL) -
+					    number_of(container, "Created"));
+	cleanup_free char *running = xasprintf("%s ago", ago);
+	cleanup_free char *ports = ports_text(member_of(container, "Ports"));
+	cJSON *row = json_object();
+
+	json_set_string(row, "ID", id);
+	json_set_string(row, "Image", image);
+	json_set_string(row, "Command", quoted);
+	json_set_string(row, "RunningFor", running);
+	json_set_string(row, "Status", text_of(container, "Status"));
+	json_set_string(row, "Ports", ports);
+	json_set_string(row, "Names", container_name(container));
+	return row;
+}
+
 /* All that -q shows. */
 static cJSON *id_row(const cJSON *container, bool whole)
 {
@@ -195,8 +220,16 @@ struct wanted {
 	bool quiet;
 	bool whole;
 	bool size;
+	bool brief;   /* the default columns, or fewer, and no filter */
 	int64_t last; /* -1: all */
 };
+
+static unsigned int list_flags(const struct wanted *wanted, bool all)
+{
+	return (all ? CONTAINER_LIST_ALL : 0) |
+	       (wanted->size ? CONTAINER_LIST_SIZE : 0) |
+	       (wanted->brief ? CONTAINER_LIST_BRIEF : 0);
+}
 
 static int rows_of(struct context *context, const struct options *options,
 		   const struct wanted *wanted, cJSON *rows, cJSON *labels,
@@ -220,8 +253,9 @@ static int rows_of(struct context *context, const struct options *options,
 	if (r < 0)
 		return r;
 	/* A bound can be one that does not run. */
-	r = engine_container_list(&context->engine, all || bounds.any,
-				  wanted->size, &containers, err);
+	r = engine_container_list(&context->engine,
+				  list_flags(wanted, all || bounds.any),
+				  &containers, err);
 	if (r < 0)
 		return r;
 	container_ancestors_open(&context->engine, &filters, &ancestors);
@@ -237,6 +271,10 @@ static int rows_of(struct context *context, const struct options *options,
 		last -= last > 0;
 		if (wanted->quiet) {
 			json_push(rows, id_row(container, wanted->whole));
+			continue;
+		}
+		if (wanted->brief) {
+			json_push(rows, default_row(container, wanted->whole));
 			continue;
 		}
 		json_push(rows, container_row(container, wanted->whole));
@@ -259,6 +297,8 @@ static struct wanted wanted_of(const struct options *options,
 
 	wanted.size = option_flag(options, "size") ||
 		      (format && !wanted.quiet && strstr(format, ".Size"));
+	wanted.brief = !wanted.size && (wanted.quiet || str_empty(format)) &&
+		       !option_list(options, "filter")[0];
 	if (option_given(options, "last") && wanted.last < 0)
 		wanted.last = option_number(options, "last");
 	return wanted;

@@ -243,7 +243,8 @@ static int take_all(struct context *context, bool all, const cJSON *before,
 {
 	cleanup_json cJSON *list = NULL;
 	const cJSON *container;
-	int r = engine_container_list(&context->engine, all, false, &list, err);
+	int r = engine_container_list(&context->engine,
+				      all ? CONTAINER_LIST_ALL : 0, &list, err);
 
 	cJSON_ArrayForEach(container, list)
 	{

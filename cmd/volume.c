@@ -169,7 +169,8 @@ static int rows_of(struct context *context, const struct filters *filters,
 	r = r < 0 ? r : engine_volume_list(&context->engine, &json, err);
 	for (size_t i = 0; r >= 0 && filters->list[i]; i++)
 		if (!containers && str_starts(filters->list[i], "dangling="))
-			r = engine_container_list(&context->engine, true, false,
+			r = engine_container_list(&context->engine,
+						  CONTAINER_LIST_ALL,
 						  &containers, err);
 	if (r < 0)
 		return r;

@@ -109,7 +109,9 @@ int engine_disk_usage(struct engine *engine, cJSON **ret_json,
 
 	r = add_images(engine, json, err);
 	r = r < 0 ? r
-		  : engine_container_list(engine, true, true, &containers, err);
+		  : engine_container_list(
+			    engine, CONTAINER_LIST_ALL | CONTAINER_LIST_SIZE,
+			    &containers, err);
 	if (r < 0)
 		return r;
 	json_set(json, "Containers", containers);

@@ -160,9 +160,16 @@ int engine_container_inspect(struct engine *engine, const char *id,
 /* Adds SizeRw and SizeRootFs, for which its whole writable layer is walked. */
 int engine_container_sizes(struct engine *engine, const char *id, cJSON *json,
 			   struct error *err);
-/* Array of ContainerSummary, newest first; all: stopped ones too. Leftovers of
-   crashes are repaired on the way. size: SizeRw and SizeRootFs. */
-int engine_container_list(struct engine *engine, bool all, bool size,
+enum container_list_flags {
+	CONTAINER_LIST_ALL = 1 << 0,  /* stopped ones too */
+	CONTAINER_LIST_SIZE = 1 << 1, /* SizeRw and SizeRootFs */
+	/* Without Labels, Health, HostConfig, NetworkSettings and Mounts, which
+	   cost more than the rest. */
+	CONTAINER_LIST_BRIEF = 1 << 2,
+};
+/* Array of ContainerSummary, newest first. Leftovers of crashes are repaired on
+   the way. */
+int engine_container_list(struct engine *engine, unsigned int flags,
 			  cJSON **ret_array, struct error *err);
 
 /*

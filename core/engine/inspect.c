@@ -188,10 +188,11 @@ struct entry {
 
 struct summaries {
 	struct engine *engine;
-	bool all, size;
+	unsigned int flags;
 	struct timespec now;
 	struct entry *entries;
 	size_t count;
+	size_t swept; /* half-made ones */
 };
 
 static void set_host_config(cJSON *json, const cJSON *host)
@@ -215,7 +216,7 @@ static cJSON *summary(const struct summaries *summaries,
 	cleanup_free char *status = status_text(state, &summaries->now);
 	cJSON *json = json_object();
 	cJSON *names = json_array();
-	cJSON *networks = json_object();
+	cJSON *networks;
 
 	json_push_string(names, member_string(container->json, "Name"));
 	json_set_string(json, "Id", container->record.id);
@@ -232,11 +233,13 @@ static cJSON *summary(const struct summaries *summaries,
 				   &state->ports,
 				   member_get(config, "ExposedPorts"))
 			 : json_array());
-	if (summaries->size)
-		set_sizes(json, container);
-	copy_member(json, config, "Labels");
 	json_set_string(json, "State", container_status_name(state->status));
 	json_set_string(json, "Status", status);
+	if (summaries->flags & CONTAINER_LIST_BRIEF)
+		return json;
+	if (summaries->flags & CONTAINER_LIST_SIZE)
+		set_sizes(json, container);
+	copy_member(json, config, "Labels");
 	if (!str_empty(state->health)) {
 		cJSON *health = json_object();
 
@@ -244,6 +247,7 @@ static cJSON *summary(const struct summaries *summaries,
 		json_set(json, "Health", health);
 	}
 	set_host_config(json, host);
+	networks = json_object();
 	json_set(networks, "Networks", status_networks(container->json, state));
 	json_set(json, "NetworkSettings", networks);
 	copy_member(json, container->json, "Mounts");
@@ -262,7 +266,18 @@ static int compare_entries(const void *a, const void *b)
 			      member_string(right->json, "Id"));
 }
 
-/* What summary() and what it calls look at. */
+/* What summary() and what it calls look at, first of a brief one. */
+static const char *const brief_members[] = {
+	"Created",
+	"Path",
+	"Args",
+	"Image",
+	"Name",
+	"Config.Image",
+	"Config.ExposedPorts",
+	"HostConfig.AutoRemove",
+	NULL,
+};
 static const char *const summary_members[] = {
 	"Id",
 	"Created",
@@ -288,11 +303,19 @@ static const char *const summary_members[] = {
 static void add_summary(struct summaries *summaries, const char *id)
 {
 	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	bool brief = summaries->flags & CONTAINER_LIST_BRIEF;
+	struct error err = {0};
 	struct entry *entry;
+	int r;
 
 	/* One that vanishes or cannot be read does not spoil the list. */
-	if (container_open_listed(summaries->engine, id, summaries->all,
-				  summary_members, &container, NULL) <= 0)
+	r = container_open_listed(
+		summaries->engine, id, summaries->flags & CONTAINER_LIST_ALL,
+		brief ? brief_members : summary_members, &container, &err);
+	if (r < 0 && err.kind == ERROR_NOT_FOUND)
+		summaries->swept += record_sweep_half_made(
+					    &summaries->engine->store, id) > 0;
+	if (r <= 0)
 		return;
 	summaries->entries = xrealloc(summaries->entries, summaries->count + 1,
 				      sizeof(*summaries->entries));
@@ -302,20 +325,20 @@ static void add_summary(struct summaries *summaries, const char *id)
 	entry->json = summary(summaries, &container);
 }
 
-int engine_container_list(struct engine *engine, bool all, bool size,
+int engine_container_list(struct engine *engine, unsigned int flags,
 			  cJSON **ret_array, struct error *err)
 {
-	struct summaries summaries = {
-		.engine = engine, .all = all, .size = size};
+	struct summaries summaries = {.engine = engine, .flags = flags};
 	cleanup_strv char **ids = NULL;
 	int r;
 
-	r = record_list_swept(&engine->store, &ids, err);
+	r = record_list_unchecked(&engine->store, &ids, err);
 	if (r < 0)
 		return r;
 	clock_gettime(CLOCK_REALTIME, &summaries.now);
 	for (size_t i = 0; ids && ids[i]; i++)
 		add_summary(&summaries, ids[i]);
+	record_list_checked(&engine->store, strv_length(ids) - summaries.swept);
 	if (summaries.count > 0)
 		qsort(summaries.entries, summaries.count,
 		      sizeof(*summaries.entries), compare_entries);

@@ -110,7 +110,7 @@ int engine_container_prune(struct engine *engine,
 	const cJSON *container;
 	int r;
 
-	r = engine_container_list(engine, true, false, &list, err);
+	r = engine_container_list(engine, CONTAINER_LIST_ALL, &list, err);
 	if (r < 0)
 		return r;
 	outcome.deleted = json_array();

@@ -150,8 +150,8 @@ static bool is_made(int containers_fd, const char *id)
 	return faccessat(containers_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* IDs in containers/ that begin so, half-made ones removed if sweep. */
-static int list(struct store *store, const char *prefix, bool sweep,
+/* IDs in containers/ that begin so, half-made ones left out if checked. */
+static int list(struct store *store, const char *prefix, bool checked,
 		char ***ret_ids, struct error *err)
 {
 	cleanup_strv char **ids = NULL;
@@ -173,10 +173,8 @@ static int list(struct store *store, const char *prefix, bool sweep,
 		if (!record_id_is_valid(entry->d_name) ||
 		    !str_starts(entry->d_name, prefix))
 			continue;
-		if (is_made(dirfd(directory), entry->d_name))
+		if (!checked || is_made(dirfd(directory), entry->d_name))
 			strv_push(&ids, entry->d_name);
-		else if (sweep)
-			record_sweep_half_made(store, entry->d_name);
 	}
 	*ret_ids = steal_ptr(&ids);
 	return 0;
@@ -184,13 +182,13 @@ static int list(struct store *store, const char *prefix, bool sweep,
 
 int record_list(struct store *store, char ***ret_ids, struct error *err)
 {
-	return list(store, "", false, ret_ids, err);
+	return list(store, "", true, ret_ids, err);
 }
 
 int record_list_prefix(struct store *store, const char *prefix, char ***ret_ids,
 		       struct error *err)
 {
-	return list(store, prefix, false, ret_ids, err);
+	return list(store, prefix, true, ret_ids, err);
 }
 
 static int read_result(const struct record *record, int r, struct error *err)
@@ -323,7 +321,6 @@ static int sweep_removed(struct store *store)
 	return count;
 }
 
-/* 1 when it was half-made and is gone now. */
 int record_sweep_half_made(struct store *store, const char *id)
 {
 	struct record record;
@@ -375,14 +372,16 @@ int record_sweep(struct store *store)
 	return count + record_sweep_names(store);
 }
 
-int record_list_swept(struct store *store, char ***ret_ids, struct error *err)
+int record_list_unchecked(struct store *store, char ***ret_ids,
+			  struct error *err)
 {
-	int r;
-
 	sweep_removed(store);
-	r = list(store, "", true, ret_ids, err);
+	return list(store, "", false, ret_ids, err);
+}
+
+void record_list_checked(struct store *store, size_t count)
+{
 	/* Each container has a name, so that a name too many shows. */
-	if (r >= 0 && record_count_names(store) > strv_length(*ret_ids))
+	if (record_count_names(store) > count)
 		record_sweep_names(store);
-	return r;
 }

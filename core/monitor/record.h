@@ -227,9 +227,16 @@ void record_volumes_remove(struct store *store, const char *id,
  * lead nowhere. Errors are not the caller's; returns how many things went.
  */
 int record_sweep(struct store *store);
-/* The list of record_list() after a sweep, for who lists often: names are only
-   looked through when there are more of them than containers. */
-int record_list_swept(struct store *store, char ***ret_ids, struct error *err);
+/*
+ * For who reads container.json of all of them, and often: the list with
+ * half-made containers in it, which have no such file (-ENOENT) and are then to
+ * be swept; at the end names are swept if there are more of them than count.
+ */
+int record_list_unchecked(struct store *store, char ***ret_ids,
+			  struct error *err);
+void record_list_checked(struct store *store, size_t count);
+/* 1 when it was half-made and is gone now. */
+int record_sweep_half_made(struct store *store, const char *id);
 
 enum launch_network {
 	LAUNCH_NETWORK_NONE,

@@ -19,6 +19,5 @@
 int record_name_bury(struct store *store, const char *name,
 		     const struct record *record);
 
-int record_sweep_half_made(struct store *store, const char *id);
 int record_sweep_names(struct store *store);
 size_t record_count_names(struct store *store);

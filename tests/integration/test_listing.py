@@ -89,6 +89,16 @@ def test_ps_columns(busy):
     assert busy.ok("ps", "-as").splitlines()[0].endswith("SIZE")
 
 
+@pytest.mark.parametrize("args", [["-a"], ["-a", "--no-trunc"], [], ["-n2"]])
+def test_ps_without_format_reads_less_and_shows_the_same(busy, args):
+    columns = ["ID", "Image", "Command", "RunningFor", "Status", "Ports",
+               "Names"]
+    table = "table " + "\t".join(f"{{{{.{name}}}}}" for name in columns)
+    assert busy.ok("ps", *args) == busy.ok("ps", *args, "--format", table)
+    assert busy.ok("ps", "-q", *args) == busy.ok("ps", *args, "--format",
+                                                 "{{.ID}}")
+
+
 def test_ps_members_are_dockers(busy):
     row = busy.ps()[0]
     assert sorted(row) == [

@@ -127,12 +127,13 @@ static void test_list(void **state)
 	const cJSON *newest;
 
 	make_two();
-	assert_int_equal(
-		engine_container_list(&engine, false, false, &running, NULL),
-		0);
+	assert_int_equal(engine_container_list(&engine, 0, &running, NULL), 0);
 	assert_int_equal(cJSON_GetArraySize(running), 0);
-	assert_int_equal(engine_container_list(&engine, true, true, &all, NULL),
-			 0);
+	assert_int_equal(
+		engine_container_list(&engine,
+				      CONTAINER_LIST_ALL | CONTAINER_LIST_SIZE,
+				      &all, NULL),
+		0);
 	assert_int_equal(cJSON_GetArraySize(all), 2);
 	newest = cJSON_GetArrayItem(all, 0);
 	assert_string_equal(member_string(newest, "Id"), ID_B);
@@ -142,6 +143,38 @@ static void test_list(void **state)
 	assert_string_equal(member_string(newest, "Image"), "web");
 	assert_int_equal(member_i64(newest, "Created"), 1767225600);
 	assert_non_null(member_get(newest, "SizeRw"));
+}
+
+/* What a brief entry has is what the whole one has. */
+static void test_list_brief(void **state)
+{
+	cleanup_json cJSON *all = NULL;
+	cleanup_json cJSON *brief = NULL;
+	const cJSON *whole;
+
+	make_two();
+	assert_int_equal(
+		engine_container_list(&engine, CONTAINER_LIST_ALL, &all, NULL),
+		0);
+	assert_int_equal(
+		engine_container_list(&engine,
+				      CONTAINER_LIST_ALL | CONTAINER_LIST_BRIEF,
+				      &brief, NULL),
+		0);
+	assert_int_equal(cJSON_GetArraySize(brief), 2);
+	whole = all->child;
+	for (const cJSON *entry = brief->child; entry;
+	     entry = entry->next, whole = whole->next) {
+		const cJSON *member;
+
+		assert_true(cJSON_GetArraySize(entry) >= 9);
+		assert_null(member_get(entry, "Labels"));
+		cJSON_ArrayForEach(member, entry)
+		{
+			assert_true(cJSON_Compare(
+				member, member_get(whole, member->string), 1));
+		}
+	}
 }
 
 static void test_inspect(void **state)
@@ -244,8 +277,7 @@ static void test_remove_running(void **state)
 			    "cannot remove container \"/first\": container is "
 			    "running: stop the container before removing or "
 			    "force remove");
-	assert_int_equal(
-		engine_container_list(&engine, false, false, &list, NULL), 0);
+	assert_int_equal(engine_container_list(&engine, 0, &list, NULL), 0);
 	assert_int_equal(cJSON_GetArraySize(list), 1);
 	/* Its monitor dies: the trace is repaired and no longer in the way. */
 	close_fd(&lock_fd);
@@ -330,6 +362,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		create_test(test_resolve),
 		create_test(test_list),
+		create_test(test_list_brief),
 		create_test(test_inspect),
 		create_test(test_rename),
 		create_test(test_remove),

@@ -258,7 +258,7 @@ static void test_sweep(void **state)
 	record_close(&record);
 }
 
-static void test_list_swept(void **state)
+static void test_list_checked(void **state)
 {
 	struct record record = make(ID_A, "web", false);
 	struct record half;
@@ -269,12 +269,17 @@ static void test_list_swept(void **state)
 	assert_int_equal(mkdirat(store.tmp_fd, "removed-" ID_B, 0700), 0);
 	assert_int_equal(record_create(&store, ID_B, true, &half, &err), 0);
 	record_close(&half);
-	assert_int_equal(record_list_swept(&store, &ids, &err), 0);
-	assert_int_equal(strv_length(ids), 1);
-	assert_string_equal(ids[0], ID_A);
-	assert_false(exists("containers/" ID_B));
-	assert_false(exists("names/gone"));
+	assert_int_equal(record_list_unchecked(&store, &ids, &err), 0);
+	assert_int_equal(strv_length(ids), 2);
 	assert_false(exists("tmp/removed-" ID_B));
+	assert_int_equal(record_sweep_half_made(&store, ID_A), 0);
+	assert_int_equal(record_sweep_half_made(&store, ID_B), 1);
+	assert_true(exists("containers/" ID_A));
+	assert_false(exists("containers/" ID_B));
+	record_list_checked(&store, 2);
+	assert_true(exists("names/gone"));
+	record_list_checked(&store, 1);
+	assert_false(exists("names/gone"));
 	assert_true(exists("names/web"));
 	record_close(&record);
 }
@@ -756,7 +761,7 @@ int main(void)
 		TEST(test_stale_names),
 		TEST(test_second_names),
 		TEST(test_sweep),
-		TEST(test_list_swept),
+		TEST(test_list_checked),
 		TEST(test_read_members),
 		TEST(test_operation_lock),
 		TEST(test_state_round_trip),
