@@ -75,6 +75,12 @@ bool helpers_include(const struct monitor *monitor, pid_t pid);
 /* Somebody has stopped it, which would leave the container without network. */
 void helpers_continue(const struct monitor *monitor, pid_t pid);
 
+/* ---- port_owner.c ---- */
+
+/* Adds to the error of a port that is in use which container uses it. */
+void ports_explain(struct monitor *monitor, const struct port_mapping *wanted,
+		   struct error *err);
+
 /* ---- ports.c ---- */
 
 /* Those of the record, for a run. */

@@ -21,6 +21,7 @@
  *   probe_kill.c  the end of one that took too long
  *   networks.c  the named networks it is on (networks.h)
  *   helpers.c   the processes that are its network (helpers.h)
+ *   port_owner.c  who has a port that it cannot have
  *   ports.c     its published ports, bound (helpers.h)
  *   relaunch.c  an end that is followed by a start (restart.h)
  *   finish.c    the end: state, removal, last answers

@@ -48,6 +48,8 @@ static int bind_one(struct monitor *monitor, const struct port_mapping *wanted,
 	r = port_bind(bound, forward->fds, err);
 	if (r >= 0)
 		bindings->count++;
+	else
+		ports_explain(monitor, wanted, err);
 	return r;
 }
 

@@ -182,3 +182,114 @@ def test_port_add_on_a_named_network(moss, free_port):
     finally:
         moss.remove_all()
         moss.ok("network", "rm", "lan")
+
+
+def test_port_of_another_container_is_named(moss, free_port):
+    port = free_port()
+    moss.ok("run", "-d", "--name", "first", "-p", f"{port}:80", *WEB)
+    result = moss("run", "-d", "--name", "second", "-p",
+                  f"127.0.0.1:{port}:80", *WEB, check=125)
+    assert "container first has it" in result.err
+    moss.ok("run", "-d", "--name", "third", *WEB)
+    assert "container first has it" in \
+        moss("port", "add", "third", f"{port}:80", check=1).err
+    # The protocol makes another port of it.
+    moss.ok("port", "add", "third", f"127.0.0.1:{port}:80/udp")
+
+
+@pytest.mark.parametrize("spec, addresses", [
+    ("{}:80", ["127.0.0.1", "::1"]),
+    ("127.0.0.1:{}:80", ["127.0.0.1"]),
+    ("[::1]:{}:80", ["::1"]),
+])
+def test_dual_stack(moss, free_port, spec, addresses):
+    port = free_port()
+    moss.ok("run", "-d", "--name", "web", "-p", spec.format(port), *WEB)
+    wait_for(lambda: fetch(port, addresses[0]), "the server")
+    for address in ("127.0.0.1", "::1"):
+        assert fetch(port, address) == \
+            (SERVED if address in addresses else None)
+
+
+def free_range(count):
+    """The first of as many ports that are free one behind the other."""
+    for first in range(20000, 30000, count):
+        held = []
+        try:
+            for port in range(first, first + count):
+                held.append(socket.create_server(("127.0.0.1", port)))
+            return first
+        except OSError:
+            pass
+        finally:
+            for s in held:
+                s.close()
+
+
+def test_ranges(moss):
+    first = free_range(11)
+    moss.ok("run", "-d", "--name", "web", "-p",
+            f"127.0.0.1:{first}-{first + 10}:80-90", *WEB)
+    lines = moss.ok("port", "web").splitlines()
+    assert lines == [f"{80 + i}/tcp -> 127.0.0.1:{first + i}"
+                     for i in range(11)]
+    # Any of a range, several of one port, both protocols of one number.
+    second = free_range(3)
+    chosen = f"127.0.0.1:{second}-{second + 2}:80"
+    moss.ok("run", "-d", "--name", "any", "-p", chosen, "-p", chosen, "-p",
+            chosen, "-p", f"127.0.0.1:{second}:80/udp", *WEB)
+    lines = moss.ok("port", "any", "80").splitlines()
+    assert lines == [f"127.0.0.1:{second + i}" for i in range(3)]
+    assert moss.ok("port", "any", "80/udp") == f"127.0.0.1:{second}"
+    wait_for(lambda: fetch(second), "the server")
+    assert [fetch(second + i) for i in range(3)] == [SERVED] * 3
+    result = moss("run", "--rm", "-p", chosen, *WEB, check=125)
+    assert "no port of the range is free" in result.err
+
+
+def test_listening_before_run_returns(moss, free_port):
+    port = free_port()
+    moss.ok("run", "-d", "--name", "quiet", "-p", f"127.0.0.1:{port}:80",
+            "busybox", "sleep", "60")
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        pass
+
+
+def test_sctp_is_refused(moss):
+    for spec in ("80:80/sctp", "80/sctp"):
+        result = moss("run", "--rm", "-p", spec, "busybox", "true", check=125)
+        assert "sctp" in result.err and "tcp and udp" in result.err
+
+
+def test_helper_dies_alone(moss, free_port):
+    """Killed or stopped, with ports from the start; others do not notice."""
+    ports = [free_port(), free_port()]
+    for name, port in zip(("one", "two"), ports):
+        moss.ok("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:80",
+                *WEB)
+        wait_for(lambda: fetch(port), name)
+    with socket.create_connection(("127.0.0.1", ports[1])) as other:
+        other.sendall(b"GET /group HTTP/1.0\r\n")
+        before = state_of(moss, "one")["NetPid"]
+        os.kill(before, signal.SIGSTOP)
+        assert fetch(ports[0]) == SERVED
+        os.kill(before, signal.SIGKILL)
+        assert wait_for(lambda: fetch(ports[0]), "one again") == SERVED
+        assert state_of(moss, "one")["NetPid"] != before
+        other.sendall(b"\r\n")
+        assert other.recv(1000).decode().startswith(SERVED)
+
+
+def test_publish_all_of_both_protocols(moss, busybox_tar):
+    moss.ok("import", "-c", "EXPOSE 8080 5353/udp", "-c",
+            'CMD ["sleep", "60"]', busybox_tar, "exposed")
+    moss.ok("run", "-d", "--name", "web", "-P", "-p", "127.0.0.1::8080",
+            "exposed")
+    # What -p names is published once, as it says.
+    assert moss.ok("port", "web", "8080").startswith("127.0.0.1:")
+    udp = moss.ok("port", "web", "5353/udp").splitlines()
+    assert [line.rsplit(":", 1)[0] for line in udp] == ["0.0.0.0", "[::]"]
+    assert f"0.0.0.0:{udp[0].rsplit(':', 1)[1]}->5353/udp" in \
+        moss.ps()[0]["Ports"]
+    moss.ok("rm", "-f", "web")
+    moss.ok("rmi", "exposed")
