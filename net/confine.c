@@ -70,55 +70,64 @@ static bool is_kept_by_resolver(const char *path)
 	return str_starts(path, "/run/") && strchr(path + 5, '/');
 }
 
-/* Puts the host's file, or the directory it is in, below root_fd. */
-static int add_resolv_conf(int root_fd)
-{
-	cleanup_free char *path = realpath(RESOLV_CONF, NULL);
-	cleanup_free char *target = NULL;
-	cleanup_fd int tree_fd = -1;
-	bool directory;
-	char *name;
-
-	/* A host without one has no names to offer. */
-	if (!path)
-		return 0;
-	if (mkdirat(root_fd, "etc", 0755) < 0)
-		return -errno;
-	directory = is_kept_by_resolver(path);
-	if (directory) {
-		name = strrchr(path, '/');
-		target = xasprintf("/host/%s", name + 1);
-		*name = '\0';
-		if (mkdirat(root_fd, "host", 0755) < 0 ||
-		    symlinkat(target, root_fd, "etc/resolv.conf") < 0)
-			return -errno;
-	} else if (mknodat(root_fd, "etc/resolv.conf", S_IFREG | 0444, 0) < 0) {
-		return -errno;
-	}
-
-	tree_fd = sys_open_tree(path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	if (tree_fd < 0 || make_read_only(tree_fd) < 0 ||
-	    sys_move_mount(tree_fd, root_fd,
-			   directory ? "host" : "etc/resolv.conf") < 0)
-		return -errno;
-	return 0;
-}
-
-/* Shows directory, read-only, in the new root. */
-static int add_directory(int root_fd, const char *directory)
+/* Shows what is at path, a file or a directory, read-only as `name`. */
+static int show(int root_fd, const char *path, const char *name)
 {
 	cleanup_fd int tree_fd =
-		sys_open_tree(directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	const char *name = CONFINE_DIRECTORY + 1;
+		sys_open_tree(path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
-	if (tree_fd < 0 || mkdirat(root_fd, name, 0755) < 0 ||
-	    make_read_only(tree_fd) < 0 ||
+	if (tree_fd < 0 || make_read_only(tree_fd) < 0 ||
 	    sys_move_mount(tree_fd, root_fd, name) < 0)
 		return -errno;
 	return 0;
 }
 
-int confine_root(const char *directory, struct error *err)
+/* etc/resolv.conf as a link to a file in directory, which need not be there. */
+static int show_in_directory(int root_fd, const char *directory,
+			     const char *name)
+{
+	cleanup_free char *target = xasprintf("/host/%s", name);
+
+	if (mkdirat(root_fd, "host", 0755) < 0 ||
+	    symlinkat(target, root_fd, "etc/resolv.conf") < 0)
+		return -errno;
+	return show(root_fd, directory, "host");
+}
+
+static int add_resolv_conf(int root_fd, const char *copy)
+{
+	cleanup_free char *path = realpath(RESOLV_CONF, NULL);
+
+	if (mkdirat(root_fd, "etc", 0755) < 0)
+		return -errno;
+	if (path && is_kept_by_resolver(path)) {
+		char *name = strrchr(path, '/');
+
+		*name = '\0';
+		return show_in_directory(root_fd, path, name + 1);
+	}
+	if (copy && access(copy, F_OK) == 0)
+		return show_in_directory(root_fd, copy, "resolv.conf");
+	/* A host without one has no names to offer. */
+	if (!path)
+		return 0;
+	if (mknodat(root_fd, "etc/resolv.conf", S_IFREG | 0444, 0) < 0)
+		return -errno;
+	return show(root_fd, path, "etc/resolv.conf");
+}
+
+/* Shows directory, read-only, in the new root. */
+static int add_directory(int root_fd, const char *directory)
+{
+	const char *name = CONFINE_DIRECTORY + 1;
+
+	if (mkdirat(root_fd, name, 0755) < 0)
+		return -errno;
+	return show(root_fd, directory, name);
+}
+
+int confine_root(const char *resolv_directory, const char *directory,
+		 struct error *err)
 {
 	cleanup_fd int root_fd = -1;
 	int r;
@@ -128,7 +137,7 @@ int confine_root(const char *directory, struct error *err)
 	root_fd = make_tmpfs();
 	if (root_fd < 0 || sys_move_mount(root_fd, AT_FDCWD, "/") < 0)
 		return err_errno(err, "cannot mount an empty root");
-	r = add_resolv_conf(root_fd);
+	r = add_resolv_conf(root_fd, resolv_directory);
 	if (r < 0)
 		return err_number(err, r, "cannot show %s to the uplink",
 				  RESOLV_CONF);

@@ -44,6 +44,7 @@ static pid_t spawn(const struct gateway_request *request, int socket_fd,
 	strv_push(&argv, PROGRAM);
 	strv_push(&argv, request->name);
 	strv_push(&argv, request->directory);
+	strv_push(&argv, request->resolv_directory);
 	strv_push_take(&argv, subnet_text(&request->bridge->gateway));
 	strv_push_take(&argv, subnet_text(&request->bridge->gateway6));
 	strv_push(&argv, way_out(request));

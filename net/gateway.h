@@ -15,7 +15,7 @@
  * monitor when it dies before that; containers go on talking to each other
  * meanwhile.
  *
- *   moss-gateway NAME DIRECTORY SUBNET SUBNET6|- internal|uplink|loopback
+ *   moss-gateway NAME DIRECTORY HOST SUBNET SUBNET6|- internal|uplink|loopback
  *
  * with the descriptors below; on GATEWAY_SOCKET it says GATEWAY_READY or why
  * not, as a struct error.
@@ -36,9 +36,10 @@
 #define GATEWAY_GRACE_MS 3000
 
 struct gateway_request {
-	const char *name;      /* of the network */
-	const char *directory; /* absolute path of networks/ */
-	int netns_fd;	       /* stay the caller's */
+	const char *name;	      /* of the network */
+	const char *directory;	      /* absolute path of networks/ */
+	const char *resolv_directory; /* of a net/resolv_copy.h */
+	int netns_fd;		      /* stay the caller's */
 	const struct bridge_config *bridge;
 	const struct bridge_services *services;
 	bool host_loopback;

@@ -28,6 +28,7 @@
 enum argument {
 	ARGUMENT_NAME = 1,
 	ARGUMENT_DIRECTORY,
+	ARGUMENT_HOST,
 	ARGUMENT_SUBNET,
 	ARGUMENT_SUBNET6,
 	ARGUMENT_WAY_OUT,
@@ -149,7 +150,9 @@ static int start(struct gateway *gateway, int argc, char **argv,
 		return r;
 	take_sockets(gateway);
 	r = confine_limits(err);
-	r = r < 0 ? r : confine_root(argv[ARGUMENT_DIRECTORY], err);
+	r = r < 0 ? r
+		  : confine_root(argv[ARGUMENT_HOST], argv[ARGUMENT_DIRECTORY],
+				 err);
 	r = r < 0 ? r : open_names(gateway, argv[ARGUMENT_NAME], err);
 	r = r < 0 ? r : open_uplink(gateway, argv[ARGUMENT_WAY_OUT], err);
 	r = r < 0 ? r : confine_privileges(0, err);

@@ -191,7 +191,8 @@ static void die_with(pid_t parent)
 }
 
 /* Before anything is known of the container; how many descriptors it gets. */
-static int confine_early(int *ret_proc_fd, struct error *err)
+static int confine_early(const char *resolv_directory, int *ret_proc_fd,
+			 struct error *err)
 {
 	int fd_max = confine_limits(err);
 	int r;
@@ -202,7 +203,7 @@ static int confine_early(int *ret_proc_fd, struct error *err)
 	*ret_proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (*ret_proc_fd < 0)
 		return err_errno(err, "cannot open /proc");
-	r = confine_root(NULL, err);
+	r = confine_root(resolv_directory, NULL, err);
 	if (r < 0)
 		return r;
 	/* The last one is for host ports below 1024. */
@@ -264,8 +265,9 @@ static int start_outside(struct forward_thread *thread, struct request *request,
  * What does not depend on the container comes first, while it is still being
  * made; then its tap and ports, then the rest of the confinement.
  */
-static int start(struct slirp_loop **ret_loop, struct forward_thread *inside,
-		 struct forward_thread *outside, struct error *err)
+static int start(const char *resolv_directory, struct slirp_loop **ret_loop,
+		 struct forward_thread *inside, struct forward_thread *outside,
+		 struct error *err)
 {
 	struct request request = {0};
 	struct slirp_config slirp;
@@ -274,7 +276,7 @@ static int start(struct slirp_loop **ret_loop, struct forward_thread *inside,
 	int fd_max;
 	int r;
 
-	r = fd_max = confine_early(&inside->proc_fd, err);
+	r = fd_max = confine_early(resolv_directory, &inside->proc_fd, err);
 	if (r < 0)
 		return r;
 
@@ -316,11 +318,14 @@ static int start(struct slirp_loop **ret_loop, struct forward_thread *inside,
 
 int main(int argc, char **argv)
 {
+	cleanup_free char *resolv_directory = NULL;
 	struct forward_thread inside = {.proc_fd = -1};
 	struct forward_thread outside = {.proc_fd = -1};
 	struct slirp_loop *loop = NULL;
 	struct error err = {0};
 
+	/* The arguments are written over. */
+	resolv_directory = argc > 1 ? xstrdup(argv[1]) : NULL;
 	proc_name_init(argc, argv);
 	proc_name_set("moss: net");
 	signal(SIGPIPE, SIG_IGN);
@@ -328,7 +333,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "moss-net: started by moss only\n");
 		return EXIT_FAILURE;
 	}
-	if (start(&loop, &inside, &outside, &err) < 0) {
+	if (start(resolv_directory, &loop, &inside, &outside, &err) < 0) {
 		error_write(UPLINK_SOCKET, &err);
 		return EXIT_FAILURE;
 	}

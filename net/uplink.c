@@ -28,8 +28,10 @@ _Static_assert(sizeof(((struct uplink_message *)NULL)->bytes) ==
 		       UPLINK_REPORT_SIZE,
 	       "any report");
 
-int uplink_spawn(struct uplink *ret_uplink, struct error *err)
+int uplink_spawn(const char *resolv_directory, struct uplink *ret_uplink,
+		 struct error *err)
 {
+	char *directory = (char *)(uintptr_t)resolv_directory;
 	cleanup_free char *path = proc_helper_path(PROGRAM, err);
 	cleanup_fd int mine = -1;
 	cleanup_fd int theirs = -1;
@@ -52,7 +54,7 @@ int uplink_spawn(struct uplink *ret_uplink, struct error *err)
 	pid = proc_spawn(
 		&(struct spawn){
 			.path = path,
-			.argv = (char *[]){path, NULL},
+			.argv = (char *[]){path, directory, NULL},
 			.env = (char *[]){"MALLOC_ARENA_MAX=1", NULL},
 			.fds = &fd,
 			.fd_count = 1,

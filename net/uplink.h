@@ -62,10 +62,14 @@ struct uplink_request {
 };
 
 /*
+ * resolv_directory: of a net/resolv_copy.h, absolute; NULL, or not there: the
+ * host's file as it is now.
+ *
  * The caller must hold CAP_SYS_ADMIN over the user namespace that owns
  * netns_fd, as every moss process in the pinned namespace does.
  */
-int uplink_spawn(struct uplink *ret_uplink, struct error *err);
+int uplink_spawn(const char *resolv_directory, struct uplink *ret_uplink,
+		 struct error *err);
 /*
  * Waits until it serves. The caller may close its copies of the descriptors
  * then. On failure the process is gone and reaped.

@@ -9,6 +9,7 @@
 #include "core/monitor/monitor.h"
 #include "core/monitor/networks.h"
 #include "net/host_port.h"
+#include "net/resolv_copy.h"
 #include "net/uplink_wire.h"
 
 /* One that dies more often within the time is let go. */
@@ -30,6 +31,12 @@ void helpers_init(struct monitor *monitor)
 	for (size_t i = 0; i < HELPER_COUNT; i++)
 		monitor->helpers[i] = (struct helper){
 			.monitor = monitor, .uplink = {.socket_fd = -1}};
+}
+
+static bool has_own_network(const struct monitor *monitor)
+{
+	return monitor->launch.network == LAUNCH_NETWORK_SLIRP ||
+	       monitor->launch.network == LAUNCH_NETWORK_NAMED;
 }
 
 bool helpers_can_publish(const struct monitor *monitor)
@@ -205,9 +212,17 @@ static void stop(struct helper *helper)
 	helper->takes_ports = false;
 }
 
+static int spawn(struct helper *helper, struct error *err)
+{
+	cleanup_free char *host = xasprintf("%s/" RESOLV_COPY_DIRECTORY,
+					    helper->monitor->store.path);
+
+	return uplink_spawn(host, &helper->uplink, err);
+}
+
 static int start(struct helper *helper, struct error *err)
 {
-	int r = uplink_spawn(&helper->uplink, err);
+	int r = spawn(helper, err);
 
 	r = r < 0 ? r : configure(helper, err);
 	if (r < 0)
@@ -221,7 +236,9 @@ int helpers_spawn(struct monitor *monitor, struct error *err)
 
 	for (size_t i = 0; i < HELPER_COUNT; i++)
 		monitor->helpers[i].restarts = 0;
-	return needs_uplink(monitor) ? uplink_spawn(&helper->uplink, err) : 0;
+	if (has_own_network(monitor))
+		resolvers_start(monitor);
+	return needs_uplink(monitor) ? spawn(helper, err) : 0;
 }
 
 int helpers_configure(struct monitor *monitor, struct error *err)
@@ -254,6 +271,7 @@ void helpers_stop(struct monitor *monitor)
 {
 	for (size_t i = 0; i < HELPER_COUNT; i++)
 		stop(&monitor->helpers[i]);
+	resolvers_stop(monitor);
 }
 
 static struct helper *find(const struct monitor *monitor, pid_t pid)

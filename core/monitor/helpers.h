@@ -81,6 +81,12 @@ void helpers_continue(const struct monitor *monitor, pid_t pid);
 void ports_explain(struct monitor *monitor, const struct port_mapping *wanted,
 		   struct error *err);
 
+/* ---- resolvers.c ---- */
+
+/* From the start of the helpers to their end: both are fine at any time. */
+void resolvers_start(struct monitor *monitor);
+void resolvers_stop(struct monitor *monitor);
+
 /* ---- ports.c ---- */
 
 /* Those of the record, for a run. */

@@ -91,6 +91,7 @@ static void monitor_init(struct monitor *monitor)
 		.input = {.fd = -1},
 		.buffer = xrealloc(NULL, MONITOR_READ_SIZE, 1),
 		.listen_fd = -1,
+		.resolv_fd = -1,
 	};
 	helpers_init(monitor);
 	for (int i = 0; i < 2; i++) {

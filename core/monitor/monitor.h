@@ -126,6 +126,8 @@ struct monitor {
 
 	/* The network helpers, and the ports that they serve: helpers.h. */
 	struct helper helpers[HELPER_COUNT];
+	int resolv_fd; /* changes of the host's resolv.conf */
+	struct loop_source *resolv_source;
 	struct uplink_forward *forwards;
 	size_t forward_count;
 	uint32_t port_id;      /* the last one given to a port */

@@ -19,6 +19,7 @@
 #include "net/bridge.h"
 #include "net/gateway.h"
 #include "net/netns.h"
+#include "net/resolv_copy.h"
 
 #define DIRECTORY_FLAGS	 (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
 #define SHORT_ID	 12
@@ -290,9 +291,12 @@ static int ensure_gateway(struct membership *membership,
 	struct bridge_services services = BRIDGE_NO_SERVICES;
 	cleanup_free char *directory =
 		xasprintf("%s/networks", membership->monitor->store.path);
+	cleanup_free char *host = xasprintf("%s/" RESOLV_COPY_DIRECTORY,
+					    membership->monitor->store.path);
 	const struct gateway_request request = {
 		.name = membership->name,
 		.directory = directory,
+		.resolv_directory = host,
 		.netns_fd = membership->netns_fd,
 		.bridge = bridge,
 		.services = &services,

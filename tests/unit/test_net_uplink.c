@@ -242,7 +242,7 @@ static char ask_container(struct world *asked)
 /* The gateway's address is the host's loopback when that is allowed. */
 static void test_host_loopback(void **state)
 {
-	struct world other;
+	struct world other = {0};
 	struct error err = {0};
 	pthread_t thread;
 	int listener = listen_tcp(AF_INET, PORT_HOST);
@@ -366,11 +366,11 @@ static void test_stop(void **state)
 	struct error err = {0};
 
 	uplink_stop(&uplink);
-	assert_int_equal(uplink_spawn(&uplink, &err), 0);
+	assert_int_equal(uplink_spawn(NULL, &uplink, &err), 0);
 	uplink_stop(&uplink);
 	assert_int_equal(uplink.pid, 0);
 
-	assert_int_equal(uplink_spawn(&uplink, &err), 0);
+	assert_int_equal(uplink_spawn(NULL, &uplink, &err), 0);
 	close_fd(&uplink.socket_fd);
 	assert_int_equal(proc_wait(uplink.pid), 0);
 }
@@ -391,7 +391,7 @@ static void test_configure_failure(void **state)
 	struct uplink uplink = {.socket_fd = -1};
 	struct error err = {0};
 
-	assert_int_equal(uplink_spawn(&uplink, &err), 0);
+	assert_int_equal(uplink_spawn(NULL, &uplink, &err), 0);
 	assert_int_equal(uplink_configure(&uplink, &request, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "network namespace"));
 	assert_int_equal(uplink.pid, 0);

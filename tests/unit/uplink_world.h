@@ -53,10 +53,12 @@ static const struct {
 /* One container: its servers, its moss-net, its ports on the host. */
 struct world {
 	pid_t container;
-	int command_fd; /* a byte asks for something, a byte answers */
+	int command_fd; /* a byte asks for something, a byte answers: 'h'
+			   reach_host(), '4' and '6' ask_resolver() */
 	int tap_fd;
 	int netns_fd;
 	struct uplink uplink;
+	const char *resolv_directory;
 	struct uplink_forward forwards[PUBLISHED];
 	uint16_t host_ports[PUBLISHED];
 };
@@ -204,6 +206,31 @@ static char reach_host(void)
 	return answer;
 }
 
+/*
+ * A question to the uplink's resolver, of the one or the other family: the
+ * first byte of the answer, '-' when there is none for a while.
+ */
+static char ask_resolver(int family)
+{
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
+				  .sin6_port = htons(53)};
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(53)};
+	const struct timeval timeout = {.tv_usec = 300000};
+	cleanup_fd int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char answer;
+
+	inet_pton(AF_INET, NET_DNS, &v4.sin_addr);
+	inet_pton(AF_INET6, NET_DNS6, &v6.sin6_addr);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	if (connect(fd,
+		    family == AF_INET ? (struct sockaddr *)&v4
+				      : (struct sockaddr *)&v6,
+		    family == AF_INET ? sizeof(v4) : sizeof(v6)) < 0 ||
+	    send(fd, "?", 1, 0) != 1 || recv(fd, &answer, 1, 0) != 1)
+		return '-';
+	return answer;
+}
+
 /* One server of the container; what it accepts and keeps is echoed. */
 static void serve_tcp(int listener, uint16_t port)
 {
@@ -267,7 +294,11 @@ static void serve(int command_fd)
 	if (write(command_fd, "s", 1) != 1)
 		_exit(1);
 	while (read(command_fd, &answer, 1) == 1) {
-		answer = reach_host();
+		if (answer == '4' || answer == '6')
+			answer = ask_resolver(answer == '4' ? AF_INET
+							    : AF_INET6);
+		else
+			answer = reach_host();
 		if (write(command_fd, &answer, 1) != 1)
 			break;
 	}
@@ -355,7 +386,8 @@ static int world_make(struct world *made, bool host_loopback, struct error *err)
 	};
 	int r;
 
-	*made = (struct world){.uplink = {.socket_fd = -1}};
+	*made = (struct world){.uplink = {.socket_fd = -1},
+			       .resolv_directory = made->resolv_directory};
 	for (size_t i = 0; i < PUBLISHED; i++) {
 		struct port_mapping mapping = {
 			.container_port = published[i].port,
@@ -369,7 +401,7 @@ static int world_make(struct world *made, bool host_loopback, struct error *err)
 			return r;
 		made->host_ports[i] = mapping.host_port;
 	}
-	r = uplink_spawn(&made->uplink, err);
+	r = uplink_spawn(made->resolv_directory, &made->uplink, err);
 	if (r < 0)
 		return r;
 	if (!make_container(made))
