@@ -13,8 +13,9 @@
 #include "net/netns.h"
 #include "net/nl.h"
 
-#define LOOPBACK_INDEX	1
-#define HOST_PORT_TABLE 101 /* the table and the rules' priority */
+#define LOOPBACK_INDEX 1
+/* The table and the rules' priority; forward_route.c has others. */
+#define HOST_PORT_TABLE 99
 
 /* What the thread in the container's namespace is told and tells. */
 struct opening {

@@ -111,8 +111,8 @@ def test_root_inside_cannot_widen_it(moss, debian, servers):
     moss.ok("run", "-d", "--name", "hp", "--cap-add", "NET_ADMIN",
             "--host-port", f"{opened}", debian, "sleep", "100")
     moss.ok("exec", "hp", "sh", "-c",
-            "ip rule add pref 50 to 10.0.2.2 lookup 101; "
-            "ip route add local 127.9.0.0/16 dev lo table 101; "
+            "ip rule add pref 50 to 10.0.2.2 lookup 99; "
+            "ip route add local 127.9.0.0/16 dev lo table 99; "
             "ip addr add 10.0.2.2/32 dev lo; "
             "ip route flush cache")
     script = f"""
