@@ -61,16 +61,22 @@ static int choose_mode(const struct options *options,
 	return 0;
 }
 
+bool egress_options_given(const struct options *options)
+{
+	for (const struct option *o = egress_options; o->name; o++) {
+		if (option_given(options, o->name))
+			return true;
+	}
+	return false;
+}
+
 int egress_options_body(const struct options *options, cJSON *moss,
 			struct error *err)
 {
 	CLEANUP(egress_policy_release) struct egress_policy policy = {0};
-	bool given = false;
 	int r;
 
-	for (const struct option *o = egress_options; o->name; o++)
-		given = given || option_given(options, o->name);
-	if (!given)
+	if (!egress_options_given(options))
 		return 0;
 	r = choose_mode(options, &policy, err);
 	r = r < 0 ? r : add_lists(options, "egress-allow", false, &policy, err);

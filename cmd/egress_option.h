@@ -7,6 +7,7 @@
 
 extern const struct option egress_options[];
 
+bool egress_options_given(const struct options *options);
 /* Reads --egress-policy. Errors are about what the user typed. */
 int egress_options_body(const struct options *options, cJSON *moss,
 			struct error *err);

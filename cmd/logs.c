@@ -16,11 +16,14 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/egress_log.h"
 #include "cmd/time_option.h"
 
 /* clang-format off */
 static const struct option logs_options[] = {
 	{0, "details", OPTION_FLAG, NULL, NULL, "Show extra details provided to logs", false},
+	{0, "egress", OPTION_FLAG, NULL, NULL, "Show what the egress policy has refused instead", false},
+	{0, "egress-policy", OPTION_FLAG, NULL, NULL, "Print the egress policy that allows what the container used (run with --egress record)", false},
 	{'f', "follow", OPTION_FLAG, NULL, NULL, "Follow log output", false},
 	{0, "since", OPTION_STRING, NULL, NULL, "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)", false},
 	{'n', "tail", OPTION_STRING, NULL, "all", "Number of lines to show from the end of the logs", false},
@@ -259,6 +262,29 @@ static int reader_options(const struct options *options,
 	return r;
 }
 
+/* 1 when that is what was asked for. */
+static int print_egress(struct context *context, const struct options *options,
+			const char *id, struct error *err)
+{
+	bool log = option_flag(options, "egress");
+	bool policy = option_flag(options, "egress-policy");
+	int r;
+
+	if (!log && !policy)
+		return 0;
+	for (const struct option *o = logs_options; o->name; o++) {
+		const char *own = log ? "egress" : "egress-policy";
+
+		if (!str_equal(o->name, own) && option_given(options, o->name))
+			return err_set(err, ERROR_INVALID,
+				       "conflicting options: --%s and --%s",
+				       own, o->name);
+	}
+	r = log ? egress_log_print(context, id, err)
+		: egress_policy_print(context, id, err);
+	return r < 0 ? r : 1;
+}
+
 static int logs_main(struct context *context, const struct options *options)
 {
 	cleanup_free char *buffer = xrealloc(NULL, BUFFER_SIZE, 1);
@@ -280,6 +306,9 @@ static int logs_main(struct context *context, const struct options *options)
 	r = r < 0 ? r
 		  : engine_container_resolve(&context->engine,
 					     options->operands[0], id, &err);
+	r = r < 0 ? r : print_egress(context, options, id, &err);
+	if (r > 0)
+		return 0;
 	r = r < 0 ? r
 		  : engine_container_logs(&context->engine, id, &how, &reader,
 					  &wait_fd, &printer.terminal, &err);

@@ -20,6 +20,7 @@
 #include "cmd/container_options.h"
 #include "cmd/limit_options.h"
 #include "cmd/credentials.h"
+#include "cmd/egress_log.h"
 #include "cmd/egress_option.h"
 #include "cmd/pulling.h"
 #include "cmd/refused_options.h"
@@ -206,6 +207,21 @@ static int create_container(struct session *session,
 	return 0;
 }
 
+/* What the egress policy has refused, in one line. fd: the log, or -1. */
+static void show_egress(const struct session *session,
+			const struct options *options, int fd)
+{
+	const char *name = option_string(options, "name");
+	char short_id[13];
+
+	snprintf(short_id, sizeof(short_id), "%s", session->id);
+	if (option_flag(options, "rm"))
+		name = NULL;
+	else if (str_empty(name))
+		name = short_id;
+	egress_summary_print(fd, name);
+}
+
 static int run_main(struct context *context, const struct options *options)
 {
 	struct session session = {
@@ -215,6 +231,7 @@ static int run_main(struct context *context, const struct options *options)
 		.wait_fd = -1,
 	};
 	bool detached = option_flag(options, "detach");
+	cleanup_fd int egress_fd = -1;
 	struct error err = {0};
 	int r, code;
 
@@ -224,6 +241,9 @@ static int run_main(struct context *context, const struct options *options)
 		return command_fail(context, &err);
 	if (r < 0)
 		return run_fail(&err);
+	if (!detached && egress_options_given(options))
+		egress_fd = engine_container_egress_follow(&context->engine,
+							   session.id);
 	r = engine_container_start(&context->engine, session.id,
 				   detached ? NULL : &session.attach,
 				   &session.stream_fd, &session.wait_fd, &err);
@@ -236,6 +256,7 @@ static int run_main(struct context *context, const struct options *options)
 	code = session_run(&session);
 	close_fd(&session.stream_fd);
 	close_fd(&session.wait_fd);
+	show_egress(&session, options, egress_fd);
 	return code;
 }
 

@@ -195,7 +195,7 @@ static bool pass_packet(struct egress *egress, const struct packet *packet,
 		return false;
 	}
 	if (egress->policy.mode == EGRESS_RECORD)
-		egress_report_add(egress, EGRESS_USED, protocol,
+		egress_report_add(egress, EGRESS_WAS_USED, protocol,
 				  &path->destination, path->destination_port,
 				  name, now);
 	return true;

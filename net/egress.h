@@ -61,7 +61,7 @@ enum egress_reason {
 	EGRESS_WITHOUT_NAME, /* TLS or HTTP that does not say whom it is for */
 	EGRESS_MALFORMED,    /* its first bytes, or they did not come in time */
 	EGRESS_DNS_TCP,	     /* to the resolver, which answers over UDP only */
-	EGRESS_USED,	     /* not refused: the policy records */
+	EGRESS_WAS_USED,     /* not refused: the policy records */
 	EGRESS_REASON_COUNT,
 };
 const char *egress_reason_name(enum egress_reason reason);
@@ -75,6 +75,11 @@ struct egress_report {
 	struct net_address_value address; /* family 0: none */
 	char name[EGRESS_NAME_MAX];	  /* "": none known */
 };
+
+/* What a moss-net sends, which talks to the world: false unless it is one. What
+   no name has in it is made '?'. */
+bool egress_report_parse(const void *bytes, size_t length,
+			 struct egress_report *ret_report);
 
 struct egress_hooks {
 	/* Frames made here. to_uplink is called from egress_outbound() and

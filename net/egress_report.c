@@ -5,15 +5,16 @@
  */
 #include "net/egress_internal.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 
 #define BURST	  100 /* reports */
 #define REFILL_MS 100 /* for one more */
-#define FORGET_MS 60000
 
 static const char *const reasons[] = {
 	[EGRESS_NO_RULE] = "no rule allows it",
@@ -24,13 +25,34 @@ static const char *const reasons[] = {
 	[EGRESS_WITHOUT_NAME] = "it does not say which name it is for",
 	[EGRESS_MALFORMED] = "it does not begin as TLS or HTTP do",
 	[EGRESS_DNS_TCP] = "the resolver answers over UDP only",
-	[EGRESS_USED] = "used",
+	[EGRESS_WAS_USED] = "used",
 };
 
 const char *egress_reason_name(enum egress_reason reason)
 {
 	return (size_t)reason < ARRAY_SIZE(reasons) ? reasons[reason]
 						    : "unknown";
+}
+
+bool egress_report_parse(const void *bytes, size_t length,
+			 struct egress_report *ret_report)
+{
+	struct egress_report report;
+
+	if (length != sizeof(report))
+		return false;
+	memcpy(&report, bytes, sizeof(report));
+	if (report.reason >= EGRESS_REASON_COUNT ||
+	    (report.address.family != 0 && report.address.family != AF_INET &&
+	     report.address.family != AF_INET6) ||
+	    !memchr(report.name, '\0', sizeof(report.name)))
+		return false;
+	for (char *c = report.name; *c; c++) {
+		if (!isascii(*c) || (!isalnum(*c) && !strchr("-_.:[]", *c)))
+			*c = '?';
+	}
+	*ret_report = report;
+	return true;
 }
 
 static bool is_same(const struct egress_report *a,
@@ -41,8 +63,8 @@ static bool is_same(const struct egress_report *a,
 	       str_equal(a->name, b->name);
 }
 
-/* Where a new one goes: unused, or told of and forgotten by now. */
-static struct report_entry *find_place(struct reports *reports, int64_t now)
+/* Where a new one goes: unused, or that of one that was told of long ago. */
+static struct report_entry *find_place(struct reports *reports)
 {
 	struct report_entry *oldest = NULL;
 
@@ -58,7 +80,7 @@ static struct report_entry *find_place(struct reports *reports, int64_t now)
 		    (!oldest || entry->used_ms < oldest->used_ms))
 			oldest = entry;
 	}
-	if (oldest && now - oldest->used_ms > FORGET_MS)
+	if (oldest)
 		return oldest;
 	/* The last place is for all others. */
 	reports->count = EGRESS_REPORTS_MAX;
@@ -77,13 +99,43 @@ static void count_other(struct reports *reports,
 	};
 }
 
+static struct report_entry *find_same(struct reports *reports,
+				      const struct egress_report *report)
+{
+	for (size_t i = 0; i < reports->count && i < EGRESS_REPORTS_MAX - 1;
+	     i++) {
+		if (is_same(&reports->entries[i].report, report))
+			return &reports->entries[i];
+	}
+	return NULL;
+}
+
+static void count_one(struct reports *reports,
+		      const struct egress_report *report, int64_t now)
+{
+	struct report_entry *entry = find_same(reports, report);
+
+	if (entry) {
+		/* Once is enough of what is used. */
+		if (report->reason != EGRESS_WAS_USED &&
+		    entry->report.count < UINT32_MAX)
+			entry->report.count++;
+		entry->used_ms = now;
+		return;
+	}
+	entry = find_place(reports);
+	if (entry)
+		*entry = (struct report_entry){.report = *report,
+					       .used_ms = now};
+	else
+		count_other(reports, report);
+}
+
 void egress_report_add(struct egress *egress, enum egress_reason reason,
 		       enum egress_protocol protocol,
 		       const struct net_address_value *address, uint16_t port,
 		       const char *name, int64_t now)
 {
-	struct reports *reports = &egress->reports;
-	struct report_entry *entry = NULL;
 	struct egress_report report = {
 		.reason = (uint8_t)reason,
 		.protocol = (uint8_t)protocol,
@@ -95,25 +147,10 @@ void egress_report_add(struct egress *egress, enum egress_reason reason,
 		report.address = *address;
 	if (name)
 		strncpy(report.name, name, sizeof(report.name) - 1);
-	for (size_t i = 0;
-	     !entry && i < reports->count && i < EGRESS_REPORTS_MAX - 1; i++) {
-		if (is_same(&reports->entries[i].report, &report))
-			entry = &reports->entries[i];
-	}
-	reports->dirty = true;
-	if (entry) {
-		/* Once is enough of what is used. */
-		if (reason != EGRESS_USED && entry->report.count < UINT32_MAX)
-			entry->report.count++;
-		entry->used_ms = now;
-		return;
-	}
-	entry = find_place(reports, now);
-	if (!entry) {
-		count_other(reports, &report);
-		return;
-	}
-	*entry = (struct report_entry){.report = report, .used_ms = now};
+	count_one(&egress->reports, &report, now);
+	egress->reports.dirty = true;
+	/* Before the container hears of it, and may be gone after that. */
+	(void)egress_report_flush(egress, now);
 }
 
 static void refill(struct reports *reports, int64_t now)

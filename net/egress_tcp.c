@@ -314,7 +314,7 @@ static bool syn_outbound(struct egress *egress, struct flow *flow,
 		return false;
 	}
 	if (egress->policy.mode == EGRESS_RECORD)
-		egress_report_add(egress, EGRESS_USED, EGRESS_TCP,
+		egress_report_add(egress, EGRESS_WAS_USED, EGRESS_TCP,
 				  &path->destination, path->destination_port,
 				  name, now);
 	/* Data with it would be libslirp's before it is looked at; without an

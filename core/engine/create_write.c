@@ -12,6 +12,7 @@
 #include "core/engine/config.h"
 #include "core/engine/members.h"
 #include "core/engine/ocispec.h"
+#include "core/monitor/egress_log.h"
 
 #define NAME_TRIES 8
 
@@ -179,6 +180,8 @@ static int write_record(struct creation *creation, const char *name,
 	if (r < 0)
 		return r;
 	r = write_seccomp(creation, err);
+	if (r >= 0 && creation->egress)
+		r = egress_log_create(creation->record.directory_fd, err);
 	if (r < 0)
 		return r;
 	r = mounts_make_volumes(&creation->engine->store, &creation->mounts,

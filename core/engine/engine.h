@@ -182,6 +182,19 @@ int engine_container_logs(struct engine *engine, const char *id,
 			  bool *ret_terminal, struct error *err);
 
 /*
+ * Of a container with an egress policy: what was refused, oldest first, and
+ * the policy that allows what was used while it recorded; the forms of
+ * core/monitor/egress_log.h and net/egress_policy.h.
+ */
+int engine_container_egress_log(struct engine *engine, const char *id,
+				cJSON **ret_array, struct error *err);
+int engine_container_egress_used(struct engine *engine, const char *id,
+				 cJSON **ret_policy, struct error *err);
+/* The log of refusals, at its end, to be read with egress_log_read_fd() even
+   when the container has gone; -1 without a policy. */
+int engine_container_egress_follow(struct engine *engine, const char *id);
+
+/*
  * body: ExecCreate (Cmd, Env, User, WorkingDir, Tty, Privileged, AttachStdin…).
  * fds: the program's stdio (ignored with Tty). See monitor_exec().
  */

@@ -151,6 +151,7 @@ void finish_run(struct monitor *monitor)
 		log_writer_flush(monitor->log, NULL);
 	input_release(monitor);
 	clients_finish(monitor);
+	helpers_drain(monitor);
 	helpers_stop(monitor);
 	networks_leave(monitor);
 	end_fuse(monitor);

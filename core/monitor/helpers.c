@@ -23,7 +23,7 @@
 /* What it has to say, by the kind of the report. NULL: nobody listens. */
 static void (*const report_handlers[UPLINK_REPORT_KINDS])(
 	struct monitor *monitor, const struct uplink_message *report) = {
-	[UPLINK_REPORT_EGRESS] = NULL,
+	[UPLINK_REPORT_EGRESS] = egress_reported,
 };
 
 void helpers_init(struct monitor *monitor)
@@ -265,6 +265,17 @@ int helpers_restart_ports(struct monitor *monitor, struct error *err)
 		return 0;
 	stop(helper);
 	return start(helper, err);
+}
+
+void helpers_drain(struct monitor *monitor)
+{
+	for (size_t i = 0; i < HELPER_COUNT; i++) {
+		struct helper *helper = &monitor->helpers[i];
+
+		if (helper->source)
+			on_message(helper->source, helper->uplink.socket_fd,
+				   EPOLLIN, helper);
+	}
 }
 
 void helpers_stop(struct monitor *monitor)

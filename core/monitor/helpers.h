@@ -68,6 +68,8 @@ int helpers_start_ports(struct monitor *monitor, struct error *err);
 int helpers_restart_ports(struct monitor *monitor, struct error *err);
 /* It does not answer: its end is noticed, and it is started again. */
 void helper_kill(const struct helper *helper);
+/* What they have said up to now is heard. */
+void helpers_drain(struct monitor *monitor);
 void helpers_stop(struct monitor *monitor);
 /* True when pid was one of them; it is started again. */
 bool helpers_ended(struct monitor *monitor, pid_t pid);

@@ -15,6 +15,7 @@
  *   compress.c  rotated logs
  *   attach.c    the clients: their streams, the container's stdin
  *   server.c    the control socket: requests and their answers
+ *   egress.c    its egress policy, and what was refused (egress_log.h)
  *   exec.c      further programs in the container
  *   pause.c     its processes held still
  *   probe.c     its health: a program in it, time and again (health.h)
@@ -135,6 +136,9 @@ struct monitor {
 	uint32_t port_request; /* the last one made of a helper */
 	struct loop_source *port_timer; /* an answer to it is due */
 
+	/* Events of refusals that may be told, and when that was reckoned. */
+	int64_t egress_events, egress_events_ms;
+
 	struct membership *memberships; /* of named networks */
 
 	/* Streams. */
@@ -204,6 +208,9 @@ void monitor_note(struct monitor *monitor, const struct error *err);
 /* The policy for moss-net, sealed. */
 int egress_pack(const struct record_launch *launch, int *ret_fd,
 		struct error *err);
+/* What moss-net has to say of it: into its log, and an event. */
+void egress_reported(struct monitor *monitor,
+		     const struct uplink_message *message);
 
 /* ---- limits.c ---- */
 

@@ -12,6 +12,7 @@
  *   operation.lock   held by whoever creates, starts, removes or repairs it
  *   control          the monitor's SOCK_SEQPACKET socket (control.h)
  *   health.json      the last probes of its health (health.h)
+ *   egress.log egress.used   what its egress policy refused (egress_log.h)
  *   container.log    json-file log (log.h); .1, .2 … when rotated
  *   hosts hostname resolv.conf   bind-mounted into the container
  *   upper/ work/ merged/         storage/root/snapshot.h

@@ -6,6 +6,7 @@ in which moss runs, too; egress_client.py is the program in the container.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -244,6 +245,83 @@ def test_helper_is_killed(world):
     assert fetch(OTHER) == ""
     assert OTHER not in [line[1] for line in world.seen()]
     moss.ok("rm", "-f", "box")
+
+
+def test_what_was_refused(world):
+    """In its log, as events, and in one line at the end."""
+    moss = world.moss
+    result = moss("run", "--name", "told", "--egress-allow", "allowed.test:80",
+                  "busybox", "sh", "-c",
+                  f"wget -q -O- http://{OTHER}/; wget -q -O- http://{OTHER}/; "
+                  "wget -q -O- http://other.test/; wget -q -O- --header "
+                  "'Host: other.test' http://allowed.test/; wget -q -O- "
+                  "http://allowed.test/")
+    assert result.out == "allowed.test"
+    line = result.err.splitlines()[-1]
+    assert re.fullmatch(
+        rf"moss: egress: \d+ attempts refused: {OTHER}:80/tcp, other.test, "
+        "other.test:80/tcp; see moss logs --egress told", line), result.err
+    lines = moss.ok("logs", "--egress", "told").splitlines()
+    assert [line.split(" ", 1)[1] for line in lines[:2]] == [
+        f"refused {OTHER}:80/tcp: no rule allows it"] * 2
+    assert lines[-1].endswith(
+        f"refused other.test:80/tcp ({SERVER}): it asks the address for "
+        "another name")
+    events = [json.loads(line) for line in moss.ok(
+        "events", "--since", "1m", "--until", "0s", "--filter",
+        "container=told", "--filter", "event=egress-deny", "--format",
+        "json").splitlines()]
+    assert len(events) == len(lines)
+    attributes = events[0]["Actor"]["Attributes"]
+    assert attributes["address"] == OTHER and attributes["name"] == "told"
+    assert moss("logs", "--egress", "-f", "told").code == 1
+    # A second run that is refused nothing says nothing, and adds to the log.
+    moss.ok("rm", "told")
+    result = moss("run", "--rm", "--egress-allow", "allowed.test:80",
+                  "busybox", "wget", "-q", "-O-", "http://allowed.test/")
+    assert result.err.count("egress") == 0 and result.out == "allowed.test"
+
+
+def test_record(world, tmp_path):
+    """What was recorded is a policy, and the one that was needed."""
+    moss = world.moss
+    script = (f"wget -q -O- http://{OTHER}:81/; wget -q -O- "
+              "http://allowed.test/; wget -q -O- http://allowed.test/; "
+              "ping -c 1 10.0.2.2 >/dev/null && echo pinged")
+    before = moss.ok("run", "--name", "box", "--egress", "record", "busybox",
+                     "sh", "-c", script)
+    policy = moss.ok("logs", "--egress-policy", "box")
+    assert json.loads(policy) == {
+        "default": "deny", "deny": [],
+        "allow": [f"{OTHER}:81", "allowed.test:80",
+                  "host.docker.internal/icmp"]}
+    assert moss.ok("logs", "--egress", "box") == ""
+    moss.ok("rm", "box")
+    (tmp_path / "policy.json").write_text(policy)
+    result = moss("run", "--rm", "--egress-policy", tmp_path / "policy.json",
+                  "busybox", "sh", "-c", script)
+    assert result.out.strip() == before and "refused" not in result.err
+
+
+def test_log_is_bounded(world):
+    """However much is refused: a few lines a second, and all are counted."""
+    moss = world.moss
+    moss.ok("run", "--name", "box", "-v",
+            f"{world.log.parent}/egress_client.py:/client.py", "--egress",
+            "deny", "debian", "python3", "/client.py", "flood(2000)")
+    lines = moss.ok("logs", "--egress", "box").splitlines()
+    assert 100 <= len(lines) < 300
+    directory = moss.root / "containers" / moss.inspect("box")["Id"]
+    assert (directory / "egress.log").stat().st_size < 100000
+    moss.ok("rm", "box")
+
+
+def test_no_policy_no_log(moss):
+    moss.ok("create", "--name", "box", "busybox", "true")
+    for option in ("--egress", "--egress-policy"):
+        result = moss("logs", option, "box")
+        assert result.code == 1 and "no egress policy" in result.err
+    moss.ok("rm", "box")
 
 
 def test_inspect_and_restart(world, tmp_path):
