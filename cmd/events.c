@@ -61,10 +61,12 @@ static void append_attributes(struct str *line, const cJSON *attributes)
 		members[i++] = member;
 	}
 	qsort(members, count, sizeof(*members), compare_members);
-	for (i = 0; i < count; i++)
-		str_appendf(line, "%s%s=%s", i == 0 ? " (" : ", ",
-			    members[i]->string,
-			    text_of(attributes, members[i]->string));
+	for (i = 0; i < count; i++) {
+		str_append(line, i == 0 ? " (" : ", ");
+		str_append(line, members[i]->string);
+		str_append_char(line, '=');
+		str_append(line, text_of(attributes, members[i]->string));
+	}
 	str_append_char(line, ')');
 }
 

@@ -63,15 +63,32 @@ static bool is_control(unsigned int code)
 	return code < 0x20 || (code >= 0x7f && code < 0xa0);
 }
 
+/* Of almost every text the whole: printable ASCII at its beginning. */
+static size_t plain_length(const char *text)
+{
+	size_t length = 0;
+
+	while (text[length] >= 0x20 && text[length] < 0x7f)
+		length++;
+	return length;
+}
+
 char *text_printable(const char *text, bool one_line)
 {
 	struct str plain = {0};
 
 	while (*text) {
 		unsigned int code = 0;
-		size_t length = text_character(text, &code);
-		bool layout = !one_line && (code == '\n' || code == '\t');
+		size_t length = plain_length(text);
+		bool layout;
 
+		if (length > 0) {
+			str_append_bytes(&plain, text, length);
+			text += length;
+			continue;
+		}
+		length = text_character(text, &code);
+		layout = !one_line && (code == '\n' || code == '\t');
 		if (length > 0 && (layout || !is_control(code))) {
 			str_append_bytes(&plain, text, length);
 			text += length;
