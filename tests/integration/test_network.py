@@ -193,6 +193,25 @@ def test_network_of_another_container(moss, web):
                    "wget", "-q", "-O-", "http://127.0.0.1:80/") == "page"
 
 
+def test_ping_gateway(moss, debian):
+    """Also with what fills the MTU, of both families."""
+    for target in ("10.0.2.2", "fd00::2"):
+        moss.ok("run", "--rm", debian, "ping", "-c", "1", "-W", "5", "-s",
+                "60000", target)
+
+
+def test_segments_are_large(moss, debian, host_server):
+    script = f"""
+import socket
+s = socket.create_connection(("10.0.2.2", {host_server}))
+print(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+"""
+    # Linux sends at most half a window, which is 64 KiB here, at a time.
+    assert int(moss.ok("run", "--rm", "--network",
+                       "slirp:allow-host-loopback=true", debian, "python3",
+                       "-c", script)) > 32000
+
+
 def test_ping_itself(moss):
     moss.ok("run", "--rm", "busybox", "ping", "-c", "1", "127.0.0.1")
 

@@ -54,7 +54,8 @@ static const struct {
 struct world {
 	pid_t container;
 	int command_fd; /* a byte asks for something, a byte answers: 'h'
-			   reach_host(), '4' and '6' ask_resolver() */
+			   reach_host(), '4' and '6' ask_resolver(), what
+			   else there is world_command() */
 	int tap_fd;
 	int netns_fd;
 	struct uplink uplink;
@@ -264,6 +265,10 @@ static void serve_tcp(int listener, uint16_t port)
 	}
 }
 
+/* A test's own commands, carried out in the container; set before it is made.
+ */
+static char (*world_command)(char command);
+
 /* A process for each server, this one for commands. */
 static void serve(int command_fd)
 {
@@ -297,8 +302,10 @@ static void serve(int command_fd)
 		if (answer == '4' || answer == '6')
 			answer = ask_resolver(answer == '4' ? AF_INET
 							    : AF_INET6);
-		else
+		else if (answer == 'h')
 			answer = reach_host();
+		else
+			answer = world_command(answer);
 		if (write(command_fd, &answer, 1) != 1)
 			break;
 	}
