@@ -308,6 +308,8 @@ int runtime_exec(const struct runtime_exec_request *request,
 			{
 				.process = request->process,
 				.filter = request->filter,
+				.notify = request->notify,
+				.deny_tcp = request->deny_tcp,
 				.stdio = {request->stdio[0], request->stdio[1],
 					  request->stdio[2]},
 			},

@@ -207,6 +207,13 @@ static uint32_t append(struct str *data, const void *bytes, size_t length)
 	return offset;
 }
 
+static uint32_t append_filter(struct str *data,
+			      const struct seccomp_filter *filter)
+{
+	return append(data, filter->code,
+		      filter->length * sizeof(*filter->code));
+}
+
 static int write_config(const struct launch *launch, struct error *err)
 {
 	const struct spec_process *process = launch->process;
@@ -234,10 +241,16 @@ static int write_config(const struct launch *launch, struct error *err)
 
 	append(&data, &config, sizeof(config));
 	if (filter && filter->code) {
-		config.filter = append(&data, filter->code,
-				       filter->length * sizeof(*filter->code));
+		config.filter = append_filter(&data, filter);
 		config.filter_length = (uint32_t)filter->length;
 		config.filter_flags = filter->flags;
+	}
+	if (launch->deny_tcp)
+		config.flags |= INIT_DENY_TCP;
+	if (launch->notify) {
+		config.notify = append_filter(&data, launch->notify);
+		config.notify_length = (uint32_t)launch->notify->length;
+		config.notify_flags = launch->notify->flags;
 	}
 	config.group_count = (uint32_t)launch->user.group_count;
 	config.groups = append(&data, launch->user.groups,

@@ -13,6 +13,8 @@
 struct launch {
 	const struct spec_process *process;
 	const struct seccomp_filter *filter;
+	const struct seccomp_filter *notify; /* NULL: none */
+	bool deny_tcp;
 	bool init; /* moss-init stays */
 	bool can_set_groups;
 	struct user user;

@@ -128,23 +128,52 @@ int parent_await(const struct runtime_process *process, struct error *err)
 		       AWAIT_STEP_MS * AWAIT_STEPS / 1000);
 }
 
+/* The one packet that may come after SYNC_START: 1 and it was taken. */
+static int take_notify(struct runtime_process *process,
+		       const struct sync_message *message, int *fds,
+		       size_t count, struct error *err)
+{
+	if (message->type == SYNC_NOTIFY && count == 1 &&
+	    process->notify_fd < 0) {
+		process->notify_fd = fds[0];
+		return 1;
+	}
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	return err_number(err, EBADMSG, "unexpected packet %u", message->type);
+}
+
+/* 0 when the program runs. */
+static int await_program(struct runtime_process *process, bool impatient,
+			 bool was_told, struct error *err)
+{
+	int r;
+
+	do {
+		struct sync_message message;
+		int fds[SYNC_FDS_MAX];
+		size_t count = 0;
+
+		r = impatient ? parent_await(process, err) : 0;
+		if (r < 0)
+			return r;
+		r = sync_receive(process->sync_fd, &message, fds, &count, err);
+		if (r > 0)
+			r = take_notify(process, &message, fds, count, err);
+	} while (r > 0);
+	if (r == -ECONNRESET || (r == 0 && !was_told))
+		return parent_child_died(process, err);
+	return r;
+}
+
 int parent_start(struct runtime_process *process, bool impatient,
 		 struct error *err)
 {
-	struct sync_message message;
 	struct error send_error = {0};
 	int sent = sync_send(process->sync_fd, SYNC_START, 0, NULL, 0,
 			     &send_error);
-	int r = impatient ? parent_await(process, err) : 0;
+	int r = await_program(process, impatient, sent >= 0, err);
 
-	if (r == 0) {
-		r = sync_receive(process->sync_fd, &message, NULL, NULL, err);
-		if (r > 0)
-			r = err_number(err, EBADMSG, "unexpected packet %u",
-				       message.type);
-		else if (r == -ECONNRESET || (r == 0 && sent < 0))
-			r = parent_child_died(process, err);
-	}
 	if (r < 0) {
 		parent_abort(process);
 		return r;
@@ -196,5 +225,6 @@ void runtime_process_release(struct runtime_process *process)
 	close_fd(&process->tap_fd);
 	close_fd(&process->userns_fd);
 	close_fd(&process->netns_fd);
+	close_fd(&process->notify_fd);
 	close_fd(&process->sync_fd);
 }

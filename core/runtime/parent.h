@@ -10,7 +10,7 @@
 #define RUNTIME_PROCESS_EMPTY                                                  \
 	{                                                                      \
 		.pid_fd = -1, .console_fd = -1, .tap_fd = -1, .userns_fd = -1, \
-		.netns_fd = -1, .sync_fd = -1,                                 \
+		.netns_fd = -1, .notify_fd = -1, .sync_fd = -1,                \
 	}
 
 /* The joiner's packet: process becomes the one it cloned; it is reaped. */

@@ -48,8 +48,11 @@ struct runtime_request {
 	const struct runtime_spec *spec;
 	const struct snapshot *snapshot;     /* NULL: spec->root_path */
 	const struct seccomp_filter *filter; /* code NULL: unconfined */
-	const struct netns_config *network;  /* tap wanted; NULL: loopback only,
-						or  a joined/host namespace */
+	/* One more, whose notifications go to notify_fd below; NULL: none. */
+	const struct seccomp_filter *notify;
+	bool deny_tcp; /* bind and connect of TCP, by Landlock */
+	const struct netns_config *network; /* tap wanted; NULL: loopback only,
+					       or  a joined/host namespace */
 	/* The container's ends; ignored with a terminal. Stay the caller's.
 	   -1: /dev/null. */
 	int stdio[3];
@@ -69,6 +72,7 @@ struct runtime_process {
 	int tap_fd;	/* -1: none */
 	int userns_fd;
 	int netns_fd;	/* -1: the caller's own */
+	int notify_fd;	/* once it runs, if it was asked for; else -1 */
 	pid_t fuse_pid; /* 0: none; a child of the caller */
 	int sync_fd;	/* private: the conversation with the child */
 };
@@ -85,6 +89,8 @@ struct runtime_exec_request {
 	int init_pid_fd;
 	int cgroup_fd; /* > 0: born there; otherwise it follows init */
 	const struct seccomp_filter *filter;
+	const struct seccomp_filter *notify; /* as in runtime_create() */
+	bool deny_tcp;
 	int stdio[3];
 };
 

@@ -373,6 +373,8 @@ static void setup_init(struct setup *setup,
 			{
 				.process = &request->spec->process,
 				.filter = request->filter,
+				.notify = request->notify,
+				.deny_tcp = request->deny_tcp,
 				.init = request->spec->init,
 				.stdio = {request->stdio[0], request->stdio[1],
 					  request->stdio[2]},

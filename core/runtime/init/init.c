@@ -8,12 +8,17 @@
 #include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
+#include <sys/socket.h>
 
 #define SIGNAL_KILL  9
 #define SIGNAL_CHILD 17
 #define SIG_SETMASK_ 2
 #define SEEK_END_    2
 #define CLOEXEC_ALL  (~0u)
+
+/* Of Linux 6.7, which the kernel's headers here may be older than. */
+#define LANDLOCK_BIND_TCP    (1ull << 0)
+#define LANDLOCK_CONNECT_TCP (1ull << 1)
 
 _Noreturn void init_main(long *stack);
 INIT_START;
@@ -142,7 +147,8 @@ static void limit_privileges(const struct init_config *config)
 	uint64_t effective = config->effective;
 	long result;
 
-	if (config->filter && !(config->flags & INIT_NO_NEW_PRIVS)) {
+	if ((config->filter || config->notify) &&
+	    !(config->flags & INIT_NO_NEW_PRIVS)) {
 		permitted |= 1ull << CAP_SYS_ADMIN;
 		effective |= 1ull << CAP_SYS_ADMIN;
 	}
@@ -168,6 +174,79 @@ static void wait_for_start(void)
 	/* The parent is gone: so are we. */
 	if (result != sizeof(message) || message.type != SYNC_START)
 		exit_now(125);
+}
+
+/* Who answers notifications makes these calls instead (net/native.h). */
+static void deny_tcp(const struct init_config *config)
+{
+	const struct {
+		uint64_t fs, net; /* struct landlock_ruleset_attr of ABI 4 */
+	} handled = {.net = LANDLOCK_BIND_TCP | LANDLOCK_CONNECT_TCP};
+	long fd, result;
+
+	if (!(config->flags & INIT_DENY_TCP))
+		return;
+	fd = SYS3(landlock_create_ruleset, &handled, sizeof(handled), 0);
+	result = fd < 0 ? fd : SYS2(landlock_restrict_self, fd, 0);
+	if (result < 0)
+		fail("cannot confine the use of TCP (Landlock)", result);
+	SYS1(close, fd);
+}
+
+static void send_listener(int fd)
+{
+	struct sync_message message = {.type = SYNC_NOTIFY};
+	struct iovec vector = {&message, sizeof(message)};
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {
+		.header =
+			{
+				.cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS,
+				.cmsg_len = CMSG_LEN(sizeof(int)),
+			},
+	};
+	struct msghdr packet = {
+		.msg_iov = &vector,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	long result;
+
+	*(int *)(void *)CMSG_DATA(&control.header) = fd;
+	result = SYS3(sendmsg, INIT_SYNC_FD, &packet, MSG_NOSIGNAL);
+	if (result < 0)
+		fail("cannot hand on seccomp notifications", result);
+	SYS1(close, fd);
+}
+
+static void load_notify(const struct init_config *config)
+{
+	struct sock_fprog program = {
+		.len = (unsigned short)config->notify_length,
+	};
+	unsigned int flags = config->notify_flags;
+	long result;
+
+	if (!config->notify)
+		return;
+	program.filter =
+		(struct sock_filter *)((uintptr_t)config + config->notify);
+	result = SYS3(seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	/* What else was wished for came later (Linux 5.19). */
+	if (result == -EINVAL)
+		result = SYS3(seccomp, SECCOMP_SET_MODE_FILTER,
+			      SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+	if (result == -EBUSY)
+		fail("seccomp notifications are already used by a program "
+		     "around moss",
+		     result);
+	if (result < 0)
+		fail("cannot load the seccomp filter of native ports", result);
+	send_listener((int)result);
 }
 
 static void load_filter(const struct init_config *config)
@@ -278,6 +357,8 @@ _Noreturn void init_main(long *stack)
 	command_find(&state, path);
 	SYS4(rt_sigprocmask, SIG_SETMASK_, &no_signals, 0, INIT_SIGSET_SIZE);
 	wait_for_start();
+	deny_tcp(state.config);
+	load_notify(state.config);
 	load_filter(state.config);
 	result = SYS3(execve, path, state.argv, state.env);
 	command_failed(path, result);

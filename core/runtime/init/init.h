@@ -12,7 +12,9 @@
  * protocol.h, non-dumpable. Order (init.c): working directory as root, bounding
  * set, groups and user, capabilities, no_new_privs, look-up of the program,
  * wait for the parent's word, seccomp, execve. Seccomp is the very last, so a
- * profile need allow nothing but execve for moss's sake. Without no_new_privs
+ * profile need allow nothing but execve for moss's sake; a filter that notifies
+ * comes before the profile's, as its listener has to be sent, and Landlock
+ * before that. Without no_new_privs
  * the kernel wants CAP_SYS_ADMIN for that, so it is held until execve, which
  * takes it away: for a user other than root nothing but the ambient set
  * survives, for root nothing beyond the bounding set.

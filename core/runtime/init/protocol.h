@@ -27,9 +27,10 @@ enum sync_type {
 	SYNC_MAPPED,	/* down: it is known, its ID maps are written */
 	SYNC_FUSE,	/* up: serve this; + the FUSE device */
 	SYNC_SERVED,	/* down */
-	SYNC_READY, /* up: the last step is next; value: SYNC_HAS_…, owner; +
-		       fds */
-	SYNC_START, /* down: go */
+	SYNC_READY,  /* up: the last step is next; value: SYNC_HAS_…, owner; +
+			fds */
+	SYNC_START,  /* down: go */
+	SYNC_NOTIFY, /* up: + the end of notifications, if wanted */
 };
 
 #define SYNC_HAS_CONSOLE 1
@@ -47,6 +48,7 @@ struct sync_message {
 #define INIT_TERMINAL	  (1u << 1) /* 0 is a controlling terminal */
 #define INIT_NO_NEW_PRIVS (1u << 2)
 #define INIT_SET_GROUPS	  (1u << 3) /* the groups can and shall be set */
+#define INIT_DENY_TCP	  (1u << 4) /* by Landlock: no bind, no connect */
 
 struct init_config {
 	uint32_t magic;
@@ -57,5 +59,7 @@ struct init_config {
 	uint32_t groups, group_count;	/* uint32_t each */
 	uint32_t filter, filter_length; /* struct sock_filter each; 0: none */
 	uint32_t filter_flags;
+	/* One more, whose listener is sent up; 0: none. */
+	uint32_t notify, notify_length, notify_flags;
 	uint32_t cwd; /* NUL-terminated */
 };
