@@ -82,7 +82,6 @@ static int open_bound(const union net_address *source, int type,
 			   sizeof(on));
 	if (type == SOCK_STREAM)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	if (bind(fd, &source->any, net_address_length(source)) < 0)
 		return -errno;
 	return steal_fd(&fd);

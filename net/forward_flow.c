@@ -196,7 +196,7 @@ static enum progress flush(const struct forwarder *forwarder,
 }
 
 /*
- * Reads end at the mark; there, its byte is taken by itself. PROGRESS_BLOCKED
+ * At the mark its byte goes first: a read would pass over it. PROGRESS_BLOCKED
  * while it cannot be sent.
  */
 static enum progress pass_urgent(const struct forwarder *forwarder,
@@ -209,15 +209,13 @@ static enum progress pass_urgent(const struct forwarder *forwarder,
 
 	if (ioctl(from->source.fd, SIOCATMARK, &at_mark) < 0 || !at_mark)
 		return progress;
-	length = recv(from->source.fd, &byte, 1, MSG_PEEK);
+	/* It stays, in case it cannot be sent. */
+	length = recv(from->source.fd, &byte, 1, MSG_OOB | MSG_PEEK);
 	if (length < 0 && errno == EAGAIN)
 		return progress; /* announced, but not there yet */
-	if (length == 1) {
-		if (send(to->source.fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL) < 0)
-			progress = write_blocked(forwarder, to);
-		else
-			length = recv(from->source.fd, &byte, 1, 0);
-	}
+	if (length == 1 &&
+	    send(to->source.fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL) < 0)
+		progress = write_blocked(forwarder, to);
 	if (progress != PROGRESS_BLOCKED)
 		from->urgent = false;
 	return progress;

@@ -7,11 +7,9 @@
  * splice(2), without being copied, and is waited for in lumps: see
  * forward_flow.c. A pipe is borrowed while bytes are in it or more are coming.
  *
- * Urgent data (MSG_OOB) is read inline, so that no byte is ever lost, and where
- * the mark comes by, its byte is sent as urgent again, at the same place of the
- * stream. Other than on a direct connection its announcement does not overtake
- * the bytes before it, and a byte that is urgent at the very start, before the
- * connection is watched, is passed on as an ordinary one.
+ * Urgent data (MSG_OOB): where the mark comes by, its byte is read as such and
+ * sent as such, at the same place of the stream. Other than on a direct
+ * connection its announcement does not overtake the bytes before it.
  */
 #pragma once
 

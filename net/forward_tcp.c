@@ -31,7 +31,6 @@ void tcp_listener_prepare(int fd)
 		int value;
 	} options[] = {
 		{IPPROTO_TCP, TCP_NODELAY, 1},
-		{SOL_SOCKET, SO_OOBINLINE, 1},
 		{SOL_SOCKET, SO_KEEPALIVE, 1},
 		{IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE},
 		{IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL},
