@@ -72,7 +72,7 @@ const struct option container_options[] = {
 	{0, "privileged", OPTION_FLAG, NULL, NULL, "All capabilities in the container's own user namespace, no seccomp (it is not root on the host)", false},
 	{'p', "publish", OPTION_LIST, NULL, NULL, "Publish a container's port(s) to the host", false},
 	{'P', "publish-all", OPTION_FLAG, NULL, NULL, "Publish all exposed ports to random ports", false},
-	{0, "publish-mode", OPTION_STRING, "mode", NULL, "How published ports reach the container (auto|splice|slirp|native)", false},
+	{0, "publish-mode", OPTION_STRING, "mode", NULL, "How published ports reach the container (auto|splice|slirp|native); native gives it sockets of the host's, see moss-run(1)", false},
 	{0, "pull", OPTION_STRING, NULL, "missing", "Pull image before running (\"always\", \"missing\", \"never\")", false},
 	{'q', "quiet", OPTION_FLAG, NULL, NULL, "Suppress the pull output", false},
 	{0, "read-only", OPTION_FLAG, NULL, NULL, "Mount the container's root filesystem as read only", false},

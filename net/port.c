@@ -52,7 +52,7 @@ int publish_mode_parse(const char *text, enum publish_mode *ret_mode,
 
 int publish_mode_check(enum publish_mode mode, struct error *err)
 {
-	if (mode == PUBLISH_AUTO || mode == PUBLISH_SPLICE)
+	if (mode != PUBLISH_SLIRP)
 		return 0;
 	err_set(err, ERROR_UNSUPPORTED,
 		"ports cannot be published in %s mode: this moss does not have "

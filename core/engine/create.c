@@ -261,6 +261,17 @@ static int choose_publish_mode(struct creation *creation, struct error *err)
 	return r;
 }
 
+/* What is handed into the container would be the host's, past the policy. */
+static int check_native(const struct creation *creation, struct error *err)
+{
+	if (creation->publish_mode != PUBLISH_NATIVE || !creation->egress)
+		return 0;
+	err_set(err, ERROR_INVALID,
+		"ports cannot be published in native mode beside an egress "
+		"policy");
+	return err_hint(err, "use --publish-mode splice");
+}
+
 static int choose_driver(struct creation *creation, struct error *err)
 {
 	const cJSON *moss = member_get(creation->host, "Moss");
@@ -299,6 +310,9 @@ static int prepare(struct creation *creation, struct error *err)
 		return r;
 	r = egress_policy_take(creation->host, creation->network.kind,
 			       &creation->egress, err);
+	if (r < 0)
+		return r;
+	r = check_native(creation, err);
 	if (r < 0)
 		return r;
 	r = creation_join(creation, err);

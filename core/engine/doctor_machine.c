@@ -56,9 +56,9 @@ void doctor_check_kernel(const struct doctor *doctor,
 void doctor_check_programs(const struct doctor *doctor,
 			   struct doctor_finding *finding)
 {
-	static const char *const helpers[] = {"moss-pause", "moss-monitor",
-					      "moss-image", "moss-net",
-					      "moss-gateway"};
+	static const char *const helpers[] = {"moss-pause",   "moss-monitor",
+					      "moss-image",   "moss-net",
+					      "moss-gateway", "moss-native"};
 	struct error err = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(helpers); i++) {

@@ -51,12 +51,15 @@ void children_reap(struct monitor *monitor)
 			return;
 		if (WIFSTOPPED(status)) {
 			helpers_continue(monitor, pid);
+			if (pid == monitor->native.pid)
+				kill(pid, SIGCONT);
 			continue;
 		}
 		status = proc_status_code(status);
 		if (pid == monitor->process.pid) {
 			init_ended(monitor, status);
-		} else if (helpers_ended(monitor, pid)) {
+		} else if (helpers_ended(monitor, pid) ||
+			   monitor_native_ended(monitor, pid)) {
 			continue;
 		} else if (pid == monitor->process.fuse_pid) {
 			fuse_ended(monitor, status);
@@ -96,6 +99,7 @@ static bool kill_children(struct monitor *monitor)
 		int status;
 
 		if (helpers_include(monitor, pid) ||
+		    pid == monitor->native.pid ||
 		    pid == monitor->process.fuse_pid)
 			continue;
 		kill(pid, SIGKILL);

@@ -77,6 +77,16 @@ static int load_filter(const struct monitor *monitor,
 	return seccomp_filter_load(&request, -1, ret_filter, err);
 }
 
+/* It runs already; without an answer it only cannot bind a port. */
+static void watch_binds(struct monitor *monitor,
+			struct runtime_process *process)
+{
+	struct error err = {0};
+
+	if (monitor_native_listen(monitor, process, &err) < 0)
+		monitor_note(monitor, &err);
+}
+
 int exec_run(struct monitor *monitor, struct spec_process *process,
 	     bool privileged, const int fds[3],
 	     struct runtime_process *ret_process, struct error *err)
@@ -88,17 +98,21 @@ int exec_run(struct monitor *monitor, struct spec_process *process,
 		.init_pid_fd = monitor->process.pid_fd,
 		.cgroup_fd = monitor->cgroup.fd,
 		.filter = privileged ? &unconfined : &monitor->filter,
+		.notify = monitor_native_filter(monitor),
+		.deny_tcp = monitor_native_denies_tcp(monitor),
 		.stdio = {-1, -1, -1},
 	};
-	int r = 0;
+	int r = monitor_native_room(monitor, err);
 
 	take_over(monitor, privileged, process);
 	if (!process->terminal)
 		memcpy(request.stdio, fds, sizeof(request.stdio));
-	if (privileged)
+	if (r >= 0 && privileged)
 		r = load_filter(monitor, &unconfined, err);
 	if (r >= 0)
 		r = runtime_exec(&request, ret_process, err);
+	if (r >= 0)
+		watch_binds(monitor, ret_process);
 	seccomp_filter_release(&unconfined);
 	return r;
 }

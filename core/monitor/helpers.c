@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/proc.h"
+#include "base/str.h"
 #include "core/monitor/monitor.h"
 #include "core/monitor/networks.h"
 #include "net/host_port.h"
@@ -56,7 +57,8 @@ static bool needs_uplink(const struct monitor *monitor)
 {
 	return monitor->launch.network == LAUNCH_NETWORK_SLIRP ||
 	       has_host_ports(monitor) ||
-	       (helpers_can_publish(monitor) && monitor->forward_count > 0);
+	       (helpers_can_publish(monitor) &&
+		monitor_native_rest(monitor, NULL) > 0);
 }
 
 static bool has_tap(const struct helper *helper)
@@ -174,7 +176,10 @@ static int configure(struct helper *helper, struct error *err)
 			? networks_primary(launch)
 			: NULL;
 	const struct helper *other = helpers_find_ports(monitor);
-	bool ports = (!other || other == helper) && monitor->forward_count > 0;
+	cleanup_free struct uplink_forward *forwards =
+		xcalloc(monitor->forward_count + 1, sizeof(*forwards));
+	size_t count = monitor_native_rest(monitor, forwards);
+	bool ports = (!other || other == helper) && count > 0;
 	cleanup_fd int egress_fd = -1;
 	struct uplink_request request = {
 		.name = launch->name,
@@ -184,8 +189,8 @@ static int configure(struct helper *helper, struct error *err)
 		.address6 = network && *network->address6 ? network->address6
 							  : NULL,
 		.host_loopback = launch->host_loopback,
-		.forwards = monitor->forwards,
-		.forward_count = ports ? monitor->forward_count : 0,
+		.forwards = forwards,
+		.forward_count = ports ? count : 0,
 		.host_ports = &host_ports,
 	};
 	int r = parse_host_ports(helper, &host_ports, err);
@@ -338,7 +343,7 @@ bool helpers_ended(struct monitor *monitor, pid_t pid)
 		return true;
 	/* Nobody misses one without ports, unless it is the way out. */
 	if (!has_tap(helper) && !has_host_ports(monitor) &&
-	    monitor->forward_count == 0) {
+	    monitor_native_rest(monitor, NULL) == 0) {
 		ports_restarted(monitor, NULL);
 		return true;
 	}

@@ -251,6 +251,8 @@ static int create(struct monitor *monitor, const struct runtime_spec *spec,
 		.spec = spec,
 		.snapshot = &snapshot,
 		.filter = &monitor->filter,
+		.notify = monitor_native_filter(monitor),
+		.deny_tcp = monitor_native_denies_tcp(monitor),
 		.network = launch->network == LAUNCH_NETWORK_SLIRP ? &network
 								   : NULL,
 	};
@@ -374,6 +376,8 @@ static int start(struct monitor *monitor, struct runtime_spec *spec,
 	if (r >= 0)
 		r = helpers_configure(monitor, err);
 	if (r >= 0)
+		r = monitor_native_start(monitor, err);
+	if (r >= 0)
 		r = connect_streams(monitor, stdio, err);
 	/* It is there from the first run on. */
 	if (r >= 0 && monitor->listen_fd < 0)
@@ -390,7 +394,10 @@ static int start(struct monitor *monitor, struct runtime_spec *spec,
 		r = held_watch(monitor, err);
 	if (r >= 0)
 		r = set_running(monitor, err);
-	return r < 0 ? r : runtime_start(&monitor->process, err);
+	if (r >= 0)
+		r = runtime_start(&monitor->process, err);
+	return r < 0 ? r
+		     : monitor_native_listen(monitor, &monitor->process, err);
 }
 
 int launch(struct monitor *monitor, const char *attach, struct error *err)
@@ -457,6 +464,7 @@ void launch_undo(struct monitor *monitor)
 	networks_leave(monitor);
 	end_child(&monitor->process.pid);
 	helpers_stop(monitor);
+	monitor_native_release(monitor);
 	end_child(&monitor->process.fuse_pid);
 	limits_end(monitor);
 	ports_close(monitor);

@@ -86,6 +86,7 @@ static void monitor_init(struct monitor *monitor)
 		.process = MONITOR_NO_PROCESS,
 		.cgroup = CGROUP_NONE,
 		.oom_fd = -1,
+		.native = {.socket_fd = -1},
 		.terminal_fd = -1,
 		.packed_fd = -1,
 		.input = {.fd = -1},
@@ -113,6 +114,8 @@ static void monitor_release(struct monitor *monitor)
 	log_writer_close(monitor->log);
 	runtime_process_release(&monitor->process);
 	seccomp_filter_release(&monitor->filter);
+	monitor_native_release(monitor);
+	seccomp_filter_release(&monitor->native_filter);
 	container_state_release(&monitor->state);
 	record_launch_release(&monitor->launch);
 	record_close(&monitor->record);
@@ -170,6 +173,9 @@ void monitor_settle_later(struct monitor *monitor)
  */
 static void trim(struct monitor *monitor)
 {
+	/* The ways of those who are started again. */
+	if (monitor->native.pid > 0)
+		return monitor_settle_later(monitor);
 	close_fd(&monitor->process.userns_fd);
 	/* The way to an uplink started again, and to further networks. */
 	if (monitor->launch.network != LAUNCH_NETWORK_SLIRP &&

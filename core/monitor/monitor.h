@@ -20,6 +20,7 @@
  *   pause.c     its processes held still
  *   probe.c     its health: a program in it, time and again (health.h)
  *   probe_kill.c  the end of one that took too long
+ *   native.c    ports that are published natively
  *   networks.c  the named networks it is on (networks.h)
  *   helpers.c   the processes that are its network (helpers.h)
  *   port_owner.c  who has a port that it cannot have
@@ -58,6 +59,7 @@
 #include "core/runtime/cgroup.h"
 #include "core/runtime/runtime.h"
 #include "core/runtime/spec.h"
+#include "net/native.h"
 #include "policy/seccomp.h"
 
 #define MONITOR_READ_SIZE (64u << 10) /* one read of output or input */
@@ -85,12 +87,13 @@ struct client;
 struct connection;
 struct exec;
 struct freeze;
+struct listener;
 
 #define MONITOR_NO_PROCESS                                                     \
 	(struct runtime_process)                                               \
 	{                                                                      \
 		.pid_fd = -1, .console_fd = -1, .tap_fd = -1, .userns_fd = -1, \
-		.netns_fd = -1, .sync_fd = -1                                  \
+		.netns_fd = -1, .notify_fd = -1, .sync_fd = -1                 \
 	}
 
 struct monitor {
@@ -138,6 +141,17 @@ struct monitor {
 
 	/* Events of refusals that may be told, and when that was reckoned. */
 	int64_t egress_events, egress_events_ms;
+
+	/* What is published natively, and who answers for it. */
+	struct native native;
+	struct native_port *native_ports;
+	size_t native_port_count;
+	struct seccomp_filter native_filter; /* code NULL: not made yet */
+	enum native_boundary native_boundary;
+	struct listener *listeners;
+	size_t listener_count;
+	unsigned int native_restarts;
+	int64_t native_ms; /* of the last restart, clock_ms() */
 
 	struct membership *memberships; /* of named networks */
 
@@ -211,6 +225,36 @@ int egress_pack(const struct record_launch *launch, int *ret_fd,
 /* What moss-net has to say of it: into its log, and an event. */
 void egress_reported(struct monitor *monitor,
 		     const struct uplink_message *message);
+
+/* ---- native.c ---- */
+
+/*
+ * Takes the sockets of those of the forwards, as bound, that can be published
+ * natively, if that is wanted.
+ */
+int monitor_native_ports(struct monitor *monitor, struct error *err);
+/* Was it taken? */
+bool monitor_native_is(const struct uplink_forward *forward);
+/* Those that were not (NULL: is not filled), and how many. */
+size_t monitor_native_rest(const struct monitor *monitor,
+			   struct uplink_forward *ret_forwards);
+/* An error when wanted has not exactly what is published natively. */
+int monitor_native_check(const struct monitor *monitor,
+			 const struct port_list *wanted, struct error *err);
+/* For runtime_create() and runtime_exec(); NULL: there is nothing to notify. */
+const struct seccomp_filter *
+monitor_native_filter(const struct monitor *monitor);
+bool monitor_native_denies_tcp(const struct monitor *monitor);
+/* Once the container is there, before its program runs. */
+int monitor_native_start(struct monitor *monitor, struct error *err);
+/* process runs: takes what it notifies by. */
+int monitor_native_listen(struct monitor *monitor,
+			  struct runtime_process *process, struct error *err);
+/* An error when no further program can be started by exec. */
+int monitor_native_room(const struct monitor *monitor, struct error *err);
+/* True when pid was the one who answers; there is another one then. */
+bool monitor_native_ended(struct monitor *monitor, pid_t pid);
+void monitor_native_release(struct monitor *monitor);
 
 /* ---- limits.c ---- */
 

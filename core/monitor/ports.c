@@ -78,7 +78,7 @@ int ports_bind(struct monitor *monitor, struct error *err)
 	/* Also after a failure, to be closed with the rest. */
 	adopt(monitor, &bindings);
 	monitor->port_settled = monitor->port_id;
-	return r;
+	return r < 0 ? r : monitor_native_ports(monitor, err);
 }
 
 void ports_close(struct monitor *monitor)
@@ -217,7 +217,7 @@ static int start_helper(struct monitor *monitor, struct error *err)
 {
 	int r = 0;
 
-	if (monitor->forward_count > 0)
+	if (monitor_native_rest(monitor, NULL) > 0)
 		r = helpers_start_ports(monitor, err);
 	if (r < 0)
 		drop_unsettled(monitor);
@@ -343,6 +343,11 @@ int ports_sync(struct monitor *monitor, const struct port_list *drop,
 		port_list_release(&monitor->launch.ports);
 		monitor->launch.ports = wanted;
 		return 0;
+	}
+	r = monitor_native_check(monitor, &wanted, err);
+	if (r < 0) {
+		port_list_release(&wanted);
+		return r;
 	}
 	kept = xcalloc(monitor->forward_count + 1, sizeof(*kept));
 	removed = xcalloc(monitor->forward_count + 1, sizeof(*removed));

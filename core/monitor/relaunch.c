@@ -57,6 +57,7 @@ static void forget_run(struct monitor *monitor)
 	monitor->rlimits = NULL;
 	monitor->rlimit_count = 0;
 	monitor->fuse_status = 0;
+	monitor->native_restarts = 0;
 	loop_remove(monitor->kill_timer);
 	monitor->kill_timer = NULL;
 	monitor->kill_at = 0;

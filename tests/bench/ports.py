@@ -92,6 +92,8 @@ class Figures:
 def start(peers, only, skip):
     starters = {
         "moss splice": lambda: peers.moss_container("splice"),
+        "moss native": lambda: peers.moss_container("native", "--publish-mode",
+                                                    "native"),
         "moss network": lambda: peers.moss_container("network", "--network",
                                                      "bench"),
         "pasta": lambda: peers.pasta("127.0.0.1"),
@@ -125,7 +127,7 @@ def compare(peers, work, program, options):
                 figures.add(way.name, row, base)
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
     figures.report([way.name for way in [loopback, *ways]])
-    quiet([moss, "rm", "-f", "splice", "network"])
+    quiet([moss, "rm", "-f", "splice", "native", "network"])
     quiet([moss, "network", "rm", "bench"])
 
 
