@@ -17,7 +17,7 @@
  * event awake for some microseconds (not where there is one CPU, and ever more
  * rarely where it is in vain): most servers answer sooner than a sleeper wakes.
  * A client's first bytes are passed on in the turn that accepts it. Bulk is
- * waited for in lumps, a millisecond at most.
+ * waited for in lumps, two milliseconds at most.
  *
  * UDP: a flow for each client and address it asked, with a connected socket
  * inside; answers leave from the address that was asked. A flow ends after

@@ -18,7 +18,8 @@ int pipe_pool_take(struct pipe_pool *pool, struct pipe *ret_pipe)
 		if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
 			return -errno;
 		/* A smaller one works too. */
-		fcntl(fds[1], F_SETPIPE_SZ, PIPE_SIZE);
+		if (pool->lent_count < PIPE_LARGE)
+			fcntl(fds[1], F_SETPIPE_SZ, PIPE_LARGE_SIZE);
 		*ret_pipe = (struct pipe){.out = fds[0], .in = fds[1]};
 	}
 	pool->lent_count++;

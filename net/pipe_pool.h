@@ -10,7 +10,12 @@
 
 #define PIPE_POOL_MAX	128 /* lent at once */
 #define PIPE_POOL_SPARE 8   /* kept open */
-#define PIPE_SIZE	(1 << 20)
+/*
+ * A user may have 16,384 pages in pipes (pipe-user-pages-soft) before new ones
+ * are tiny: of that, the large ones of a pool take a quarter.
+ */
+#define PIPE_LARGE	16
+#define PIPE_LARGE_SIZE (1 << 20)
 
 struct pipe {
 	int out; /* read end; -1: none */
