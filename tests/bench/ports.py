@@ -92,8 +92,10 @@ class Figures:
 def start(peers, only, skip):
     starters = {
         "moss splice": lambda: peers.moss_container("splice"),
-        "moss native": lambda: peers.moss_container("native", "--publish-mode",
-                                                    "native"),
+        "moss slirp": lambda: peers.moss_container(
+            "slirp", "--publish-mode", "slirp"),
+        "moss native": lambda: peers.moss_container(
+            "native", "--publish-mode", "native"),
         "moss network": lambda: peers.moss_container("network", "--network",
                                                      "bench"),
         "pasta": lambda: peers.pasta("127.0.0.1"),
@@ -127,7 +129,7 @@ def compare(peers, work, program, options):
                 figures.add(way.name, row, base)
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
     figures.report([way.name for way in [loopback, *ways]])
-    quiet([moss, "rm", "-f", "splice", "native", "network"])
+    quiet([moss, "rm", "-f", "splice", "slirp", "native", "network"])
     quiet([moss, "network", "rm", "bench"])
 
 
