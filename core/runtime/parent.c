@@ -172,8 +172,14 @@ int parent_start(struct runtime_process *process, bool impatient,
 	struct error send_error = {0};
 	int sent = sync_send(process->sync_fd, SYNC_START, 0, NULL, 0,
 			     &send_error);
-	int r = await_program(process, impatient, sent >= 0, err);
+	int r;
 
+	/* It waits for ever for what it did not get; but one that is gone has
+	 * said why. */
+	if (sent < 0 && !sync_is_readable(process->sync_fd, 0))
+		r = err_copy(err, &send_error);
+	else
+		r = await_program(process, impatient, sent >= 0, err);
 	if (r < 0) {
 		parent_abort(process);
 		return r;
