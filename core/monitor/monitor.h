@@ -164,7 +164,7 @@ struct monitor {
 	struct output outputs[2];
 	bool output_held; /* a client is slow */
 	int terminal_fd;  /* our hold on the terminal's far side */
-	struct loop_source *terminal_timer;
+	struct loop_source *output_timer; /* to be watched again */
 	struct input input;
 	char *buffer; /* MONITOR_READ_SIZE */
 	struct client *clients;

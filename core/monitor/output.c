@@ -7,21 +7,22 @@
 #include "core/monitor/monitor.h"
 
 /* What a stray writer may still add after the container's end. */
-#define DRAIN_MAX	  (1u << 20)
-#define TERMINAL_RETRY_MS 1000
+#define DRAIN_MAX (1u << 20)
+#define RETRY_MS  1000
 
 static void on_output(struct loop_source *source, int fd, uint32_t events,
 		      void *data);
 
+/* Later if need be: otherwise the container would write to nobody for ever. */
 static void watch(struct output *output)
 {
-	struct error err = {0};
+	struct monitor *monitor = output->monitor;
 
 	if (output->fd < 0 || output->source)
 		return;
-	if (loop_add_fd(output->monitor->loop, output->fd, EPOLLIN, on_output,
-			output, &output->source, &err) < 0)
-		monitor_note(output->monitor, &err);
+	if (loop_add_fd(monitor->loop, output->fd, EPOLLIN, on_output, output,
+			&output->source, NULL) < 0)
+		loop_timer_set(monitor->output_timer, RETRY_MS);
 }
 
 static void unwatch(struct output *output)
@@ -48,12 +49,13 @@ static void deliver(struct output *output, const char *data, size_t length)
 	clients_write(monitor, output->stream, data, length);
 }
 
-static void on_terminal_timer(struct loop_source *source, void *data)
+static void on_timer(struct loop_source *source, void *data)
 {
 	struct monitor *monitor = data;
 
-	if (!monitor->output_held)
-		watch(&monitor->outputs[0]);
+	for (size_t i = 0; i < ARRAY_SIZE(monitor->outputs); i++)
+		if (!monitor->output_held)
+			watch(&monitor->outputs[i]);
 }
 
 /*
@@ -67,8 +69,8 @@ static void end_output(struct output *output)
 	unwatch(output);
 	if (!monitor->launch.terminal || monitor->ended)
 		close_fd(&output->fd);
-	else if (monitor->terminal_timer)
-		loop_timer_set(monitor->terminal_timer, TERMINAL_RETRY_MS);
+	else if (monitor->output_timer)
+		loop_timer_set(monitor->output_timer, RETRY_MS);
 }
 
 /* Bytes read, 0 when there are none at present or any more. */
@@ -111,9 +113,13 @@ static void hold_terminal(struct monitor *monitor)
 
 int output_start(struct monitor *monitor, struct error *err)
 {
+	int r = loop_add_timer(monitor->loop, -1, on_timer, monitor,
+			       &monitor->output_timer, err);
+
+	if (r < 0)
+		return r;
 	for (int i = 0; i < 2; i++) {
 		struct output *output = &monitor->outputs[i];
-		int r;
 
 		if (output->fd < 0)
 			continue;
@@ -124,11 +130,9 @@ int output_start(struct monitor *monitor, struct error *err)
 		if (r < 0)
 			return r;
 	}
-	if (!monitor->launch.terminal)
-		return 0;
-	hold_terminal(monitor);
-	return loop_add_timer(monitor->loop, -1, on_terminal_timer, monitor,
-			      &monitor->terminal_timer, err);
+	if (monitor->launch.terminal)
+		hold_terminal(monitor);
+	return 0;
 }
 
 void output_update(struct monitor *monitor)
@@ -171,7 +175,7 @@ void output_release(struct monitor *monitor)
 		unwatch(&monitor->outputs[i]);
 		close_fd(&monitor->outputs[i].fd);
 	}
-	loop_remove(monitor->terminal_timer);
-	monitor->terminal_timer = NULL;
+	loop_remove(monitor->output_timer);
+	monitor->output_timer = NULL;
 	close_fd(&monitor->terminal_fd);
 }
