@@ -340,6 +340,30 @@ static void fish_option(const struct command *command,
 	putchar('\n');
 }
 
+static void fish_valued(const struct command *command,
+			const struct option *option)
+{
+	(void)command;
+	if (option->type == OPTION_FLAG)
+		return;
+	if (option->short_name)
+		printf(" -%c", option->short_name);
+	printf(" --%s", option->name);
+}
+
+/* Where operands are completed: the first only, unless there are more of the
+   kind. */
+static void fish_operands(const struct command *command)
+{
+	printf("complete -c moss -n \"__moss_at ");
+	print_paths(command, " ", FISH_QUOTE);
+	if (!str_equal(repeated_word(command), "yes")) {
+		printf("; and __moss_first");
+		for_each_option(command, fish_valued);
+	}
+	putchar('"');
+}
+
 static void fish_commands(void)
 {
 	for (size_t i = 0; command_table[i]; i++) {
@@ -353,7 +377,7 @@ static void fish_commands(void)
 		printf(" -l help -d 'Print usage'\n");
 		if (str_equal(kind, "none"))
 			continue;
-		fish_condition(command);
+		fish_operands(command);
 		if (str_equal(kind, "file")) {
 			printf(" -F\n");
 		} else if (str_equal(kind, "shell")) {

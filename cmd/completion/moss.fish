@@ -14,16 +14,37 @@ function __moss_typed
 	set -q typed[1]; and printf '%s\n' $typed
 end
 
-# Is the command being typed one of these? ("run", "container run")
+# Is the command being typed one of these? ("run", "container run") How many
+# words it has is kept for __moss_first.
 function __moss_at
 	set -l typed (__moss_typed)
 	for line in $argv
 		set -l length (count (string split ' ' -- $line))
 		if test (count $typed) -ge $length; and test "$typed[1..$length]" = "$line"
+			set -g __moss_length $length
 			return 0
 		end
 	end
 	return 1
+end
+
+# Of the command that was found: no operand yet. The arguments are its options
+# that take a value; "-dp" takes one for its last letter.
+function __moss_first
+	set -l typed (__moss_typed)
+	set -e typed[1..$__moss_length]
+	while set -q typed[1]
+		set -l word $typed[1]
+		set -e typed[1]
+		string match -qr '^-.' -- $word; or return 1
+		if string match -qr '^-[^-]' -- $word
+			set word -(string sub -s -1 -- $word)
+		end
+		if contains -- $word $argv
+			set -e typed[1]
+		end
+	end
+	return 0
 end
 
 # No command yet.
