@@ -22,6 +22,7 @@ static const char *const mode_names[] = {
 
 const struct conf_key port_conf_keys[] = {
 	{PORT_CONF_SECTION, PORT_CONF_PUBLISH_MODE, CONF_STRING, 0, 0, 0},
+	{PORT_CONF_SECTION, PORT_CONF_HOST_LOOPBACK, CONF_BOOL, 0, 0, 0},
 	{0},
 };
 

@@ -34,9 +34,13 @@ int publish_mode_parse(const char *text, enum publish_mode *ret_mode,
 /* ERROR_UNSUPPORTED for an engine that is not there. */
 int publish_mode_check(enum publish_mode mode, struct error *err);
 
-/* moss.conf: [network] publish-mode, the default of --publish-mode. */
-#define PORT_CONF_SECTION      "network"
-#define PORT_CONF_PUBLISH_MODE "publish-mode"
+/*
+ * moss.conf: [network] publish-mode, the default of --publish-mode, and
+ * allow-host-loopback, that of the option of --network slirp.
+ */
+#define PORT_CONF_SECTION	"network"
+#define PORT_CONF_PUBLISH_MODE	"publish-mode"
+#define PORT_CONF_HOST_LOOPBACK "allow-host-loopback"
 extern const struct conf_key port_conf_keys[];
 
 struct port_mapping {

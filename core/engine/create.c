@@ -231,27 +231,23 @@ static int check_resources(const struct creation *creation, struct error *err)
  * The one that is asked for, else moss.conf's. Noted in HostConfig as it is
  * meant, so that inspect tells and a later moss.conf changes nothing.
  */
-static int choose_publish_mode(struct creation *creation, struct error *err)
+static int choose_publish_mode(struct creation *creation,
+			       const struct conf *conf, struct error *err)
 {
-	CLEANUP(conf_release) struct conf conf = {0};
 	cJSON *moss = cJSON_GetObjectItemCaseSensitive(creation->host, "Moss");
 	const char *wanted = member_string(moss, "PublishMode");
 	const struct conf_entry *entry = NULL;
-	int r = 0;
+	int r;
 
-	if (*wanted == '\0') {
-		r = settings_read(creation->engine, &conf, err);
-		if (r < 0)
-			return r;
-		entry = conf_get(&conf, PORT_CONF_SECTION, NULL,
+	if (*wanted == '\0')
+		entry = conf_get(conf, PORT_CONF_SECTION, NULL,
 				 PORT_CONF_PUBLISH_MODE);
-	}
 	r = publish_mode_parse(entry ? entry->value : wanted,
 			       &creation->publish_mode, err);
 	if (r >= 0)
 		r = publish_mode_check(creation->publish_mode, err);
 	if (r < 0 && entry) {
-		cleanup_free char *where = conf_where(&conf, entry);
+		cleanup_free char *where = conf_where(conf, entry);
 
 		return err_wrap(err, "%s", where);
 	}
@@ -270,6 +266,23 @@ static int check_native(const struct creation *creation, struct error *err)
 		"ports cannot be published in native mode beside an egress "
 		"policy");
 	return err_hint(err, "use --publish-mode splice");
+}
+
+/* What nobody has asked for is as moss.conf says. */
+static int choose_network(struct creation *creation, struct error *err)
+{
+	CLEANUP(conf_release) struct conf conf = {0};
+	struct network *network = &creation->network;
+	const struct conf_entry *entry;
+	int r = settings_read(creation->engine, &conf, err);
+
+	if (r < 0)
+		return r;
+	entry = conf_get(&conf, PORT_CONF_SECTION, NULL,
+			 PORT_CONF_HOST_LOOPBACK);
+	if (entry && !network->host_loopback_given)
+		network->host_loopback = entry->number != 0;
+	return choose_publish_mode(creation, &conf, err);
 }
 
 static int choose_driver(struct creation *creation, struct error *err)
@@ -305,7 +318,7 @@ static int prepare(struct creation *creation, struct error *err)
 			    &creation->network.endpoints, err);
 	if (r < 0)
 		return r;
-	r = choose_publish_mode(creation, err);
+	r = choose_network(creation, err);
 	if (r < 0)
 		return r;
 	r = egress_policy_take(creation->host, creation->network.kind,

@@ -90,6 +90,7 @@ static int parse_slirp_options(const char *options, struct network *network,
 	for (size_t i = 0; list[i]; i++) {
 		const char *value = slirp_option(list[i]);
 
+		network->host_loopback_given = true;
 		if (value && parse_bool(value, &network->host_loopback) == 0)
 			continue;
 		err_set(err, ERROR_INVALID,

@@ -20,6 +20,7 @@
 struct network {
 	enum launch_network kind;
 	bool host_loopback;
+	bool host_loopback_given; /* by the mode, else it is moss.conf's */
 	cJSON *endpoints; /* on named networks: endpoints.h; filled by others */
 	char *address;	  /* with slirp, else NULL */
 	char *mac;	  /* likewise */

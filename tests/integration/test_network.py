@@ -164,6 +164,17 @@ def test_host_loopback_can_be_opened(moss, host_server, option):
             "from the host"
 
 
+def test_host_loopback_of_moss_conf(moss, host_server, tmp_path):
+    conf = tmp_path / "moss.conf"
+    conf.write_text("[network]\n\tallow-host-loopback = true\n")
+    moss = moss.with_env(MOSS_CONFIG=str(conf))
+    ask = ["busybox", "wget", "-q", "-O-", f"http://10.0.2.2:{host_server}/"]
+    assert moss.ok("run", "--rm", *ask) == "from the host"
+    closed = moss("run", "--rm", "--network", "slirp:allow-host-loopback=false",
+                  *ask)
+    assert closed.code == 1 and "Connection refused" in closed.err
+
+
 def test_interface(moss):
     out = moss.ok("run", "--rm", "busybox", "ip", "addr")
     assert "10.0.2.100/24" in out and "mtu 65520" in out
