@@ -212,25 +212,26 @@ def percentile(values, part):
 
 
 def fairness(ways, port, echo, rounds, seconds):
+    alone = {name: [] for name in ways}
+    beside = {(name, direction): [] for name in ways
+              for direction in ("out", "in")}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            alone[name] += way.ping(echo, seconds)
+        for (name, direction), values in beside.items():
+            bulk = subprocess.Popen(
+                ways[name].bulk_command(port, seconds + 2, direction),
+                stdout=subprocess.DEVNULL)
+            time.sleep(0.7)
+            values += ways[name].ping(echo, seconds)
+            bulk.wait()
     print(f"\n{'light request, µs':21} {'alone':>7} {'p99':>7} "
           f"{'beside':>7} {'p99':>7} {'ratio of p99':>13}")
-    for name, way in ways.items():
-        alone = []
-        beside = {"out": [], "in": []}
-        for _ in range(rounds):
-            alone += way.ping(echo, seconds)
-            for direction, values in beside.items():
-                bulk = subprocess.Popen(
-                    way.bulk_command(port, seconds + 2, direction),
-                    stdout=subprocess.DEVNULL)
-                time.sleep(0.7)
-                values += way.ping(echo, seconds)
-                bulk.wait()
-        for direction, values in beside.items():
-            a, b = percentile(alone, .99), percentile(values, .99)
-            print(f"{name + ' ' + direction:21} "
-                  f"{statistics.median(alone):7.0f} {a:7.0f} "
-                  f"{statistics.median(values):7.0f} {b:7.0f} {b / a:13.1f}")
+    for (name, direction), values in beside.items():
+        a, b = percentile(alone[name], .99), percentile(values, .99)
+        print(f"{name + ' ' + direction:21} "
+              f"{statistics.median(alone[name]):7.0f} {a:7.0f} "
+              f"{statistics.median(values):7.0f} {b:7.0f} {b / a:13.1f}")
 
 
 def main():
