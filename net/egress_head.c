@@ -11,7 +11,7 @@
 #define RECORD_MAX	 16384
 #define CLIENT_HELLO	 1
 #define SERVER_NAME	 0
-#define METHOD_MAX	 32
+#define METHOD_MAX	 256
 
 /* A ClientHello without the records around it. */
 struct hello {
@@ -357,11 +357,25 @@ static enum egress_head parse_fields(const uint8_t *data, size_t length,
 	return EGRESS_HEAD_MORE;
 }
 
+/* "003egit-upload-pack /project": git's own protocol, which has no lines. */
+static bool is_git(const uint8_t *data, size_t length)
+{
+	if (length < 8 || memcmp(data + 4, "git-", 4) != 0)
+		return false;
+	for (size_t i = 0; i < 4; i++) {
+		if (!isxdigit(data[i]))
+			return false;
+	}
+	return true;
+}
+
 /* Could data be the beginning of a request? */
 static bool looks_like_request(const uint8_t *data, size_t length)
 {
 	size_t method = 0;
 
+	if (is_git(data, length))
+		return false;
 	while (method < length && is_token(data[method]))
 		method++;
 	if (method == length)
@@ -380,6 +394,9 @@ static enum egress_head parse_http(const uint8_t *data, size_t length,
 		data++;
 		length--;
 	}
+	/* Some take a request for one that begins with a blank. */
+	if (length > 0 && (is_space(*data) || *data == '\v' || *data == '\f'))
+		return EGRESS_HEAD_BAD;
 	if (length > 0 && !looks_like_request(data, length))
 		return EGRESS_HEAD_OTHER;
 	if (!next_line(data, length, &line, &next)) {

@@ -321,7 +321,7 @@ static int prepare(struct creation *creation, struct error *err)
 	r = choose_network(creation, err);
 	if (r < 0)
 		return r;
-	r = egress_policy_take(creation->host, creation->network.kind,
+	r = egress_policy_take(creation->host, &creation->network,
 			       &creation->egress, err);
 	if (r < 0)
 		return r;

@@ -45,7 +45,7 @@ static int check_network(enum launch_network network, struct error *err)
 	return err_hint(err, "use the default network (--network slirp)");
 }
 
-int egress_policy_take(cJSON *host, enum launch_network network,
+int egress_policy_take(cJSON *host, const struct network *network,
 		       struct egress_policy **ret_policy, struct error *err)
 {
 	CLEANUP(egress_policy_release) struct egress_policy policy = {0};
@@ -63,9 +63,12 @@ int egress_policy_take(cJSON *host, enum launch_network network,
 		cJSON_DeleteItemFromObjectCaseSensitive(moss, "Egress");
 		return 0;
 	}
-	r = check_network(network, err);
+	r = check_network(network->kind, err);
 	if (r < 0)
 		return r;
+	/* Beside slirp, another network would be another way out. */
+	if (network->endpoints && network->endpoints->child)
+		return check_network(LAUNCH_NETWORK_NAMED, err);
 	json_set(moss, "Egress", egress_policy_json(&policy));
 	*ret_policy = xcalloc(1, sizeof(policy));
 	**ret_policy = policy;

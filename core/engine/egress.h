@@ -9,7 +9,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/error.h"
-#include "core/monitor/record.h"
+#include "core/engine/network.h"
 #include "net/egress_policy.h"
 
 /*
@@ -17,7 +17,7 @@
  * allows everything is taken out. *ret_policy, the caller's, is NULL when there
  * is none.
  */
-int egress_policy_take(cJSON *host, enum launch_network network,
+int egress_policy_take(cJSON *host, const struct network *network,
 		       struct egress_policy **ret_policy, struct error *err);
 /* A container with a policy gets no other way out. */
 int egress_check_connect(const cJSON *container, struct error *err);

@@ -498,8 +498,11 @@ static void test_private_addresses(void **state)
 		learn(world, "a.test", addresses[i]);
 		if (last_answers(world) != 0)
 			fail_msg("%s was taken", addresses[i]);
+		expect_report(world, EGRESS_NAME_PRIVATE);
+		path = path_to(addresses[i], 80);
+		assert_false(send_tcp(world, &path, TCP_SYN, 1, NULL, 0));
 	}
-	expect_report(world, EGRESS_NAME_PRIVATE);
+	path = path_to("10.1.2.3", 80);
 	learn(world, "a.test", "64:ff9b::cb00:7105");
 	assert_int_equal(last_answers(world), 1);
 	/* Its rule says where it may be, and there only. */

@@ -65,6 +65,10 @@ static void test_http(void **state)
 		 NULL},
 		{"FOO / http/1.1\r\nHost: a.test\r\n\r\n", EGRESS_HEAD_BAD,
 		 NULL},
+		{" GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", EGRESS_HEAD_BAD,
+		 NULL},
+		{"\r\n\tGET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
+		 EGRESS_HEAD_BAD, NULL},
 		{"GET /\r\n", EGRESS_HEAD_BAD, NULL},
 		{"GET / HTTP/1.1\r\nHost: a.test\r\n", EGRESS_HEAD_MORE, NULL},
 		{"GE", EGRESS_HEAD_MORE, NULL},
@@ -73,6 +77,8 @@ static void test_http(void **state)
 		{"SSH-2.0-OpenSSH_9.2\r\n", EGRESS_HEAD_OTHER, NULL},
 		{"*1\r\n$4\r\nPING\r\n", EGRESS_HEAD_OTHER, NULL},
 		{"\x01\x02\x03", EGRESS_HEAD_OTHER, NULL},
+		{"0032git-upload-pack /p.git", EGRESS_HEAD_OTHER, NULL},
+		{"a1 LOGIN me secret\r\n", EGRESS_HEAD_OTHER, NULL},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
