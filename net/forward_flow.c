@@ -12,12 +12,12 @@
 #include "base/cleanup.h"
 
 /* Bytes a connection may move each way before others get their turn. */
-#define TURN_BYTES (1u << 20)
+#define TURN_BYTES (256u << 10)
 /* What is read by copying; as much at once means: bulk, splice from now on. */
 #define COPY_SIZE (16u << 10)
 /* A splice of less means: no longer bulk. */
 #define BULK_MIN    (8u << 10)
-#define SPLICE_SIZE (1u << 20)
+#define SPLICE_SIZE (512u << 10)
 
 /*
  * To be woken costs more than to move a hundred kilobytes. A flow that brought
