@@ -152,8 +152,12 @@ static bool serve(struct forwarder *forwarder,
 	const struct tcp_side *sides = connection->sides;
 	enum progress progress[2];
 
-	if (connection->connecting)
-		return true;
+	if (connection->connecting) {
+		if (!connection->sides[0].failed)
+			return true;
+		connection_end(forwarder, connection);
+		return false;
+	}
 	for (int i = 0; i < 2; i++)
 		progress[i] = tcp_flow_move(forwarder, connection, i);
 	/* Nothing can be carried to where the socket failed. */
@@ -338,6 +342,9 @@ void tcp_side_event(struct forwarder *forwarder, struct source *source,
 	if (side == &connection->sides[1] &&
 	    (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 		connection->connecting = false;
+	/* Who has gone is not waited for. */
+	if (connection->connecting && (events & EPOLLHUP))
+		connection->sides[0].failed = true;
 	tcp_queue(forwarder, connection);
 }
 

@@ -1,7 +1,8 @@
 """TCP through a published port behaves as a direct connection would.
 
 A server in a container does what the first byte of a connection asks for; a
-second port of its own has an echo that any number of clients may use.
+second port has an echo that any number of clients may use, and on a third
+nobody is ever accepted.
 """
 import contextlib
 import hashlib
@@ -16,7 +17,7 @@ import pytest
 
 from conftest import wait_for
 
-STREAMS, ECHO = 5000, 5001
+STREAMS, ECHO, DEAF = 5000, 5001, 5002
 RESET = struct.pack("ii", 1, 0)
 
 SERVER = """
@@ -138,6 +139,7 @@ def echo_for_all(s):
 import resource
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+deaf = socket.create_server(("0.0.0.0", 5002), backlog=0)
 threading.Thread(target=echo_for_all, args=(listen(5001),)).start()
 s = listen(5000)
 while True:
@@ -146,8 +148,9 @@ while True:
 
 
 class Ports:
-    def __init__(self, moss, streams, echo):
+    def __init__(self, moss, streams, echo, deaf):
         self.moss, self.streams, self.echo = moss, streams, echo
+        self.deaf = deaf
 
     def open(self, mode):
         s = socket.create_connection(("127.0.0.1", self.streams), timeout=10)
@@ -200,15 +203,16 @@ def ports(request, session_moss, debian):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             return s.getsockname()[1]
-    moss, streams, echo = session_moss, free(), free()
+    moss, streams, echo, deaf = session_moss, free(), free(), free()
     named = request.param == "named network"
     if named:
         moss.ok("network", "create", "streams")
     moss.ok("run", "-d", "--name", "streams",
             *(["--network", "streams"] if named else []),
             "-p", f"127.0.0.1:{streams}:{STREAMS}",
-            "-p", f"127.0.0.1:{echo}:{ECHO}", debian, "python3", "-c", SERVER)
-    ports = Ports(moss, streams, echo)
+            "-p", f"127.0.0.1:{echo}:{ECHO}", "-p",
+            f"127.0.0.1:{deaf}:{DEAF}", debian, "python3", "-c", SERVER)
+    ports = Ports(moss, streams, echo, deaf)
 
     def is_up():
         with contextlib.suppress(OSError):
@@ -339,6 +343,44 @@ def test_stalled_client_bounds_memory_and_delays_nobody(ports):
     finally:
         for s in stalled:
             s.close()
+
+
+def test_bulk_delays_nobody_for_long(ports):
+    done = threading.Event()
+
+    def transfer():
+        with ports.open("w") as s:
+            while not done.is_set():
+                s.sendall(bytes(1 << 20))
+    bulk = threading.Thread(target=transfer)
+    bulk.start()
+    try:
+        with ports.connect() as s:
+            for _ in range(200):
+                assert echoes(s)
+    finally:
+        done.set()
+        bulk.join()
+    assert ports.told() == "end"
+
+
+def test_server_that_accepts_nobody_delays_nobody(ports):
+    waiting = [socket.create_connection(("127.0.0.1", ports.deaf), timeout=10)
+               for _ in range(20)]
+    try:
+        for s in waiting:
+            s.sendall(b"anybody?")
+        for _ in range(50):
+            with ports.connect() as s:
+                assert echoes(s)
+        waiting[-1].settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            waiting[-1].recv(1)
+    finally:
+        for s in waiting:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            s.close()
+    wait_for(lambda: ports.open_files() < 40, "the end of who has gone")
 
 
 def test_ten_thousand_idle_connections(ports):
