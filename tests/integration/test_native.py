@@ -269,6 +269,67 @@ def test_killed_helper_is_replaced(moss, free_port):
     assert "hello" in fetch(port)
 
 
+def test_helper_is_confined(moss, free_port):
+    """Over the container alone, which has no power over it though it is in
+    its user namespace and, here, in sight."""
+    moss.ok(*native(free_port(), "-d", "--name", "web", "--pid", "host",
+                    "--privileged", "busybox", "sleep", "600"))
+    pid = helper(moss, "web")
+    with open(f"/proc/{pid}/status") as file:
+        status = dict(line.split(":\t", 1) for line in file)
+    # net_bind_service, net_admin, sys_ptrace
+    assert int(status["CapEff"], 16) == 1 << 10 | 1 << 12 | 1 << 19
+    assert int(status["CapBnd"], 16) == 0
+    assert status["NoNewPrivs"].strip() == "1"
+    assert status["Seccomp"].strip() == "2"
+    for place in "environ", "mem", "root/etc/resolv.conf", "fd/1":
+        opened = moss("exec", "--privileged", "web", "head", "-c1",
+                      f"/proc/{pid}/{place}", check=1)
+        assert "ermission denied" in opened.err, (place, opened)
+
+
+def ticks(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_flood_of_binds_is_the_helpers_own(moss, debian, free_port):
+    """The monitor takes no part in it and serves as ever."""
+    program = """if True:
+        import os, socket
+        os.fork()
+        print('ready')
+        while True:
+            s = socket.socket()
+            s.bind(('0.0.0.0', 80))
+            s.close()
+    """
+    moss.ok(*native(free_port(), "-d", "--name", "flood", debian, "python3",
+                    "-uc", program))
+    pid = helper(moss, "flood")
+    with open(f"/proc/{pid}/stat") as file:
+        monitor = file.read().rsplit(")", 1)[1].split()[1]
+    moss.wait_for(lambda: "ready" in moss.ok("logs", "flood"), "the flood")
+    before = ticks(pid), ticks(monitor)
+    moss.wait_for(lambda: ticks(pid) - before[0] >= 20, "the helper's work")
+    assert ticks(monitor) - before[1] <= 5
+    assert moss.ok("exec", "flood", "echo", "served") == "served"
+
+
+def test_programs_by_exec_leave_nothing(moss, free_port):
+    moss.ok(*native(free_port(), "-d", "--name", "web", "busybox", "sleep",
+                    "600"))
+    pid = helper(moss, "web")
+    with open(f"/proc/{pid}/stat") as file:
+        monitor = file.read().rsplit(")", 1)[1].split()[1]
+    count = len(os.listdir(f"/proc/{monitor}/fd"))
+    for _ in range(5):
+        moss.ok("exec", "web", "true")
+    moss.wait_for(lambda: len(os.listdir(f"/proc/{monitor}/fd")) <= count,
+                  "the end of their notifications")
+
+
 def test_helper_ends_with_the_container(moss, free_port):
     moss.ok(*native(free_port(), "-d", "--name", "web", "busybox", "sleep",
                     "600"))
