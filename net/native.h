@@ -2,13 +2,15 @@
  * Published ports at the host's own speed: a container's bind(2) on a published
  * TCP port gets a socket of the host's network namespace.
  *
- * The container's processes have a seccomp filter that turns bind(2) into a
- * notification (policy/seccomp_native.h). moss-native, a helper process beside
- * the container, answers them: a TCP socket of the container's, bound to a
- * published port on any or an own address, is replaced by one of the host's
- * that is bound to the published address, with the same options and flags, and
- * with the epoll registrations it had. Other TCP sockets it binds itself, and
- * connects likewise; all else goes on as if nobody looked.
+ * The container's processes have a seccomp filter that turns bind(2) and
+ * connect(2) into notifications (policy/seccomp_native.h). moss-native, a
+ * helper process beside the container, answers them: a TCP socket of the
+ * container's, bound to a published port on any or an own address, is replaced
+ * by one of the host's that is bound to the published address, with the same
+ * options and flags, and with the epoll registrations it had. Other TCP sockets
+ * it binds itself, and connects likewise, and a client inside that means a
+ * published port gets a socket of the host's that is connected to it; all else
+ * goes on as if nobody looked.
  *
  * Who does not trust whom. The container is hostile, and an answer "go on" is
  * no boundary, since another thread may exchange the descriptor before the
@@ -20,7 +22,7 @@
  *      socket can never be connected nor bound again. Landlock's price: a
  *      program started by exec cannot look into those of another exec or of
  *      the container's own (ptrace, /proc/PID/fd, environ, …).
- *   NATIVE_FILTER    a locked socket filter (native_socket.c) that accepted,
+ *   NATIVE_FILTER    a locked socket filter (native_filter.h) that accepted,
  *      duplicated and passed sockets have, too, so that nothing but the
  *      published port's own traffic ever comes in. Newer kernels do not let an
  *      unprivileged user set one on TCP; where it can be had it is there beside
@@ -43,8 +45,8 @@
  *
  * UDP, ports published more than once and host addresses of IPv6 given by hand
  * are the forwarder's (net/forward.h), as are ports added while it runs. The
- * port does not exist inside the container's own namespace: programs there and
- * neighbours on a network reach it by the host only.
+ * port does not exist in the container's own namespace: neighbours on a network
+ * reach it by the host only.
  *
  * Lives and deaths: moss-native is a child of the monitor's and dies with it
  * (PDEATHSIG). The monitor keeps the reservations and the listening ends of

@@ -305,8 +305,8 @@ static int connect_inside(struct supervisor *supervisor,
 	if (!target || is_bound(own_fd) ||
 	    (!is_loopback(address) && !is_public(supervisor, address)))
 		return GO_ON;
-	host_fd = native_raise(
-		native_socket_connect(target, own_fd, address, &under_way));
+	host_fd = native_raise(native_socket_connect(supervisor, target, own_fd,
+						     address, &under_way));
 	if (host_fd < 0)
 		return GO_ON;
 	r = replace(supervisor, question, own_fd, host_fd);

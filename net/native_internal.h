@@ -90,7 +90,8 @@ int native_socket_make(const struct supervisor *supervisor,
  * port, or about to be (*ret_under_way), for a client in the container.
  * -ECONNREFUSED when nobody listens there.
  */
-int native_socket_connect(const struct native_target *target, int own_fd,
+int native_socket_connect(const struct supervisor *supervisor,
+			  const struct native_target *target, int own_fd,
 			  const union native_address *wanted,
 			  bool *ret_under_way);
 

@@ -269,7 +269,21 @@ static void make_reachable(union native_address *address)
 	}
 }
 
-int native_socket_connect(const struct native_target *target, int own_fd,
+/* Not before it is connected: then an answer to its SYN would not come in. */
+static int filter_connected(int fd)
+{
+	union native_address address = {0};
+	socklen_t length = sizeof(address);
+
+	if (getsockname(fd, &address.any, &length) < 0)
+		return -errno;
+	return native_filter_lock(fd, ntohs(address.any.sa_family == AF_INET6
+						    ? address.v6.sin6_port
+						    : address.v4.sin_port));
+}
+
+int native_socket_connect(const struct supervisor *supervisor,
+			  const struct native_target *target, int own_fd,
 			  const union native_address *wanted,
 			  bool *ret_under_way)
 {
@@ -295,6 +309,10 @@ int native_socket_connect(const struct native_target *target, int own_fd,
 		connect(fd, &address.any, address_length(&address)) < 0;
 	if (*ret_under_way && errno != EINPROGRESS)
 		return -errno;
+	/* One under way has the full queue of a server to wait for. */
+	if (supervisor->boundary == NATIVE_FILTER &&
+	    (*ret_under_way || filter_connected(fd) < 0))
+		return -ECONNREFUSED;
 	copy_options(own_fd, fd);
 	return steal_fd(&fd);
 }

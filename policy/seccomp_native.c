@@ -116,7 +116,7 @@ static void emit_setsockopt(struct seccomp_filter *filter, unsigned int call)
 }
 
 static void emit_arch(struct seccomp_filter *filter,
-		      const struct numbers *numbers, bool connects)
+		      const struct numbers *numbers)
 {
 	size_t jump = filter->length;
 
@@ -127,8 +127,7 @@ static void emit_arch(struct seccomp_filter *filter,
 		emit_refuse(filter, ENOSYS);
 	}
 	emit_notify(filter, numbers->bind);
-	if (connects)
-		emit_notify(filter, numbers->connect);
+	emit_notify(filter, numbers->connect);
 	emit_flag(filter, numbers->sendto, 3, MSG_FASTOPEN);
 	emit_flag(filter, numbers->sendmsg, 2, MSG_FASTOPEN);
 	emit_flag(filter, numbers->sendmmsg, 3, MSG_FASTOPEN);
@@ -145,7 +144,7 @@ static void emit_arch(struct seccomp_filter *filter,
 	filter->code[jump].jf = (unsigned char)(filter->length - jump - 1);
 }
 
-void seccomp_native_build(bool connects, struct seccomp_filter *ret_filter)
+void seccomp_native_build(struct seccomp_filter *ret_filter)
 {
 	struct seccomp_filter filter = {
 		.code = xcalloc(FILTER_MAX, sizeof(*filter.code)),
@@ -158,7 +157,7 @@ void seccomp_native_build(bool connects, struct seccomp_filter *ret_filter)
 #endif
 	emit_load(&filter, offsetof(struct seccomp_data, arch));
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		emit_arch(&filter, &rows[i], connects);
+		emit_arch(&filter, &rows[i]);
 	emit_refuse(&filter, ENOSYS);
 	*ret_filter = filter;
 }

@@ -2,11 +2,10 @@
  * The filter that stands beside a container's profile when its ports are
  * published natively (net/native.h).
  *
- * bind(2) becomes a notification to the supervisor, and so does connect(2)
- * where Landlock keeps the container from calling either for TCP. What a
- * notification is answered with is no boundary, as arguments in memory may
- * change behind it. The boundaries that net/native.h names need what this one
- * refuses by the registers alone:
+ * bind(2) and connect(2) become notifications to the supervisor. What those are
+ * answered with is no boundary, as arguments in memory may change behind it.
+ * The boundaries that net/native.h names need what this one refuses by the
+ * registers alone:
  *
  *   MSG_FASTOPEN, TCP_FASTOPEN_CONNECT  connect without connect(2), and send
  *                        before there is an answer: EOPNOTSUPP, as where the
@@ -28,4 +27,4 @@
 #include "policy/seccomp.h"
 
 /* To be released; its flags ask for the listener. */
-void seccomp_native_build(bool connects, struct seccomp_filter *ret_filter);
+void seccomp_native_build(struct seccomp_filter *ret_filter);

@@ -127,9 +127,7 @@ int monitor_native_ports(struct monitor *monitor, struct error *err)
 		return r;
 	r = native_boundary(&monitor->native_boundary, err);
 	if (r >= 0 && !monitor->native_filter.code)
-		seccomp_native_build(monitor->native_boundary ==
-					     NATIVE_LANDLOCK,
-				     &monitor->native_filter);
+		seccomp_native_build(&monitor->native_filter);
 	return r;
 }
 
