@@ -27,7 +27,7 @@ from tinyregistry import TinyRegistry  # noqa: E402
 
 # Kernel features that a machine may lack; nothing else may be skipped.
 KNOWN_SKIPS = {"overlay in user namespaces", "/dev/fuse", "/dev/net/tun",
-               "sub-IDs"}
+               "sub-IDs", "TCP in Landlock or filters of sockets"}
 
 
 def skip(feature):
