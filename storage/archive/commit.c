@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/store/change.h"
+#include "storage/dockerfile/change.h"
 #include "storage/job/confine.h"
 #include "storage/root/diff_layer.h"
 #include "storage/store/image_entry.h"

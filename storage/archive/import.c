@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/store/change.h"
+#include "storage/dockerfile/change.h"
 #include "storage/store/image_entry.h"
 #include "storage/job/job.h"
 #include "storage/store/oci.h"

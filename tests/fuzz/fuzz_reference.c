@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/store/change.h"
+#include "storage/dockerfile/change.h"
 #include "storage/store/digest.h"
 #include "storage/store/platform.h"
 #include "storage/store/reference.h"

@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/store/change.h"
+#include "storage/dockerfile/change.h"
 
 static const struct {
 	const char *text;
@@ -20,6 +20,8 @@ static const struct {
 	{"CMD [\"a\", \"b c\"]", "{\"Cmd\":[\"a\",\"b c\"]}"},
 	{"cmd a  b", "{\"Cmd\":[\"/bin/sh\",\"-c\",\"a  b\"]}"},
 	{"CMD []", "{\"Cmd\":[]}"},
+	{"CMD", "{\"Cmd\":[]}"},
+	{"CMD ['a']", "{\"Cmd\":[\"/bin/sh\",\"-c\",\"['a']\"]}"},
 	{"CMD [ -e /x ] && y",
 	 "{\"Cmd\":[\"/bin/sh\",\"-c\",\"[ -e /x ] && y\"]}"},
 	{"CMD echo $HOME", "{\"Cmd\":[\"/bin/sh\",\"-c\",\"echo $HOME\"]}"},
@@ -28,8 +30,9 @@ static const struct {
 	{"ENV A=b C='d e' D=\"f\\\"g\" E=h\\ i",
 	 "{\"Env\":[\"A=b\",\"C=d e\",\"D=f\\\"g\",\"E=h i\"]}"},
 	{"ENV A b c", "{\"Env\":[\"A=b c\"]}"},
+	/* all of an instruction with what was before it */
 	{"ENV A=1\nENV A=2 B=${A}x$A$C-${C:-no}${A:+yes}",
-	 "{\"Env\":[\"A=2\",\"B=2x2-noyes\"]}"},
+	 "{\"Env\":[\"A=2\",\"B=1x1-noyes\"]}"},
 	{"ENV A='$B' C=\\$D", "{\"Env\":[\"A=$B\",\"C=$D\"]}"},
 	{"ENV A=x\nENV B=${C:-${A}y}", "{\"Env\":[\"A=x\",\"B=xy\"]}"},
 	{"LABEL a=b \"c d\"=e", "{\"Labels\":{\"a\":\"b\",\"c d\":\"e\"}}"},
@@ -71,41 +74,41 @@ static const struct {
 	const char *text;
 	const char *message;
 } bad[] = {
-	{"", "no instruction"},
-	{"# only", "no instruction"},
+	{"", "there is no instruction"},
+	{"# only", "there is no instruction"},
+	{"SHELL [\"/bin/bash\"]", "SHELL is not a valid change command"},
 	{"FOO x", "unknown instruction: FOO"},
 	{"FROM x", "FROM is not a valid change command"},
 	{"RUN x", "RUN is not a valid change command"},
-	{"CMD", "CMD requires at least one argument"},
-	{"CMD ['a']", "not a JSON array"},
-	{"CMD [\"a\" \"b\"]", "not a JSON array"},
-	{"CMD [1]", "arrays must be comprised of strings only"},
+	{"CMD [1]", "an array of arguments must have strings only"},
 	{"ENV", "ENV requires at least one argument"},
 	{"ENV A", "ENV must have two arguments"},
-	{"ENV A=1 B", "can't find = in \"B\""},
+	{"ENV A=1 B", "B has no \"=\""},
 	{"ENV =x", "ENV names can not be blank"},
-	{"ENV A=\"b", "unterminated double quote"},
+	{"ENV A=\"b", "a double quote has no other"},
 	{"ENV A=${B", "no closing }"},
-	{"ENV A=${B?x}", "unsupported modifier"},
-	{"ENV A=${}", "no name"},
+	{"ENV A=${B?x}", "B: x"},
+	{"ENV A=${B!x}", "unsupported modifier"},
+	{"ENV A=${}", "bad substitution"},
 	{"EXPOSE http", "invalid port \"http\""},
 	{"EXPOSE 0", "invalid port"},
 	{"EXPOSE 65536", "invalid port"},
 	{"EXPOSE 9-8", "invalid port"},
 	{"EXPOSE 80/icmp", "invalid port"},
 	{"EXPOSE 8080:80", "invalid port"},
-	{"USER a b", "USER requires exactly one argument"},
+	{"USER a b", "no user or user:group: \"a b\""},
+	{"USER", "USER requires exactly one argument"},
 	{"VOLUME [\"\"]", "can not be an empty string"},
 	{"STOPSIGNAL SIGFOO", "invalid signal: SIGFOO"},
-	{"ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"},
-	{"ONBUILD onbuild RUN x", "isn't allowed as an ONBUILD trigger"},
+	{"ONBUILD FROM x", "FROM is not allowed as an ONBUILD trigger"},
+	{"ONBUILD onbuild RUN x", "is not allowed"},
 	{"HEALTHCHECK", "requires at least one argument"},
-	{"HEALTHCHECK RUN x", "expected CMD or NONE"},
-	{"HEALTHCHECK CMD", "missing command after CMD"},
+	{"HEALTHCHECK RUN x", "Unknown type \"RUN\" in HEALTHCHECK"},
+	{"HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"},
 	{"HEALTHCHECK --interval=x CMD y", "invalid value"},
 	{"HEALTHCHECK --interval=1us CMD y", "invalid value"},
-	{"HEALTHCHECK --what=1 CMD y", "unknown flag: --what=1"},
-	{"ENV A=1\n\nUSER a b", "line 3: USER requires"},
+	{"HEALTHCHECK --what=1 CMD y", "unknown flag: --what"},
+	{"ENV A=1\n\nUSER a b", "line 3: USER: no user"},
 };
 
 static void test_bad(void **state)
@@ -133,7 +136,7 @@ static void test_nesting(void **state)
 	for (int i = 0; i < 10000; i++)
 		str_append(&text, "}");
 	assert_true(change_apply(config, text.data, &error) < 0);
-	assert_non_null(strstr(error.message, "too deep nesting"));
+	assert_non_null(strstr(error.message, "nested too deep"));
 	str_clear(&text);
 	while (text.length <= CHANGE_TEXT_MAX)
 		str_append(&text, "ENV A=b\n");
