@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -377,6 +378,28 @@ def test_no_second_way_out(moss):
     assert result.code != 0 and "egress policy" in result.err
     moss.ok("rm", "-f", "box")
     moss.ok("network", "rm", "egress-net")
+
+
+def test_opened_ports_are_allowed(moss, free_port, host_server):
+    """What was opened by hand needs no rule: a host port, published ports."""
+    port = free_port()
+    moss.ok("run", "-d", "--name", "box", "--egress", "deny", "-p",
+            f"127.0.0.1:{port}:80", "--host-port", f"{host_server}:81",
+            "busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
+
+    def fetch():
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/hostname",
+                                          timeout=5).read()
+        except OSError:
+            return None
+    assert wait_for(fetch, "the published port")
+    assert moss.ok("exec", "box", "wget", "-q", "-O-",
+                   "http://host.docker.internal:81/") == "from the host"
+    result = moss("exec", "box", "wget", "-q", "-O-",
+                  "http://host.docker.internal:82/")
+    assert result.code == 1 and "refused" in result.err
+    moss.ok("rm", "-f", "box")
 
 
 def test_allow_alone_is_no_policy(moss):
