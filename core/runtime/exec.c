@@ -235,7 +235,43 @@ static int await_ready(const struct runtime_exec_request *request,
 		return parent_refuse(&message, fds, count, err);
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
-	return r == 0 ? parent_child_died(process, err) : r;
+	/* Reset: with the order to start unread. */
+	return r == 0 || r == -ECONNRESET ? parent_child_died(process, err) : r;
+}
+
+/*
+ * Nothing is to be done for it between its being ready and its start: it has no
+ * terminal, and the pipes that it gets are its user's already. Then it need not
+ * wait for us.
+ */
+static bool starts_at_once(const struct runtime_exec_request *request,
+			   const struct known *known)
+{
+	const struct spec_process *process = request->process;
+	uint32_t outside;
+
+	return !process->terminal && str_empty(process->user) &&
+	       process->uid == 0 &&
+	       idmap_to_outside(&known->uids, 0, &outside) == 0 &&
+	       outside == geteuid();
+}
+
+/* The child is there: lets it go, until its program runs. */
+static int start(const struct runtime_exec_request *request,
+		 const struct known *known, struct runtime_process *process,
+		 struct error *err)
+{
+	bool at_once = starts_at_once(request, known);
+	struct parent_order order = {0};
+	int r;
+
+	if (at_once)
+		order = parent_send_start(process);
+	r = await_ready(request, process, err);
+	if (r < 0)
+		return r;
+	return at_once ? parent_await_start(process, true, &order, err)
+		       : parent_start(process, true, err);
 }
 
 static bool has_outside(const struct id_map *map, uint32_t id)
@@ -335,9 +371,8 @@ int runtime_exec(const struct runtime_exec_request *request,
 	if (process.pid == 0)
 		run(&join);
 	close_fd(&child_fd);
-	r = process.pid < 0 ? process.pid : await_ready(request, &process, err);
-	if (r > 0)
-		r = parent_start(&process, true, err);
+	r = process.pid < 0 ? process.pid
+			    : start(request, &known, &process, err);
 	if (r < 0) {
 		parent_abort(&process);
 		return r;

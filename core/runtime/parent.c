@@ -166,20 +166,34 @@ static int await_program(struct runtime_process *process, bool impatient,
 	return r;
 }
 
+struct parent_order parent_send_start(const struct runtime_process *process)
+{
+	struct parent_order order = {0};
+
+	order.sent =
+		sync_send(process->sync_fd, SYNC_START, 0, NULL, 0, &order.err);
+	return order;
+}
+
 int parent_start(struct runtime_process *process, bool impatient,
 		 struct error *err)
 {
-	struct error send_error = {0};
-	int sent = sync_send(process->sync_fd, SYNC_START, 0, NULL, 0,
-			     &send_error);
+	const struct parent_order order = parent_send_start(process);
+
+	return parent_await_start(process, impatient, &order, err);
+}
+
+int parent_await_start(struct runtime_process *process, bool impatient,
+		       const struct parent_order *order, struct error *err)
+{
 	int r;
 
 	/* It waits for ever for what it did not get; but one that is gone has
 	 * said why. */
-	if (sent < 0 && !sync_is_readable(process->sync_fd, 0))
-		r = err_copy(err, &send_error);
+	if (order->sent < 0 && !sync_is_readable(process->sync_fd, 0))
+		r = err_copy(err, &order->err);
 	else
-		r = await_program(process, impatient, sent >= 0, err);
+		r = await_program(process, impatient, order->sent >= 0, err);
 	if (r < 0) {
 		parent_abort(process);
 		return r;

@@ -34,6 +34,15 @@ int parent_await(const struct runtime_process *process, struct error *err);
 /* runtime_start(), with or without parent_await(). */
 int parent_start(struct runtime_process *process, bool impatient,
 		 struct error *err);
+/* Its two halves. The first may come as soon as there is a child, which takes
+   the order when it has said that it is ready. */
+struct parent_order {
+	int sent; /* 0, or negative errno with err */
+	struct error err;
+};
+struct parent_order parent_send_start(const struct runtime_process *process);
+int parent_await_start(struct runtime_process *process, bool impatient,
+		       const struct parent_order *order, struct error *err);
 /* End of file where there should be none. */
 int parent_child_died(struct runtime_process *process, struct error *err);
 /* Kills and reaps what there is, releases the rest. */
