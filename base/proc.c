@@ -15,60 +15,68 @@
 #include "base/file.h"
 #include "base/str.h"
 
-#define STAT_FIELD_START 22
-#define STAT_MAX	 4096
+#define STAT_FIELD_EXIT 52
+#define STAT_MAX	4096
 
-/* State letter and start time of /proc/PID/stat. */
-static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_ticks)
+int proc_status_read(const char *directory, struct proc_status *ret_status)
 {
+	cleanup_free char *path = xasprintf("%s/stat", directory);
 	cleanup_free char *text = NULL;
-	char path[sizeof("/proc//stat") + 3 * sizeof(pid)];
-	char *field;
-	char *next;
-	char state;
+	struct proc_status status = {0};
+	unsigned long long start;
+	const char *field;
+	int parent, session;
 	int r;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	r = file_read_at(AT_FDCWD, path, STAT_MAX, &text, NULL, NULL);
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
-
 	/* The name in parentheses may hold anything, parentheses too. */
 	field = strrchr(text, ')');
-	if (!field || field[1] != ' ' || !field[2])
+	if (!field ||
+	    sscanf(field + 1,
+		   " %c %d %*d %d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d "
+		   "%*d %*d %*d %*d %llu",
+		   &status.state, &parent, &session, &status.flags,
+		   &start) != 5)
 		return -EBADMSG;
-	field += 2;
-	state = *field;
-	for (int i = 3; i < STAT_FIELD_START; i++) {
-		field = strchr(field, ' ');
-		if (!field)
-			return -EBADMSG;
-		field++;
-	}
-	next = strchr(field, ' ');
-	if (next)
-		*next = '\0';
-	if (parse_u64(field, ret_ticks) < 0)
-		return -EBADMSG;
-	*ret_state = state;
+	for (int i = 2; field && i < STAT_FIELD_EXIT; i++)
+		field = strchr(field + 1, ' ');
+	status.exit_status = field ? atoi(field) : 0;
+	status.parent = parent;
+	status.session = session;
+	status.start = start;
+	*ret_status = status;
 	return 0;
+}
+
+static int read_status(pid_t pid, struct proc_status *ret_status)
+{
+	char path[sizeof("/proc/") + 3 * sizeof(pid)];
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	return proc_status_read(path, ret_status);
 }
 
 int proc_start_time(pid_t pid, uint64_t *ret_ticks)
 {
-	char state;
+	struct proc_status status;
+	int r = read_status(pid, &status);
 
-	return read_stat(pid, &state, ret_ticks);
+	if (r < 0)
+		return r;
+	*ret_ticks = status.start;
+	return 0;
 }
 
 bool proc_is_alive(pid_t pid, uint64_t start_time)
 {
-	uint64_t ticks;
-	char state;
+	struct proc_status status;
 
-	if (pid <= 0 || read_stat(pid, &state, &ticks) < 0)
+	if (pid <= 0 || read_status(pid, &status) < 0)
 		return false;
-	return ticks == start_time && state != 'Z' && state != 'X';
+	return status.start == start_time && status.state != 'Z' &&
+	       status.state != 'X';
 }
 
 int proc_pidfd_open(pid_t pid, unsigned int flags)

@@ -11,7 +11,18 @@
 
 #include "base/error.h"
 
-/* Field 22 of /proc/PID/stat, clock ticks since boot. */
+/* What /proc/PID/stat says. */
+struct proc_status {
+	char state; /* 'R', 'Z' … */
+	pid_t parent, session;
+	unsigned long flags;
+	uint64_t start;	 /* clock ticks since boot */
+	int exit_status; /* as waitpid(2)'s, of one that ends or has ended */
+};
+
+/* directory: "/proc/PID", or a thread's. -ESRCH: it has gone. */
+int proc_status_read(const char *directory, struct proc_status *ret_status);
+/* Clock ticks since boot. */
 int proc_start_time(pid_t pid, uint64_t *ret_ticks);
 /* True when pid runs and started at start_time; zombies count as gone. */
 bool proc_is_alive(pid_t pid, uint64_t start_time);

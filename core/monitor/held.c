@@ -14,51 +14,17 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "core/monitor/monitor.h"
 
-#define LOOK_MS	      100
-#define STAT_TEXT_MAX 4096
-#define STAT_EXIT     52      /* the field's number in proc(5) */
-#define IS_EXITING    0x4ul   /* PF_EXITING, of <linux/sched.h> */
-#define KILLED	      SIGKILL /* as a wait status */
-
-struct status {
-	char state;
-	unsigned long flags;
-	int exit_status; /* as waitpid(2) would tell it */
-};
-
-static int read_status(const char *file, struct status *ret_status)
-{
-	cleanup_free char *text = NULL;
-	const char *field;
-	int r = file_read_at(AT_FDCWD, file, STAT_TEXT_MAX, &text, NULL, NULL);
-
-	if (r < 0)
-		return r;
-	/* The name in between may be anything. */
-	field = strrchr(text, ')');
-	if (!field || sscanf(field + 1, " %c %*d %*d %*d %*d %*d %lu",
-			     &ret_status->state, &ret_status->flags) != 2)
-		return -EINVAL;
-	ret_status->exit_status = KILLED;
-	for (int i = 2; field && i < STAT_EXIT; i++)
-		field = strchr(field + 1, ' ');
-	if (field)
-		ret_status->exit_status = atoi(field);
-	return 0;
-}
+#define LOOK_MS	   100
+#define IS_EXITING 0x4ul /* PF_EXITING, of <linux/sched.h> */
 
 /* Every thread of it. or_exiting: being on the way is enough. */
 static bool is_dead(pid_t pid, bool or_exiting)
@@ -71,14 +37,14 @@ static bool is_dead(pid_t pid, bool or_exiting)
 		return errno == ENOENT;
 	while ((entry = readdir(dir))) {
 		cleanup_free char *file = NULL;
-		struct status status;
+		struct proc_status status;
 		int r;
 
 		if (entry->d_name[0] == '.')
 			continue;
-		file = xasprintf("%s/%s/stat", path, entry->d_name);
-		r = read_status(file, &status);
-		if (r == -ENOENT || r == -ESRCH)
+		file = xasprintf("%s/%s", path, entry->d_name);
+		r = proc_status_read(file, &status);
+		if (r == -ESRCH)
 			continue;
 		if (r < 0)
 			return false;
@@ -119,10 +85,10 @@ static bool are_all_dead(const struct monitor *monitor)
 static void end(struct monitor *monitor)
 {
 	cleanup_free char *file =
-		xasprintf("/proc/%d/stat", (int)monitor->process.pid);
-	struct status status = {.exit_status = KILLED};
+		xasprintf("/proc/%d", (int)monitor->process.pid);
+	struct proc_status status = {.exit_status = SIGKILL};
 
-	(void)read_status(file, &status);
+	(void)proc_status_read(file, &status);
 	init_ended(monitor, proc_status_code(status.exit_status));
 }
 

@@ -15,7 +15,6 @@
 
 #define ROUNDS_MAX    16
 #define PROCESSES_MAX 4096
-#define STAT_TEXT_MAX 4096
 #define PATH_TEXT_MAX 64
 
 /* A process below the monitor. */
@@ -31,43 +30,21 @@ struct hunt {
 	size_t count;
 };
 
-/* Session and start time, by proc(5): fields 6 and 22. */
-static bool read_stat(pid_t pid, pid_t *ret_session, uint64_t *ret_start)
-{
-	cleanup_free char *text = NULL;
-	char path[PATH_TEXT_MAX];
-	unsigned long long start;
-	const char *rest;
-	int session;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (file_read_at(AT_FDCWD, path, STAT_TEXT_MAX, &text, NULL, NULL) < 0)
-		return false;
-	/* The name in between may be anything. */
-	rest = strrchr(text, ')');
-	if (!rest ||
-	    sscanf(rest + 1,
-		   " %*c %*d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
-		   "%*d %*d %*d %*d %*d %llu",
-		   &session, &start) != 2)
-		return false;
-	*ret_session = session;
-	*ret_start = start;
-	return true;
-}
-
 static void meet(struct hunt *hunt, bool parent_is_of_probe, pid_t pid)
 {
 	struct found *found = &hunt->list[hunt->count];
 	cleanup_fd int pid_fd = proc_pidfd_open(pid, 0);
-	pid_t session;
+	struct proc_status status;
+	char path[PATH_TEXT_MAX];
 
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
 	if (pid_fd < 0 || hunt->count >= PROCESSES_MAX ||
-	    !read_stat(pid, &session, &found->start))
+	    proc_status_read(path, &status) < 0)
 		return;
+	found->start = status.start;
 	found->pid = pid;
 	found->is_of_probe = parent_is_of_probe || pid == hunt->probe ||
-			     session == hunt->probe;
+			     status.session == hunt->probe;
 	hunt->count++;
 	/* Its children are looked for next; it is to have no more of them. */
 	if (found->is_of_probe)

@@ -20,7 +20,6 @@
 #include "base/str.h"
 
 #define CHILDREN_TEXT_MAX (1u << 20)
-#define STAT_TEXT_MAX	  4096
 #define ROUND_PAUSE_NS	  1000000
 #define STOP_STEP_NS	  100000
 #define STOP_STEPS	  50
@@ -53,41 +52,6 @@ struct hunt {
 	bool is_clean; /* nobody ran in this round */
 	pid_t running; /* the last one that did */
 };
-
-/* What /proc says of a process or thread. */
-struct status {
-	char state;
-	pid_t parent;
-	uint64_t start;
-};
-
-/* 0, or -errno when it has gone. path: of its directory in /proc. */
-static int read_status(const char *path, struct status *ret_status)
-{
-	cleanup_free char *file = xasprintf("%s/stat", path);
-	cleanup_free char *text = NULL;
-	struct status status;
-	unsigned long long start;
-	const char *rest;
-	int parent;
-	int r;
-
-	r = file_read_at(AT_FDCWD, file, STAT_TEXT_MAX, &text, NULL, NULL);
-	if (r < 0)
-		return r;
-	/* The name in between may be anything. */
-	rest = strrchr(text, ')');
-	if (!rest ||
-	    sscanf(rest + 1,
-		   " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
-		   "%*d %*d %*d %*d %*d %llu",
-		   &status.state, &parent, &start) != 3)
-		return -EINVAL;
-	status.parent = parent;
-	status.start = start;
-	*ret_status = status;
-	return 0;
-}
 
 static bool is_stopped(char state)
 {
@@ -166,12 +130,13 @@ static char state_of_threads(pid_t pid)
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
 		cleanup_free char *thread = NULL;
-		struct status status;
+		struct proc_status status;
 
 		if (entry->d_name[0] == '.')
 			continue;
 		thread = xasprintf("%s/%s", path, entry->d_name);
-		if (read_status(thread, &status) < 0 || is_dead(status.state))
+		if (proc_status_read(thread, &status) < 0 ||
+		    is_dead(status.state))
 			continue;
 		if (is_running(status.state))
 			return 'R';
@@ -212,7 +177,7 @@ static int meet(struct hunt *hunt, pid_t parent, pid_t pid, struct error *err)
 {
 	cleanup_fd int pid_fd = -1;
 	struct process *process;
-	struct status status;
+	struct proc_status status;
 	char path[PATH_TEXT_MAX];
 
 	if (is_except(hunt, parent, pid))
@@ -223,7 +188,7 @@ static int meet(struct hunt *hunt, pid_t parent, pid_t pid, struct error *err)
 	 */
 	pid_fd = proc_pidfd_open(pid, 0);
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	if (pid_fd < 0 || read_status(path, &status) < 0 ||
+	if (pid_fd < 0 || proc_status_read(path, &status) < 0 ||
 	    status.parent != parent) {
 		hunt->is_clean = false;
 		return 0;
@@ -371,14 +336,14 @@ int freeze_children(pid_t parent, const pid_t *except, size_t except_count,
 static void let_go(const struct process *process)
 {
 	cleanup_fd int pid_fd = -1;
-	struct status status;
+	struct proc_status status;
 	char path[PATH_TEXT_MAX];
 
 	if (!process->is_ours)
 		return;
 	pid_fd = proc_pidfd_open(process->pid, 0);
 	snprintf(path, sizeof(path), "/proc/%d", (int)process->pid);
-	if (pid_fd >= 0 && read_status(path, &status) == 0 &&
+	if (pid_fd >= 0 && proc_status_read(path, &status) == 0 &&
 	    status.start == process->start)
 		(void)proc_pidfd_signal(pid_fd, SIGCONT);
 }
