@@ -17,6 +17,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "core/monitor/record.h"
+#include "core/runtime/cgroup.h"
 #include "policy/userns.h"
 
 #define MARK	     ".moss-reset"
@@ -522,6 +523,7 @@ int reset_run(struct reset *reset, struct error *err)
 	if (r < 0)
 		return err_wrap(err, "%s", reset->run_path);
 	remove_empty(reset->run_path, reset->run_fd);
+	cgroup_end_idle_units();
 	if (reset->root_fd >= 0)
 		remove_empty(reset->data_path, reset->root_fd);
 	return 0;

@@ -20,7 +20,9 @@
  * The store's parts are renamed into .moss-reset/, by which a store whose reset
  * was killed is known again, and this is removed. Then the process that keeps
  * the namespace is ended, RUN/userns removed, and the two directories if they
- * are empty. A crash at any moment leaves what the next reset takes up.
+ * are empty; last, what systemd holds for containers with limits, unless
+ * another store's are there (core/runtime/cgroup.h). A crash at any moment
+ * leaves what the next reset takes up.
  */
 #pragma once
 

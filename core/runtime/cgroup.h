@@ -24,11 +24,12 @@
  * By systemd. The user's service manager, and through it the system's, moves a
  * process for us. BASE is the cgroup of the transient service
  * moss-containers.service, which has Delegate=yes and stays until the manager
- * ends, as there is a process in BASE/monitors that does nothing. It is made
- * once, by the helper program moss-systemd (libsystemd is too heavy for `moss
- * run`), which also moves each monitor into BASE/monitors; a monitor that runs
- * below the service manager already goes there by itself. From there on it
- * needs nobody: init, exec and later runs are born into the leaf.
+ * ends or `moss system reset`, as there is a process in BASE/monitors that does
+ * nothing. It is made once, by the helper program moss-systemd (libsystemd is
+ * too heavy for `moss run`), which also moves each monitor into BASE/monitors;
+ * a monitor that runs below the service manager already goes there by itself.
+ * From there on it needs nobody: init, exec and later runs are born into the
+ * leaf.
  *
  * A container without limits has no cgroup of its own, and costs nothing here;
  * it is paused, killed and measured without one.
@@ -188,6 +189,11 @@ struct cgroup {
  */
 int cgroup_enter(struct cgroup_host *host, const char *parent,
 		 unsigned int needed, char **ret_base, struct error *err);
+/*
+ * Stops the user's transient services in which no container of any store is any
+ * more. One that begins at the same moment may be ended with them.
+ */
+void cgroup_end_idle_units(void);
 /* A slice with systemd, below BASE otherwise. "": fine. */
 int cgroup_parent_check(const struct cgroup_host *host, const char *parent,
 			struct error *err);

@@ -204,6 +204,27 @@ static int ask_systemd(struct cgroup_host *host, const char *slice,
 	return 0;
 }
 
+void cgroup_end_idle_units(void)
+{
+	CLEANUP(cgroup_host_release) struct cgroup_host host = {0};
+	cleanup_free char *program = proc_helper_path(HELPER_NAME, NULL);
+	cleanup_free char *answer = NULL;
+	char name[] = HELPER_NAME, option[] = "--end-idle";
+	char *argv[] = {name, option, NULL, NULL, NULL};
+	const struct spawn spawn = {
+		.path = program,
+		.argv = argv,
+		.die_with_parent = true,
+	};
+
+	cgroup_host_read("", cgroup_outside_uid(), &host);
+	if (!program || !host.socket || !host.mount)
+		return;
+	argv[2] = host.socket;
+	argv[3] = host.mount;
+	(void)proc_capture(&spawn, HELPER_TEXT_MAX, &answer, NULL);
+}
+
 static int enter_systemd(struct cgroup_host *host, const char *slice,
 			 unsigned int needed, char **ret_base,
 			 struct error *err)

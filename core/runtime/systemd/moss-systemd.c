@@ -10,6 +10,10 @@
  * and PID moved to its subgroup for monitors. On success the path of its cgroup
  * below MOUNT is all that is written; otherwise a line on standard error.
  *
+ *     moss-systemd --end-idle SOCKET MOUNT
+ *
+ * stops all such units in which there is nobody but who holds them.
+ *
  *     moss-systemd --hold MOUNT
  *
  * is what the unit runs, since systemd keeps no cgroup without a process. It
@@ -20,8 +24,10 @@
  * A program of its own, as libsystemd takes longer to load than a container to
  * start. It waits for the manager for TIMEOUT_US at most.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +43,7 @@
 #include "core/runtime/cgroup.h"
 
 #define HOLD	   "--hold"
+#define END_IDLE   "--end-idle"
 #define PAUSE	   "moss-pause"
 #define TIMEOUT_US (20u * 1000 * 1000)
 #define PATH_SIZE  8192
@@ -283,6 +290,87 @@ static int run(struct request *request)
 	return r < 0 ? r : fail(request->unit, "it has no cgroup");
 }
 
+/* One process in it, or none, and no container. */
+static bool is_idle(const char *mount, const char *cgroup)
+{
+	char directory[2 * PATH_SIZE], procs[sizeof(directory) + 32];
+	char line[64];
+	const struct dirent *entry;
+	bool idle = true;
+	FILE *file;
+	DIR *dir;
+
+	snprintf(directory, sizeof(directory), "%s%s", mount, cgroup);
+	dir = opendir(directory);
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+		    strcmp(entry->d_name, CGROUP_MONITORS) != 0)
+			idle = false;
+	}
+	if (dir)
+		closedir(dir);
+	snprintf(procs, sizeof(procs), "%s/" CGROUP_MONITORS "/cgroup.procs",
+		 directory);
+	file = fopen(procs, "re");
+	for (int count = 0; file && fgets(line, sizeof(line), file);)
+		idle = idle && ++count == 1;
+	if (file)
+		fclose(file);
+	return dir && file && idle;
+}
+
+static int stop_unit(struct request *request)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r = sd_bus_call_method(request->bus, SERVICE, OBJECT, MANAGER,
+				   "StopUnit", &error, NULL, "ss",
+				   request->unit, "replace");
+
+	if (r < 0)
+		r = fail_bus(request->unit, &error, r);
+	sd_bus_error_free(&error);
+	return r;
+}
+
+static int list_units(struct request *request, sd_bus_message **ret_reply)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r = sd_bus_call_method(request->bus, SERVICE, OBJECT, MANAGER,
+				   "ListUnitsByPatterns", &error, ret_reply,
+				   "asas", 0, 2, CGROUP_UNIT,
+				   "moss-containers-*.service");
+
+	if (r < 0)
+		r = fail_bus("cannot list units", &error, r);
+	sd_bus_error_free(&error);
+	return r;
+}
+
+static int end_idle(struct request *request)
+{
+	char cgroup[PATH_SIZE];
+	sd_bus_message *reply = NULL;
+	const char *other[8];
+	uint32_t job;
+	int r = open_bus(request);
+
+	if (r >= 0)
+		r = list_units(request, &reply);
+	if (r >= 0)
+		r = sd_bus_message_enter_container(reply, 'a', "(ssssssouso)");
+	while (r >= 0 &&
+	       (r = sd_bus_message_read(reply, "(ssssssouso)", &request->unit,
+					&other[0], &other[1], &other[2],
+					&other[3], &other[4], &other[5], &job,
+					&other[6], &other[7])) > 0) {
+		r = find_cgroup(request, cgroup);
+		if (r > 0 && is_idle(request->mount, cgroup))
+			r = stop_unit(request);
+	}
+	sd_bus_message_unref(reply);
+	return r;
+}
+
 /* Our own cgroup: the "0::" line. */
 static int read_own_cgroup(char ret_path[PATH_SIZE])
 {
@@ -350,6 +438,12 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], HOLD) == 0)
 		return hold(argv[2]);
+	if (argc == 4 && strcmp(argv[1], END_IDLE) == 0) {
+		request = (struct request){.socket = argv[2], .mount = argv[3]};
+		r = end_idle(&request);
+		sd_bus_flush_close_unref(request.bus);
+		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	}
 	if (argc != 6) {
 		fprintf(stderr, "moss-systemd is started by moss\n");
 		return EXIT_FAILURE;

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from integration import wait_for
+from integration import Moss, wait_for
 
 MOUNT = pathlib.Path("/sys/fs/cgroup")
 UID = os.getuid()
@@ -424,6 +424,23 @@ def test_the_unit_can_be_stopped(moss):
     subprocess.run(["systemctl", "--user", "stop", UNIT.name], check=True)
     wait_for(lambda: moss.inspect("ended")["State"]["Status"] == "exited")
     assert moss.inspect("ended")["State"]["ExitCode"] == 5
+    assert run(moss, "--memory", "64m", "busybox", "echo", "on") == "on\n"
+
+
+def test_a_reset_ends_the_idle_unit(moss, busybox_tar, tmp_path):
+    """And not one in which there are containers of another store."""
+    (tmp_path / "run").mkdir(0o700)
+    other = Moss(moss.program, tmp_path / "data", tmp_path / "run")
+    start(moss, "--name", "kept", "--memory", "64m", "busybox", "sleep", "1000")
+    for _ in range(2):
+        other.ok("import", busybox_tar, "busybox")
+        run(other, "--memory", "64m", "busybox", "true")
+        assert UNIT.exists()
+        other.ok("system", "reset", "-f")
+        if moss("ps", "-q").out:
+            assert moss.ok("exec", "kept", "echo", "here") == "here"
+            moss.ok("rm", "-f", "kept")
+    wait_for(lambda: not UNIT.exists(), "the end of the unit")
     assert run(moss, "--memory", "64m", "busybox", "echo", "on") == "on\n"
 
 
