@@ -145,7 +145,10 @@ static int read_manifest(struct load *load, cJSON **ret_json, struct error *err)
 	return 0;
 }
 
-int load_docker(struct load *load, struct error *err)
+typedef int (*image_visit)(struct load *load, const struct docker_image *image,
+			   size_t number, struct error *err);
+
+static int visit_images(struct load *load, image_visit visit, struct error *err)
 {
 	cleanup_json cJSON *json = NULL;
 	const cJSON *item;
@@ -159,17 +162,46 @@ int load_docker(struct load *load, struct error *err)
 		CLEANUP(docker_image_release) struct docker_image image = {0};
 		cleanup_free char *where =
 			xasprintf(MANIFEST "[%zu]", number++);
-		cleanup_free char *what = NULL;
 
 		r = parse_image(item, where, &image, err);
+		if (r >= 0)
+			r = visit(load, &image, number, err);
 		if (r < 0)
 			return r;
-		what = image.tags && image.tags[0]
-			       ? xasprintf("image %.256s", image.tags[0])
-			       : xasprintf("image %zu", number);
-		r = load_image(load, &image, what, err);
-		if (r < 0)
-			return r;
+	}
+	return 0;
+}
+
+static int visit_whole(struct load *load, const struct docker_image *image,
+		       size_t number, struct error *err)
+{
+	cleanup_free char *what =
+		image->tags && image->tags[0]
+			? xasprintf("image %.256s", image->tags[0])
+			: xasprintf("image %zu", number);
+
+	return load_image(load, image, what, err);
+}
+
+int load_docker(struct load *load, struct error *err)
+{
+	return visit_images(load, visit_whole, err);
+}
+
+static int visit_names(struct load *load, const struct docker_image *docker,
+		       size_t number, struct error *err)
+{
+	for (size_t i = 0; i < load->count; i++) {
+		struct stage_image *image = &load->images[i];
+
+		if (!strstr(docker->config, digest_hex(image->id)))
+			continue;
+		for (size_t j = 0; docker->tags && docker->tags[j]; j++) {
+			int r = load_add_name(image, docker->tags[j], err);
+
+			if (r < 0)
+				return r;
+		}
 	}
 	return 0;
 }
@@ -177,33 +209,5 @@ int load_docker(struct load *load, struct error *err)
 /* Names for the images of an OCI index that brought none. */
 int load_docker_names(struct load *load, struct error *err)
 {
-	cleanup_json cJSON *json = NULL;
-	const cJSON *item;
-	size_t number = 0;
-	int r = read_manifest(load, &json, err);
-
-	if (r < 0)
-		return r;
-	cJSON_ArrayForEach(item, json)
-	{
-		CLEANUP(docker_image_release) struct docker_image docker = {0};
-		cleanup_free char *where =
-			xasprintf(MANIFEST "[%zu]", number++);
-
-		r = parse_image(item, where, &docker, err);
-		if (r < 0)
-			return r;
-		for (size_t i = 0; i < load->count; i++) {
-			struct stage_image *image = &load->images[i];
-
-			if (!strstr(docker.config, digest_hex(image->id)))
-				continue;
-			for (size_t j = 0; docker.tags && docker.tags[j]; j++) {
-				r = load_add_name(image, docker.tags[j], err);
-				if (r < 0)
-					return r;
-			}
-		}
-	}
-	return 0;
+	return visit_images(load, visit_names, err);
 }

@@ -62,38 +62,39 @@ static void set_text(cJSON *message, const char *key, const char *text)
 	json_set_string(message, key, cut);
 }
 
-void job_note(struct job *job, const char *format, ...)
+static void __attribute__((format(printf, 4, 0)))
+tell_text(struct job *job, const char *key, const char *id, const char *format,
+	  va_list arguments)
 {
 	cleanup_json cJSON *message = NULL;
 	char text[TEXT_MAX + 1];
-	va_list arguments;
 
 	if (job->progress_fd < 0)
 		return;
-	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
 	message = json_object();
-	set_text(message, "warning", text);
+	set_text(message, key, text);
+	if (id)
+		set_text(message, "id", id);
 	tell(job, message);
+}
+
+void job_note(struct job *job, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	tell_text(job, "warning", NULL, format, arguments);
+	va_end(arguments);
 }
 
 void job_status(struct job *job, const char *id, const char *format, ...)
 {
-	cleanup_json cJSON *message = NULL;
-	char text[TEXT_MAX + 1];
 	va_list arguments;
 
-	if (job->progress_fd < 0)
-		return;
 	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
+	tell_text(job, "status", id, format, arguments);
 	va_end(arguments);
-	message = json_object();
-	set_text(message, "status", text);
-	if (id)
-		set_text(message, "id", id);
-	tell(job, message);
 }
 
 /* Is the meter's next line due? */

@@ -130,13 +130,7 @@ int image_prune(struct store *store, const struct image_prune *prune,
 	cleanup_fd int lock_fd = -1;
 	int r;
 
-	r = store_work_new(store, &work, err);
-	if (r < 0)
-		return r;
-	lock_fd = store_lock(store, LOCK_EXCLUSIVE, err);
-	if (lock_fd < 0)
-		return lock_fd;
-	r = index_read(store, &pruning.index, err);
+	r = removal_begin(store, &work, &lock_fd, &pruning.index, err);
 	if (r == 0)
 		r = prune_all(&pruning, err);
 	if (r == 0)

@@ -9,6 +9,24 @@
 #include "storage/store/index.h"
 #include "storage/store/reference.h"
 
+int removal_begin(struct store *store, struct store_work *work,
+		  int *ret_lock_fd, cJSON **ret_index, struct error *err)
+{
+	cleanup_fd int lock_fd = -1;
+	int r = store_work_new(store, work, err);
+
+	if (r < 0)
+		return r;
+	lock_fd = store_lock(store, LOCK_EXCLUSIVE, err);
+	if (lock_fd < 0)
+		return lock_fd;
+	r = index_read(store, ret_index, err);
+	if (r < 0)
+		return r;
+	*ret_lock_fd = steal_fd(&lock_fd);
+	return 0;
+}
+
 void removal_release(struct removal *removal)
 {
 	strv_free(removal->manifests);

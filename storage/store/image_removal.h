@@ -29,6 +29,14 @@ struct removal {
 /* Frees all but the index. */
 void removal_release(struct removal *removal);
 
+/*
+ * What all that removes begins with: the lock, exclusively, the index, and
+ * work, where trees go that take their time: it is to be released after the
+ * lock.
+ */
+int removal_begin(struct store *store, struct store_work *work,
+		  int *ret_lock_fd, cJSON **ret_index, struct error *err);
+
 /* Fills all but store and index, which are given. */
 int removal_gather(struct removal *removal, const cJSON *entry,
 		   image_in_use in_use, void *data, struct error *err);

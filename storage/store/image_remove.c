@@ -225,13 +225,7 @@ int image_remove(struct store *store, const char *name, bool force,
 	cleanup_fd int lock_fd = -1;
 	int r;
 
-	r = store_work_new(store, &work, err);
-	if (r < 0)
-		return r;
-	lock_fd = store_lock(store, LOCK_EXCLUSIVE, err);
-	if (lock_fd < 0)
-		return lock_fd;
-	r = index_read(store, &index, err);
+	r = removal_begin(store, &work, &lock_fd, &index, err);
 	if (r < 0)
 		return r;
 	removal.index = index;
@@ -252,13 +246,7 @@ int image_collect(struct store *store, image_in_use in_use, void *data,
 	bool changed = false;
 	int r;
 
-	r = store_work_new(store, &work, err);
-	if (r < 0)
-		return r;
-	lock_fd = store_lock(store, LOCK_EXCLUSIVE, err);
-	if (lock_fd < 0)
-		return lock_fd;
-	r = index_read(store, &index, err);
+	r = removal_begin(store, &work, &lock_fd, &index, err);
 	if (r < 0)
 		return r;
 	r = removal_drop_hidden(store, index, in_use, data, &changed, err);
