@@ -32,7 +32,10 @@
  * leaf.
  *
  * A container without limits has no cgroup of its own, and costs nothing here;
- * it is paused, killed and measured without one.
+ * it is paused, killed and measured without one. Nor does it get one later: all
+ * its processes would have to be held still and moved by systemd, its monitor
+ * first, and the root of its cgroup namespace would still be where it was born,
+ * so that it would see paths out of that.
  *
  * The leaf is made by the monitor and removed by it. Its path is in state.json
  * before it is made; so whoever finds the monitor killed also finds the leaf,
