@@ -38,6 +38,8 @@ struct request {
 	struct egress_policy egress; /* with has_egress */
 	struct forward_listener *listeners;
 	size_t listener_count;
+	struct uplink_wire_port *hosts; /* those that libslirp listens on */
+	size_t host_count;
 	struct forward_listener host_listeners[2 * HOST_PORTS_MAX];
 };
 
@@ -96,12 +98,48 @@ static bool report_egress(const struct egress_report *report, void *opaque)
 	return true;
 }
 
+/* Ports without sockets: no listeners, or -EINVAL. */
+static ssize_t take_hosts(struct request *request,
+			  const struct uplink_wire_ports *packet, size_t length,
+			  size_t fd_count)
+{
+	if (length != sizeof(*packet) || fd_count > 0 ||
+	    packet->count > UPLINK_PORTS_MAX ||
+	    packet->count > request->start.port_count - request->host_count)
+		return -EINVAL;
+	memcpy(request->hosts + request->host_count, packet->ports,
+	       packet->count * sizeof(*packet->ports));
+	request->host_count += packet->count;
+	return 0;
+}
+
+static int publish_hosts(struct slirp_loop *loop, const struct request *request,
+			 struct error *err)
+{
+	const struct in_addr address = {request->start.address};
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && loop && i < request->host_count; i++) {
+		const struct uplink_wire_port *host = &request->hosts[i];
+		const struct slirp_port port = {
+			.host_ip = host->host_ip,
+			.host_port = host->host_port,
+			.container_port = host->container_port,
+			.protocol = (enum port_protocol)host->protocol,
+		};
+
+		r = slirp_loop_publish(loop, &port, address, err);
+	}
+	return r;
+}
+
 static int receive_ports(struct request *request, struct error *err)
 {
 	size_t left = request->start.port_count;
 
 	request->listeners =
 		xcalloc(2 * left + UPLINK_FDS_MAX, sizeof(*request->listeners));
+	request->hosts = xcalloc(left + 1, sizeof(*request->hosts));
 	while (left > 0) {
 		struct uplink_wire_ports packet;
 		int fds[UPLINK_FDS_MAX];
@@ -113,9 +151,13 @@ static int receive_ports(struct request *request, struct error *err)
 		if (length < 0)
 			return err_number(err, (int)length,
 					  "cannot receive the ports");
-		count = channel_parse_ports(
-			&packet, (size_t)length, fds, fd_count,
-			request->listeners + request->listener_count);
+		if (request->start.has_hosts)
+			count = take_hosts(request, &packet, (size_t)length,
+					   fd_count);
+		else
+			count = channel_parse_ports(
+				&packet, (size_t)length, fds, fd_count,
+				request->listeners + request->listener_count);
 		if (count < 0 || packet.count > left)
 			return err_set(err, ERROR_INVALID,
 				       "moss-net and moss are not of one "
@@ -295,6 +337,7 @@ static int start(const char *resolv_directory, struct slirp_loop **ret_loop,
 	};
 	if (request.start.has_tap)
 		r = slirp_loop_new(&slirp, ret_loop, err);
+	r = r < 0 ? r : publish_hosts(*ret_loop, &request, err);
 	if (r < 0)
 		return r;
 
@@ -308,6 +351,7 @@ static int start(const char *resolv_directory, struct slirp_loop **ret_loop,
 	close(inside->proc_fd);
 	close(request.netns_fd);
 	free(request.listeners);
+	free(request.hosts);
 
 	r = confine_privileges(0, err);
 	if (r < 0)

@@ -51,17 +51,6 @@ int publish_mode_parse(const char *text, enum publish_mode *ret_mode,
 	return err_hint(err, "use auto, splice, slirp or native");
 }
 
-int publish_mode_check(enum publish_mode mode, struct error *err)
-{
-	if (mode != PUBLISH_SLIRP)
-		return 0;
-	err_set(err, ERROR_UNSUPPORTED,
-		"ports cannot be published in %s mode: this moss does not have "
-		"that engine",
-		mode_names[mode]);
-	return err_hint(err, "use --publish-mode splice");
-}
-
 void port_list_release(struct port_list *list)
 {
 	if (!list)

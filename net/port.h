@@ -28,11 +28,9 @@ enum publish_mode {
 	PUBLISH_NATIVE,
 };
 const char *publish_mode_name(enum publish_mode mode);
-/* "" is auto. Checks the word, not whether this moss has the engine. */
+/* "" is auto. */
 int publish_mode_parse(const char *text, enum publish_mode *ret_mode,
 		       struct error *err);
-/* ERROR_UNSUPPORTED for an engine that is not there. */
-int publish_mode_check(enum publish_mode mode, struct error *err);
 
 /*
  * moss.conf: [network] publish-mode, the default of --publish-mode, and

@@ -230,6 +230,62 @@ int slirp_loop_new(const struct slirp_config *request,
 	return 0;
 }
 
+/* One address of the host, to the container's of the same family. */
+static int publish_family(struct slirp_loop *loop,
+			  const struct slirp_port *port, int family,
+			  struct in_addr address)
+{
+	struct sockaddr_in6 host6 = {.sin6_family = AF_INET6,
+				     .sin6_port = htons(port->host_port)};
+	struct sockaddr_in6 guest6 = {.sin6_family = AF_INET6,
+				      .sin6_port = htons(port->container_port)};
+	struct sockaddr_in host = {.sin_family = AF_INET,
+				   .sin_port = htons(port->host_port)};
+	const struct sockaddr_in guest = {.sin_family = AF_INET,
+					  .sin_port =
+						  htons(port->container_port),
+					  .sin_addr = address};
+	int flags = port->protocol == PORT_UDP ? SLIRP_HOSTFWD_UDP : 0;
+	int r;
+
+	if (family == AF_INET) {
+		if (*port->host_ip)
+			inet_pton(AF_INET, port->host_ip, &host.sin_addr);
+		r = slirp_add_hostxfwd(
+			loop->slirp, (const struct sockaddr *)&host,
+			sizeof(host), (const struct sockaddr *)&guest,
+			sizeof(guest), flags);
+	} else {
+		if (*port->host_ip)
+			inet_pton(AF_INET6, port->host_ip, &host6.sin6_addr);
+		inet_pton(AF_INET6, NET_ADDRESS6, &guest6.sin6_addr);
+		r = slirp_add_hostxfwd(
+			loop->slirp, (const struct sockaddr *)&host6,
+			sizeof(host6), (const struct sockaddr *)&guest6,
+			sizeof(guest6), flags | SLIRP_HOSTFWD_V6ONLY);
+	}
+	return r < 0 ? -errno : 0;
+}
+
+int slirp_loop_publish(struct slirp_loop *loop, const struct slirp_port *port,
+		       struct in_addr address, struct error *err)
+{
+	bool is6 = strchr(port->host_ip, ':') != NULL;
+	int r = 0;
+
+	if (!is6)
+		r = publish_family(loop, port, AF_INET, address);
+	if (r >= 0 && (is6 || *port->host_ip == '\0'))
+		r = publish_family(loop, port, AF_INET6, address);
+	/* The host may have no IPv6. */
+	if (!is6 && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL))
+		r = 0;
+	return r < 0 ? err_number(err, r, "libslirp cannot publish port %u/%s",
+				  port->host_port,
+				  port_protocol_name(port->protocol))
+		     : 0;
+}
+
 static const struct {
 	int slirp;
 	short poll;

@@ -5,10 +5,12 @@
  */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdbool.h>
 
 #include "base/error.h"
 #include "net/egress.h"
+#include "net/port.h"
 #include "net/prefix.h"
 
 struct slirp_loop;
@@ -31,5 +33,18 @@ struct slirp_config {
 
 int slirp_loop_new(const struct slirp_config *config,
 		   struct slirp_loop **ret_loop, struct error *err);
+struct slirp_port {
+	const char *host_ip; /* "" means all addresses, v4 and v6 */
+	uint16_t host_port;
+	uint16_t container_port;
+	enum port_protocol protocol;
+};
+
+/*
+ * A port that the library listens on, on the host, and forwards through the
+ * tap: to the container's address of the same IP version.
+ */
+int slirp_loop_publish(struct slirp_loop *loop, const struct slirp_port *port,
+		       struct in_addr address, struct error *err);
 /* Serves for good; without a tap (the container removed it) does nothing. */
 _Noreturn void slirp_loop_run(struct slirp_loop *loop);

@@ -24,6 +24,8 @@
 #define ERRNO_MAX	    4095 /* the kernel's */
 
 _Static_assert(UPLINK_BATCH_MAX == UPLINK_PORTS_MAX, "one packet");
+_Static_assert(sizeof(((struct port_mapping *)NULL)->host_ip) == UPLINK_IP_MAX,
+	       "any address");
 _Static_assert(sizeof(((struct uplink_message *)NULL)->bytes) ==
 		       UPLINK_REPORT_SIZE,
 	       "any report");
@@ -112,6 +114,7 @@ static int send_start(int socket_fd, const struct uplink_request *request)
 		.host_loopback = request->host_loopback,
 		.has_tap = request->tap_fd >= 0,
 		.has_egress = request->has_egress,
+		.has_hosts = request->hosts != NULL,
 	};
 	const int fds[] = {request->netns_fd, request->tap_fd,
 			   request->egress_fd};
@@ -145,7 +148,8 @@ static int send_start(int socket_fd, const struct uplink_request *request)
 
 /* One packet of at most UPLINK_PORTS_MAX of them. */
 static int send_forwards(int socket_fd, uint32_t request,
-			 const struct uplink_forward *forwards, size_t count)
+			 const struct uplink_forward *forwards,
+			 const struct port_mapping *hosts, size_t count)
 {
 	struct uplink_wire_ports packet = {
 		.type = UPLINK_ADD_PORTS,
@@ -167,6 +171,10 @@ static int send_forwards(int socket_fd, uint32_t request,
 			fds[fd_count++] = forwards[i].fds[j];
 			port->fd_count++;
 		}
+		if (!hosts)
+			continue;
+		port->host_port = hosts[i].host_port;
+		memcpy(port->host_ip, hosts[i].host_ip, sizeof(port->host_ip));
 	}
 	return send_with_fds(socket_fd, &packet, sizeof(packet), fds, fd_count);
 }
@@ -179,8 +187,9 @@ static int send_ports(int socket_fd, const struct uplink_request *request)
 		size_t left = request->forward_count - next;
 		size_t count =
 			left < UPLINK_PORTS_MAX ? left : UPLINK_PORTS_MAX;
-		int r = send_forwards(socket_fd, 0, request->forwards + next,
-				      count);
+		int r = send_forwards(
+			socket_fd, 0, request->forwards + next,
+			request->hosts ? request->hosts + next : NULL, count);
 
 		if (r < 0)
 			return r;
@@ -254,7 +263,8 @@ int uplink_add_ports(const struct uplink *uplink, uint32_t request,
 		     const struct uplink_forward *forwards, size_t count,
 		     struct error *err)
 {
-	int r = send_forwards(uplink->socket_fd, request, forwards, count);
+	int r = send_forwards(uplink->socket_fd, request, forwards, NULL,
+			      count);
 
 	return r < 0 ? explain_request(r, err) : 0;
 }

@@ -58,6 +58,9 @@ struct uplink_request {
 	bool host_loopback;   /* may the gateway reach the host's 127.0.0.1? */
 	const struct uplink_forward *forwards;
 	size_t forward_count;
+	/* With a tap: as many, where libslirp itself listens on the host;
+	   forwards have no sockets then. NULL: they have. */
+	const struct port_mapping *hosts;
 	const struct port_list *host_ports; /* net/host_port.h; NULL: none */
 };
 

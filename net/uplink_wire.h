@@ -30,6 +30,7 @@
 #define UPLINK_MAGIC	   0x6d6e6502u
 #define UPLINK_READY	   "ready"
 #define UPLINK_NAME_MAX	   128
+#define UPLINK_IP_MAX	   46
 #define UPLINK_PORTS_MAX   64	/* in one packet, of two sockets each */
 #define UPLINK_FDS_MAX	   128	/* below SCM_MAX_FD */
 #define UPLINK_REPORT_SIZE 2048 /* bytes of one */
@@ -55,6 +56,7 @@ struct uplink_wire_start {
 	uint32_t host_loopback;
 	uint32_t has_tap;
 	uint32_t has_egress;
+	uint32_t has_hosts;   /* ports have addresses in place of sockets */
 	uint8_t address6[16]; /* zero: has none */
 	char name[UPLINK_NAME_MAX];
 	uint32_t host_port_count;
@@ -66,6 +68,8 @@ struct uplink_wire_port {
 	uint16_t container_port;
 	uint8_t protocol;
 	uint8_t fd_count;
+	uint16_t host_port;	     /* with has_hosts */
+	char host_ip[UPLINK_IP_MAX]; /* likewise */
 };
 
 struct uplink_wire_ports {

@@ -227,6 +227,14 @@ static int check_resources(const struct creation *creation, struct error *err)
 	return devices_check(host, err);
 }
 
+static int refuse_slirp(struct error *err)
+{
+	err_set(err, ERROR_UNSUPPORTED,
+		"ports cannot be published in slirp mode without --network "
+		"slirp");
+	return err_hint(err, "use --publish-mode splice");
+}
+
 /*
  * The one that is asked for, else moss.conf's. Noted in HostConfig as it is
  * meant, so that inspect tells and a later moss.conf changes nothing.
@@ -244,8 +252,12 @@ static int choose_publish_mode(struct creation *creation,
 				 PORT_CONF_PUBLISH_MODE);
 	r = publish_mode_parse(entry ? entry->value : wanted,
 			       &creation->publish_mode, err);
-	if (r >= 0)
-		r = publish_mode_check(creation->publish_mode, err);
+	if (r >= 0 && creation->publish_mode == PUBLISH_SLIRP &&
+	    creation->network.kind != LAUNCH_NETWORK_SLIRP) {
+		if (!entry)
+			return refuse_slirp(err);
+		creation->publish_mode = PUBLISH_AUTO;
+	}
 	if (r < 0 && entry) {
 		cleanup_free char *where = conf_where(conf, entry);
 
@@ -257,14 +269,21 @@ static int choose_publish_mode(struct creation *creation,
 	return r;
 }
 
-/* What is handed into the container would be the host's, past the policy. */
-static int check_native(const struct creation *creation, struct error *err)
+/*
+ * What is handed into the container would be the host's, past the policy; and
+ * what libslirp forwards comes through the tap, where the policy looks at it.
+ */
+static int check_publish_mode(const struct creation *creation,
+			      struct error *err)
 {
-	if (creation->publish_mode != PUBLISH_NATIVE || !creation->egress)
+	enum publish_mode mode = creation->publish_mode;
+
+	if (!creation->egress ||
+	    (mode != PUBLISH_NATIVE && mode != PUBLISH_SLIRP))
 		return 0;
 	err_set(err, ERROR_INVALID,
-		"ports cannot be published in native mode beside an egress "
-		"policy");
+		"ports cannot be published in %s mode beside an egress policy",
+		publish_mode_name(mode));
 	return err_hint(err, "use --publish-mode splice");
 }
 
@@ -325,7 +344,7 @@ static int prepare(struct creation *creation, struct error *err)
 			       &creation->egress, err);
 	if (r < 0)
 		return r;
-	r = check_native(creation, err);
+	r = check_publish_mode(creation, err);
 	if (r < 0)
 		return r;
 	r = creation_join(creation, err);

@@ -166,6 +166,17 @@ static int parse_host_ports(const struct helper *helper,
 	return r;
 }
 
+/* Those that a helper serves: all of libslirp's, which have no sockets here. */
+static size_t forwards_of(const struct monitor *monitor,
+			  struct uplink_forward *ret_forwards)
+{
+	if (!ports_are_slirps(monitor))
+		return monitor_native_rest(monitor, ret_forwards);
+	for (size_t i = 0; i < monitor->forward_count; i++)
+		ret_forwards[i] = monitor->forwards[i];
+	return monitor->forward_count;
+}
+
 static int configure(struct helper *helper, struct error *err)
 {
 	CLEANUP(port_list_release) struct port_list host_ports = {0};
@@ -178,8 +189,9 @@ static int configure(struct helper *helper, struct error *err)
 	const struct helper *other = helpers_find_ports(monitor);
 	cleanup_free struct uplink_forward *forwards =
 		xcalloc(monitor->forward_count + 1, sizeof(*forwards));
-	size_t count = monitor_native_rest(monitor, forwards);
+	size_t count = forwards_of(monitor, forwards);
 	bool ports = (!other || other == helper) && count > 0;
+	bool slirp = ports && ports_are_slirps(monitor);
 	cleanup_fd int egress_fd = -1;
 	struct uplink_request request = {
 		.name = launch->name,
@@ -191,6 +203,7 @@ static int configure(struct helper *helper, struct error *err)
 		.host_loopback = launch->host_loopback,
 		.forwards = forwards,
 		.forward_count = ports ? count : 0,
+		.hosts = slirp ? monitor->state.ports.entries : NULL,
 		.host_ports = &host_ports,
 	};
 	int r = parse_host_ports(helper, &host_ports, err);
@@ -202,7 +215,7 @@ static int configure(struct helper *helper, struct error *err)
 	r = r < 0 ? r : uplink_configure(&helper->uplink, &request, err);
 	if (r < 0)
 		return r;
-	helper->takes_ports = ports;
+	helper->takes_ports = ports && !slirp;
 	r = note_process(helper, err);
 	if (r < 0)
 		return r;
@@ -335,7 +348,7 @@ bool helpers_ended(struct monitor *monitor, pid_t pid)
 
 	if (!helper)
 		return false;
-	had_ports = helper->takes_ports;
+	had_ports = helper->takes_ports || ports_are_slirps(monitor);
 	helper->uplink.pid = 0;
 	stop(helper);
 	(void)note_process(helper, NULL);

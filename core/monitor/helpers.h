@@ -91,6 +91,12 @@ void resolvers_stop(struct monitor *monitor);
 
 /* ---- ports.c ---- */
 
+/*
+ * Does libslirp listen on the host? Then they are bound here to find out where,
+ * and whether they can be, and left to it, who can take no socket over. They
+ * stay as they are while the container runs.
+ */
+bool ports_are_slirps(const struct monitor *monitor);
 /* Those of the record, for a run. */
 int ports_bind(struct monitor *monitor, struct error *err);
 void ports_close(struct monitor *monitor);

@@ -53,6 +53,12 @@ static int bind_one(struct monitor *monitor, const struct port_mapping *wanted,
 	return r;
 }
 
+bool ports_are_slirps(const struct monitor *monitor)
+{
+	return monitor->launch.publish_mode == PUBLISH_SLIRP &&
+	       monitor->launch.network == LAUNCH_NETWORK_SLIRP;
+}
+
 /* They are the monitor's now, in place of what it had. */
 static void adopt(struct monitor *monitor, struct bindings *bindings)
 {
@@ -75,6 +81,8 @@ int ports_bind(struct monitor *monitor, struct error *err)
 	bindings_init(&bindings, count);
 	for (size_t i = 0; r >= 0 && i < count; i++)
 		r = bind_one(monitor, &wanted->entries[i], &bindings, err);
+	for (size_t i = 0; ports_are_slirps(monitor) && i < bindings.count; i++)
+		close_forward(&bindings.forwards[i]);
 	/* Also after a failure, to be closed with the rest. */
 	adopt(monitor, &bindings);
 	monitor->port_settled = monitor->port_id;
@@ -324,6 +332,16 @@ static int read_wanted(struct monitor *monitor, struct port_list *ret_ports,
 	return 0;
 }
 
+static int check_slirp(const struct monitor *monitor, struct error *err)
+{
+	if (!ports_are_slirps(monitor))
+		return 0;
+	err_set(err, ERROR_UNSUPPORTED,
+		"ports of a running container cannot be changed in publish "
+		"mode slirp");
+	return err_hint(err, "stop it first, or use --publish-mode splice");
+}
+
 int ports_sync(struct monitor *monitor, const struct port_list *drop,
 	       uint32_t *ret_request, struct error *err)
 {
@@ -344,7 +362,8 @@ int ports_sync(struct monitor *monitor, const struct port_list *drop,
 		monitor->launch.ports = wanted;
 		return 0;
 	}
-	r = monitor_native_check(monitor, &wanted, err);
+	r = check_slirp(monitor, err);
+	r = r < 0 ? r : monitor_native_check(monitor, &wanted, err);
 	if (r < 0) {
 		port_list_release(&wanted);
 		return r;

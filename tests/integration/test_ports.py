@@ -293,3 +293,68 @@ def test_publish_all_of_both_protocols(moss, busybox_tar):
         moss.ps()[0]["Ports"]
     moss.ok("rm", "-f", "web")
     moss.ok("rmi", "exposed")
+
+
+UDP_ECHO = """
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("::", 5000))
+while True:
+    data, peer = s.recvfrom(1000)
+    s.sendto(data, peer)
+"""
+
+
+def ask_datagram(port, address):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.settimeout(0.5)
+        s.connect((address, port))
+        try:
+            s.send(b"ping")
+            return s.recv(10)
+        except OSError:
+            return None
+
+
+@pytest.mark.parametrize("mode", ["splice", "slirp"])
+def test_modes_serve_alike(moss, debian, free_port, mode):
+    """TCP and UDP, both families, to a server of either; a helper's death."""
+    port, udp = free_port(), free_port(socket.SOCK_DGRAM)
+    # libslirp answers no datagrams of the host's loopback otherwise.
+    network = "slirp:allow_host_loopback=true" if mode == "slirp" else "slirp"
+    moss.ok("run", "-d", "--name", "web", "--publish-mode", mode, "--network",
+            network, "-p", f"{port}:80", "-p", f"{udp}:5000/udp", "-w", "/etc", debian, "sh",
+            "-c", 'python3 -m http.server --bind :: 80 & exec python3 -c "$0"',
+            UDP_ECHO)
+    for _ in range(2):
+        for address in ("127.0.0.1", "::1"):
+            wait_for(lambda: "200" in (fetch(port, address) or ""),
+                     f"TCP over {address}", 30)
+            assert wait_for(lambda: ask_datagram(udp, address),
+                            f"UDP over {address}", 30) == b"ping"
+        os.kill(state_of(moss, "web")["NetPid"], signal.SIGKILL)
+    assert f":{port}->80/tcp" in moss.ps()[0]["Ports"]
+
+
+def test_slirp_mode_has_limits(moss, free_port):
+    port, second = free_port(), free_port()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        result = moss("run", "--rm", "--publish-mode", "slirp", "-p",
+                      f"127.0.0.1:{number}:80", *WEB, check=125)
+    assert f"127.0.0.1:{number}" in result.err and "in use" in result.err
+    moss.ok("run", "-d", "--name", "web", "--publish-mode", "slirp", "-p",
+            "127.0.0.1::80", *WEB)
+    chosen = int(moss.ok("port", "web", "80").rsplit(":", 1)[1])
+    assert wait_for(lambda: fetch(chosen), "the server") == SERVED
+    result = moss("port", "add", "web", f"127.0.0.1:{second}:80", check=1)
+    assert "publish mode slirp" in result.err
+    moss.ok("stop", "-t", "0", "web")
+    moss.ok("port", "add", "web", f"127.0.0.1:{port}:80")
+    moss.ok("start", "web")
+    assert wait_for(lambda: fetch(port), "the added port") == SERVED
+    for options in (["--network", "none"], ["--egress", "deny"]):
+        result = moss("create", "--publish-mode", "slirp", *options, "busybox",
+                      "true", check=1)
+        assert "slirp mode" in result.err

@@ -341,8 +341,6 @@ static void test_publish_mode(void **state)
 	assert_int_equal(mode, PUBLISH_AUTO);
 	assert_int_equal(publish_mode_parse("Auto", &mode, &err), -EINVAL);
 	assert_string_equal(err.message, "invalid publish mode: \"Auto\"");
-	assert_int_equal(publish_mode_check(PUBLISH_AUTO, &err), 0);
-	assert_int_equal(publish_mode_check(PUBLISH_SPLICE, &err), 0);
 }
 
 int main(void)
