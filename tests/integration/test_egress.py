@@ -223,6 +223,15 @@ def test_raw_frames(world, tries):
     assert [line[:2] for line in world.seen()] == [["udp", SERVER]]
 
 
+def test_urgent_byte(world, tries):
+    """The server reads just the bytes that were looked at."""
+    assert tries(["--cap-add", "NET_RAW", "--egress-allow",
+                  "allowed.test:80"],
+                 "urgent('allowed.test', 'other.test')") == ["allowed.test"]
+    assert [line[3].splitlines()[0] for line in world.seen()
+            if line[0] == "http"] == ["GET /http://other.test/ HTTP/1.1"]
+
+
 def test_flood(world, tries):
     """Ten thousand refusals, and what is allowed still works."""
     assert tries(["--egress-allow", f"{SERVER}:80"], "flood(10000)",

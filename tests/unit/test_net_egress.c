@@ -552,6 +552,32 @@ static void test_host(void **state)
 	assert_true(say(world, &path, "more", 4));
 }
 
+/* A byte that an urgent pointer names is no byte of the request's any more. */
+static void test_urgent(void **state)
+{
+	static const char request[] = "GET /http://b.test/ HTTP/1.1\r\n"
+				      "Host: a.test\r\n\r\n";
+	cleanup_world struct world *world =
+		make_world(EGRESS_DENY, "a.test:80", NULL);
+	struct packet_path path = path_to("203.0.113.5", 80);
+
+	learn(world, "a.test", "203.0.113.5");
+	assert_false(send_tcp(world, &path, TCP_SYN | TCP_URG, 1, NULL, 0));
+	assert_true(send_tcp(world, &path, TCP_SYN, 1000, NULL, 0));
+	assert_false(send_tcp(world, &path, TCP_ACK | TCP_URG, 1001, NULL, 0));
+	path = open_pinned(world);
+	assert_false(send_tcp(world, &path, TCP_ACK | TCP_URG, 1001, NULL, 0));
+	assert_false(send_tcp(world, &path, TCP_ACK | TCP_URG | TCP_FIN, 1001,
+			      NULL, 0));
+	assert_false(say(world, &path, request, strlen(request)));
+	assert_int_equal(last(&world->uplink).flags & TCP_URG, 0);
+	assert_false(
+		send_tcp(world, &path, TCP_ACK | TCP_URG, world->seq, "x", 1));
+	assert_true(answer_tcp(world, &path, TCP_ACK, world->seq));
+	assert_true(
+		send_tcp(world, &path, TCP_ACK | TCP_URG, world->seq, "x", 1));
+}
+
 static void test_other_host(void **state)
 {
 	cleanup_world struct world *world =
@@ -822,6 +848,7 @@ int main(void)
 		cmocka_unit_test(test_pins),
 		cmocka_unit_test(test_private_addresses),
 		cmocka_unit_test(test_host),
+		cmocka_unit_test(test_urgent),
 		cmocka_unit_test(test_other_host),
 		cmocka_unit_test(test_one_byte_at_a_time),
 		cmocka_unit_test(test_overlap),
