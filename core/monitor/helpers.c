@@ -111,6 +111,20 @@ static bool take_report(struct helper *helper,
 	return true;
 }
 
+/* False when it was not asked: each request has one answer, in order. */
+static bool take_answer(struct helper *helper,
+			const struct uplink_message *answer)
+{
+	struct monitor *monitor = helper->monitor;
+
+	if (!helper->takes_ports || answer->request <= helper->answered ||
+	    answer->request > monitor->port_request)
+		return false;
+	helper->answered = answer->request;
+	ports_answered(monitor, answer->request, answer->result);
+	return true;
+}
+
 static void on_message(struct loop_source *source, int fd, uint32_t events,
 		       void *data)
 {
@@ -122,12 +136,9 @@ static void on_message(struct loop_source *source, int fd, uint32_t events,
 
 		if (r == -EAGAIN)
 			return;
-		if (r > 0 && !message.is_report) {
-			ports_answered(helper->monitor, message.request,
-				       message.result);
-			continue;
-		}
-		if (r > 0 && take_report(helper, &message))
+		if (r > 0 &&
+		    (message.is_report ? take_report(helper, &message)
+				       : take_answer(helper, &message)))
 			continue;
 		/* It has ended, or is none of ours any more. */
 		silence(helper);

@@ -47,6 +47,7 @@ struct helper {
 	int64_t restarted_ms; /* clock_ms(), of the last */
 	int64_t second;	      /* in which it has sent so many reports */
 	unsigned int reports;
+	uint32_t answered; /* the last request of which it has told */
 };
 
 /* ---- helpers.c ---- */

@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from conftest import wait_for
+
 NET_ADMIN = 1 << 12
 READ_ONLY = "ro,nosuid,nodev,noexec"
 
@@ -115,3 +117,40 @@ def test_moss_gateway(moss):
 def test_nothing_of_the_host(moss, path):
     moss.ok("run", "-d", "--name", "plain", "busybox", "sleep", "100")
     assert not os.path.exists(f"/proc/{net_pid(moss, 'plain')}/root{path}")
+
+
+# Says that it serves and then, until somebody stops it, that it could not do
+# what it was never asked for.
+TAKEN_OVER = """#!/usr/bin/python3
+import socket, struct
+monitor = socket.socket(fileno=3)
+monitor.recv(65536)
+monitor.recv(65536)
+open({starts!r}, "a").write("started\\n")
+monitor.send(b"ready\\0")
+while True:
+    monitor.send(struct.pack("=IIi", 3, {request}, -5))
+"""
+
+
+@pytest.mark.parametrize("request_", [0, 1])
+def test_answers_that_nobody_asked_for(moss, build, free_port, tmp_path,
+                                       request_):
+    """A moss-net that was taken over cannot keep the monitor busy with them;
+    it is let go when it starts with that again and again."""
+    libexec = tmp_path / "libexec"
+    libexec.mkdir()
+    for program in build.glob("moss*"):
+        if program.is_file() and program.name != "moss-net":
+            (libexec / program.name).symlink_to(program)
+    starts = tmp_path / "starts"
+    helper = libexec / "moss-net"
+    helper.write_text(TAKEN_OVER.format(starts=str(starts), request=request_))
+    helper.chmod(0o755)
+    moss.with_env(MOSS_LIBEXEC=str(libexec)).ok(
+        "run", "-d", "--name", "taken", "-p", f"127.0.0.1:{free_port()}:80",
+        "busybox", "sleep", "100")
+    assert wait_for(lambda: not moss.ok("port", "taken"),
+                    "the helper to be let go")
+    assert len(starts.read_text().splitlines()) == 6
+    assert moss.ok("exec", "taken", "echo", "runs") == "runs"
