@@ -1,5 +1,6 @@
 /*
- * How moss-net and moss-gateway give up what it does not need, in this order:
+ * How moss-net, moss-gateway and moss-native give up what they do not need, in
+ * this order:
  *
  *   confine_root()     a mount namespace whose root is an empty, read-only
  *                      tmpfs with etc/resolv.conf: the uplink looks at it when
@@ -8,11 +9,12 @@
  *                      where the host's is a link into a directory of /run
  *                      kept by a resolver, that one, else that of a copy
  *                      (net/resolv_copy.h). moss-gateway has the networks
- *                      directory of the store as well.
+ *                      directory of the store as well, moss-native a /proc.
  *   confine_limits()   no core, no files, descriptors and memory bounded.
  *   confine_privileges() capabilities of the calling thread but `keep`;
  *                      bounding set and no_new_privs.
- *   confine_syscalls() a seccomp filter for all threads.
+ *   confine_syscalls() a seccomp filter for all threads; moss-native, which
+ *                      needs others, has its own (native_confine.c).
  *
  * Nothing here is undone; a failure is fatal to the caller.
  */

@@ -4,7 +4,9 @@
  * A thread of its own in the container's network namespace (a socket belongs to
  * the namespace it was made in, wherever it is used): sockets that listen on
  * the host come from outside, the ones that connect to the container are made
- * here. One epoll instance, no locks.
+ * here. One epoll instance, no locks. Host ports (net/host_port.h) go the other
+ * way: a second forwarder, of TCP alone, in a thread that stays in the host's
+ * namespace. The two share nothing but the limit of descriptors.
  *
  * TCP: accept, connect to the container's own address, move bytes both ways,
  * by read and write while they are few, by splice(2) through a pipe when they

@@ -2,6 +2,16 @@
  * The uplink: libslirp between the tap and sockets of the host's network
  * namespace, in one thread, with poll(2). It sleeps without a timer while
  * nothing is connected.
+ *
+ * A frame of the container's passes, in this order:
+ *
+ *   net/frame.h   what may reach libslirp at all
+ *   net/egress.h  the container's egress policy, if it has one
+ *   net/refuse.h  connections to the host's loopback, where that is closed
+ *   libslirp
+ *
+ * What libslirp sends passes the egress policy, too. A bulk transfer gives the
+ * sockets their turn after each frame, so that others do not wait for it.
  */
 #pragma once
 

@@ -1,19 +1,21 @@
 /*
  * moss-net, the helper process beside a container: libslirp on the tap for
- * everything outbound, and the port forwards inbound.
+ * everything outbound, behind the container's egress policy (net/egress.h), and
+ * the port forwards inbound.
  *
  * It is started early, as exec and the dynamic linker take most of its start:
  * uplink_spawn() while the container is still being made, uplink_configure()
  * once there are a tap and a network namespace. It confines itself before the
  * first packet: an empty root but for the host's resolv.conf, read-only;
- * no_new_privs; no capabilities (the forwarder's thread keeps CAP_NET_ADMIN
- * over the container's network namespace, to keep clients' addresses); a
- * seccomp filter that knows no socket family but INET and INET6.
+ * no_new_privs; no capabilities (the thread of published ports keeps
+ * CAP_NET_ADMIN over the container's network namespace, to keep clients'
+ * addresses); a seccomp filter that knows no socket family but INET and INET6.
  *
  * Up to three threads: the uplink in the host's network namespace; when ports
  * are published, the forwarder in the container's, which accepts on host
  * sockets it was given and connects inside (net/forward.h); and when there are
  * host ports, one that does the same in the other direction (net/host_port.h).
+ * With --publish-mode slirp the published ports are the uplink's (net/port.h).
  *
  * The socket it was configured over stays open for what comes later
  * (net/uplink_wire.h): ports are added and removed, and it reports. Nothing

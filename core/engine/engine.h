@@ -12,6 +12,8 @@
  *     SeccompName     file name of the profile in SecurityOpt, for messages
  *     PublishMode     "auto" | "splice" | "slirp" | "native" (net/port.h); "":
  *                     moss.conf's
+ *     HostPorts       array of texts (net/host_port.h)
+ *     Egress          a policy (net/egress_policy.h), see egress.h
  *     Platform        what the image has to be for, "linux/arm64"; "": anything
  *
  * What a body may not hold: members that moss has nothing behind yet, unless

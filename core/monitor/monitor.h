@@ -25,6 +25,7 @@
  *   helpers.c   the processes that are its network (helpers.h)
  *   port_owner.c  who has a port that it cannot have
  *   ports.c     its published ports, bound (helpers.h)
+ *   resolvers.c  the host's resolv.conf, as the helpers see it (helpers.h)
  *   relaunch.c  an end that is followed by a start (restart.h)
  *   finish.c    the end: state, removal, last answers
  *

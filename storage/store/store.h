@@ -9,6 +9,7 @@
  *                     directory without it is a leftover of a crash
  *   containers/       core/engine's, see there
  *   volumes/NAME/     volume.json, _data
+ *   networks/, host/  core/engine's and net/resolv_copy.h's, see there
  *   events/           what happened, storage/store/events.h
  *   tmp/              work in progress, see below
  *   lock              shared while images are read or used, exclusive while the
