@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "net/forward_internal.h"
 #include "net/netns.h"
@@ -29,14 +30,6 @@ socklen_t net_address_length(const union net_address *address)
 {
 	return address->any.sa_family == AF_INET6 ? sizeof(address->v6)
 						  : sizeof(address->v4);
-}
-
-int64_t forward_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 int forward_watch(const struct forwarder *forwarder, struct source *source,
@@ -263,7 +256,7 @@ static void dispatch(struct forwarder *forwarder,
 /* True if there is something to serve. */
 static bool tick(struct forwarder *forwarder)
 {
-	int64_t now = forward_now();
+	int64_t now = clock_ms();
 
 	if (now - forwarder->last_tick < FORWARD_TICK_MS)
 		return false;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "net/forward_internal.h"
 
 #define CLIENTS_MAX  1024
@@ -41,14 +42,14 @@ struct clients *clients_new(void)
 
 	if (clients) {
 		clients->tokens = BURST * 1000;
-		clients->refilled = forward_now();
+		clients->refilled = clock_ms();
 	}
 	return clients;
 }
 
 static bool take_token(struct clients *clients)
 {
-	int64_t now = forward_now();
+	int64_t now = clock_ms();
 
 	clients->tokens += (now - clients->refilled) * PER_SECOND;
 	clients->refilled = now;

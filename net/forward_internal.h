@@ -94,12 +94,12 @@ struct forwarder {
 	size_t connection_max;
 	int spare_fd;		      /* held back: forward_tcp.c; -1: none */
 	bool paused;		      /* listeners are out of the epoll set */
-	int64_t paused_until;	      /* forward_now(); 0: a connection ends */
+	int64_t paused_until;	      /* clock_ms(); 0: a connection ends */
 	struct tcp_connection *ready; /* to be served in this turn */
 	struct pipe_pool pipes;
 	struct tcp_side *patient[FORWARD_PATIENT_MAX]; /* who is let collect */
 	size_t patient_count;
-	int64_t last_tick; /* forward_now() */
+	int64_t last_tick; /* clock_ms() */
 
 	/* UDP */
 	struct udp_flows *flows;
@@ -111,7 +111,6 @@ struct forwarder {
 /* How long bytes may lie that are waited for to become more. */
 #define FORWARD_TICK_MS 1
 
-int64_t forward_now(void); /* milliseconds, monotonic */
 socklen_t net_address_length(const union net_address *address);
 
 /* Adds a source with its fd; 0 or -errno. */

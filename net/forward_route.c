@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "net/forward_internal.h"
 #include "net/netns.h"
@@ -239,7 +240,7 @@ bool forward_route_is_far(const struct forwarder *forwarder,
 /* Of a name of its own, so that routes left by an earlier one mean nothing. */
 static uint32_t choose_table(void)
 {
-	uint32_t number = (uint32_t)forward_now();
+	uint32_t number = (uint32_t)clock_ms();
 
 	(void)!getrandom(&number, sizeof(number), GRND_NONBLOCK);
 	return CLIENT_TABLE_BASE | (number & CLIENT_TABLE_MASK);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 /* Connections taken from one listener before others get their turn. */
 #define ACCEPT_BATCH 64
@@ -70,7 +71,7 @@ void tcp_resume(struct forwarder *forwarder)
 	if (!forwarder->paused ||
 	    forwarder->connection_count >= forwarder->connection_max ||
 	    (forwarder->paused_until > 0 &&
-	     forward_now() < forwarder->paused_until))
+	     clock_ms() < forwarder->paused_until))
 		return;
 	forwarder->paused = false;
 	for (struct listener *listener = forwarder->listeners; listener;
@@ -275,7 +276,7 @@ static bool accept_one(struct forwarder *forwarder,
 	int fd;
 
 	if (!hold_spare(forwarder)) {
-		pause_listeners(forwarder, forward_now() + FORWARD_PAUSE_MS);
+		pause_listeners(forwarder, clock_ms() + FORWARD_PAUSE_MS);
 		return false;
 	}
 	fd = accept4(listener->source.fd, &client.any, &length,
@@ -284,7 +285,7 @@ static bool accept_one(struct forwarder *forwarder,
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 		    errno == ENOMEM)
 			pause_listeners(forwarder,
-					forward_now() + FORWARD_PAUSE_MS);
+					clock_ms() + FORWARD_PAUSE_MS);
 		/* A host port's: the container's root can end its sockets. */
 		if (errno == EINVAL)
 			epoll_ctl(forwarder->epoll_fd, EPOLL_CTL_DEL,

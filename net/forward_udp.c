@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "net/forward_internal.h"
 
@@ -40,7 +41,7 @@ struct udp_flow {
 	bool shown;	    /* the container sees the client itself */
 	bool answered;
 	bool tried;	  /* the socket inside has been sent to */
-	int64_t switched; /* forward_now(), to the other family */
+	int64_t switched; /* clock_ms(), to the other family */
 	int64_t last;
 	struct udp_flow *next_in_bucket;
 	struct udp_flow *older; /* in its list, by time */
@@ -71,7 +72,7 @@ struct udp_flows *udp_flows_new(size_t flow_max)
 	flows->max = flow_max;
 	/* A guessable seed costs time, nothing else. */
 	if (getrandom(&flows->seed, sizeof(flows->seed), GRND_NONBLOCK) < 0)
-		flows->seed = (uint64_t)forward_now();
+		flows->seed = (uint64_t)clock_ms();
 	return flows;
 }
 
@@ -116,7 +117,7 @@ static void touch(struct udp_flows *flows, struct udp_flow *flow, bool answered)
 {
 	list_remove(&flows->lists[flow->answered], flow);
 	flow->answered |= answered;
-	flow->last = forward_now();
+	flow->last = clock_ms();
 	list_append(&flows->lists[flow->answered], flow);
 }
 
@@ -220,7 +221,7 @@ static struct udp_flow *flow_new(struct forwarder *forwarder,
 		free(flow);
 		return NULL;
 	}
-	flow->last = forward_now();
+	flow->last = clock_ms();
 	flow->next_in_bucket = flows->buckets[bucket];
 	flows->buckets[bucket] = flow;
 	list_append(&flows->lists[0], flow);
@@ -327,7 +328,7 @@ static bool send_inside(struct udp_flow *flow, const char *bytes, size_t length)
 static void send_otherwise(struct forwarder *forwarder, struct udp_flow *flow,
 			   const char *bytes, size_t length)
 {
-	int64_t now = forward_now();
+	int64_t now = clock_ms();
 
 	if (now - flow->switched >= SWITCH_MS) {
 		flow->switched = now;
@@ -459,7 +460,7 @@ int udp_expire(struct forwarder *forwarder)
 	}
 	if (flows->count == 0)
 		return -1;
-	now = forward_now();
+	now = clock_ms();
 	for (size_t i = 0; i < ARRAY_SIZE(flows->lists); i++) {
 		struct udp_flow *flow;
 

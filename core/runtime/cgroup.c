@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
 
@@ -171,19 +172,11 @@ static bool has_line(int fd, const char *file, const char *line)
 	return strv_contains(lines, line);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int cgroup_freeze(const struct cgroup *cgroup, bool freeze, int timeout_ms,
 		  struct error *err)
 {
 	const char *wanted = freeze ? "frozen 1" : "frozen 0";
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = clock_ms() + timeout_ms;
 	cleanup_fd int events = -1;
 	int r = file_write_once_at(cgroup->fd, "cgroup.freeze",
 				   freeze ? "1" : "0", err);
@@ -194,7 +187,7 @@ int cgroup_freeze(const struct cgroup *cgroup, bool freeze, int timeout_ms,
 	while (!has_line(cgroup->fd, "cgroup.events", wanted)) {
 		struct pollfd event = {.fd = events, .events = POLLPRI};
 
-		if (now_ms() > deadline) {
+		if (clock_ms() > deadline) {
 			if (freeze)
 				(void)file_write_once_at(
 					cgroup->fd, "cgroup.freeze", "0", NULL);
