@@ -9,7 +9,7 @@
  * prohibited". ARP and neighbour discovery pass. Other IP protocols, IPv6
  * extension headers and fragments never do: libslirp has no use for them.
  *
- *   egress_packet.h  frames taken apart and made
+ *   packet.h         frames taken apart and made
  *   egress_flow.h    connections and their verdicts
  *   egress_names.h   questions to the resolver, answers, pins
  *   egress_head.h    TLS server names, HTTP hosts

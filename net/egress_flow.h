@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "net/egress_packet.h"
+#include "net/packet.h"
 
 #define EGRESS_FLOWS_MAX 8192
 

@@ -4,7 +4,7 @@
 #include "net/egress.h"
 #include "net/egress_flow.h"
 #include "net/egress_names.h"
-#include "net/egress_packet.h"
+#include "net/packet.h"
 
 enum verdict {
 	VERDICT_REFUSE,

@@ -33,7 +33,7 @@
 #include <stdint.h>
 
 #include "net/dns_answer.h"
-#include "net/egress_packet.h"
+#include "net/packet.h"
 #include "net/egress_policy.h"
 
 #define PINS_MAX       2048

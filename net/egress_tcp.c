@@ -66,23 +66,13 @@ static void send_to_uplink(struct egress *egress,
 	egress->hooks.to_uplink(egress->frame, length, egress->hooks.opaque);
 }
 
-/* RFC 9293, section 3.10.7.1: so that the sender believes it. */
 static void reset(struct egress *egress, const struct packet *packet)
 {
-	const struct packet_path back = packet_path_back(&packet->path);
-	struct packet_tcp tcp = {.flags = TCP_RST};
+	size_t length = packet_make_reset(packet, egress->frame);
 
-	if (packet->flags & TCP_RST)
-		return;
-	if (packet->flags & TCP_ACK) {
-		tcp.seq = packet->ack;
-	} else {
-		tcp.flags = TCP_RST | TCP_ACK;
-		tcp.ack = packet->seq + (uint32_t)packet->data_length +
-			  !!(packet->flags & TCP_SYN) +
-			  !!(packet->flags & TCP_FIN);
-	}
-	send_to_container(egress, &back, &tcp);
+	if (length > 0)
+		egress->hooks.to_container(egress->frame, length,
+					   egress->hooks.opaque);
 }
 
 static void refuse(struct egress *egress, const struct packet *packet,

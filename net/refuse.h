@@ -8,11 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REFUSE_FRAME_MAX 74 /* Ethernet, IPv6, TCP without options */
+#include "net/packet.h"
 
 /*
- * The answer to frame, an allowed Ethernet frame (net/frame.h); its length, 0
- * when the frame asks for no TCP connection.
+ * The answer to an Ethernet frame of the container's; its length, 0 when the
+ * frame asks for no TCP connection.
  */
 size_t refuse_tcp(const uint8_t *frame, size_t length,
-		  uint8_t ret_frame[REFUSE_FRAME_MAX]);
+		  uint8_t ret_frame[PACKET_HEADERS_MAX]);

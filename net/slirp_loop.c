@@ -392,7 +392,7 @@ static bool is_to_closed(const struct slirp_loop *loop, const uint8_t *frame)
 
 static void input_frame(struct slirp_loop *loop, size_t length)
 {
-	uint8_t answer[REFUSE_FRAME_MAX];
+	uint8_t answer[PACKET_HEADERS_MAX];
 	size_t refused = 0;
 
 	if (!frame_is_allowed(loop->frame, length))

@@ -16,7 +16,7 @@
 #include "net/egress.h"
 #include "net/egress_head.h"
 #include "net/egress_names.h"
-#include "net/egress_packet.h"
+#include "net/packet.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -48,10 +48,10 @@ static void check_allowed(const uint8_t *frame, size_t size)
 
 static void check_refusal(const uint8_t *frame, size_t size)
 {
-	uint8_t *answer = malloc(REFUSE_FRAME_MAX);
+	uint8_t *answer = malloc(PACKET_HEADERS_MAX);
 	size_t length = refuse_tcp(frame, size, answer);
 
-	assert(length <= REFUSE_FRAME_MAX);
+	assert(length <= PACKET_HEADERS_MAX);
 	if (length > 0) {
 		assert(memcmp(answer, frame + ETH_ALEN, ETH_ALEN) == 0);
 		assert(memcmp(answer + ETH_ALEN, frame, ETH_ALEN) == 0);

@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "net/dns_message.h"
-#include "net/egress_packet.h"
+#include "net/packet.h"
 #include "net/egress_names.h"
 
 #define GET(host) "GET / HTTP/1.1\r\nHost: " host "\r\n\r\n"

@@ -37,11 +37,13 @@ static size_t make(uint8_t frame[128], int family, uint8_t flags)
 	frame[13] = family == AF_INET ? 0x00 : 0xdd;
 	if (family == AF_INET) {
 		packet[0] = 0x45;
+		packet[3] = 20 + sizeof(segment);
 		packet[9] = IPPROTO_TCP;
 		inet_pton(AF_INET, "10.0.2.100", packet + 12);
 		inet_pton(AF_INET, "10.0.2.2", packet + 16);
 	} else {
 		packet[0] = 0x60;
+		packet[5] = sizeof(segment);
 		packet[6] = IPPROTO_TCP;
 		inet_pton(AF_INET6, "fd00::100", packet + 8);
 		inet_pton(AF_INET6, "fd00::2", packet + 24);
@@ -70,7 +72,7 @@ static void test_refusal(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		uint8_t frame[128];
-		uint8_t answer[REFUSE_FRAME_MAX];
+		uint8_t answer[PACKET_HEADERS_MAX];
 		size_t length = make(frame, rows[i].family, SYN);
 		const uint8_t *asked = frame + 14 + rows[i].source;
 		const uint8_t *given = answer + 14 + rows[i].source;
@@ -101,7 +103,7 @@ static void test_others(void **state)
 {
 	static const uint8_t flags[] = {ACK, SYN | ACK, RST, SYN | RST, 0};
 	static const int families[] = {AF_INET, AF_INET6};
-	uint8_t answer[REFUSE_FRAME_MAX];
+	uint8_t answer[PACKET_HEADERS_MAX];
 	uint8_t frame[128];
 
 	for (size_t f = 0; f < ARRAY_SIZE(families); f++) {

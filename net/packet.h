@@ -15,6 +15,8 @@
 
 #define PACKET_ETHERNET	 14
 #define PACKET_FRAME_MAX (PACKET_ETHERNET + 65535)
+/* Of a made TCP segment: Ethernet, IPv6, TCP without options. */
+#define PACKET_HEADERS_MAX (PACKET_ETHERNET + 40 + 20)
 /* What a made TCP segment may carry. */
 #define PACKET_TCP_DATA_MAX 16384
 
@@ -65,10 +67,13 @@ struct packet_tcp {
 	size_t data_length; /* at most PACKET_TCP_DATA_MAX */
 };
 
-/* Whole frames with their checksums; the length. */
+/* Whole frames with their checksums; the length. ret_frame has room for
+   PACKET_HEADERS_MAX bytes and the data. */
 size_t packet_make_tcp(const struct packet_path *path,
-		       const struct packet_tcp *tcp,
-		       uint8_t ret_frame[PACKET_FRAME_MAX]);
+		       const struct packet_tcp *tcp, uint8_t *ret_frame);
+/* What refuses packet, of TCP; 0 for a reset, which nothing answers. */
+size_t packet_make_reset(const struct packet *packet,
+			 uint8_t ret_frame[PACKET_HEADERS_MAX]);
 size_t packet_make_udp(const struct packet_path *path, const void *data,
 		       size_t length, uint8_t ret_frame[PACKET_FRAME_MAX]);
 /* "Administratively prohibited", to whoever sent packet. */

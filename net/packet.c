@@ -1,4 +1,4 @@
-#include "net/egress_packet.h"
+#include "net/packet.h"
 
 #include <net/ethernet.h>
 #include <netinet/in.h>
@@ -251,8 +251,7 @@ static uint16_t transport_sum(const struct packet_path *path, uint8_t protocol,
 }
 
 size_t packet_make_tcp(const struct packet_path *path,
-		       const struct packet_tcp *tcp,
-		       uint8_t ret_frame[PACKET_FRAME_MAX])
+		       const struct packet_tcp *tcp, uint8_t *ret_frame)
 {
 	size_t length = TCP_HEADER + tcp->data_length;
 	uint8_t *segment = put_headers(path, IPPROTO_TCP, length, ret_frame);
@@ -269,6 +268,26 @@ size_t packet_make_tcp(const struct packet_path *path,
 		memcpy(segment + TCP_HEADER, tcp->data, tcp->data_length);
 	put16(segment + 16, transport_sum(path, IPPROTO_TCP, segment, length));
 	return (size_t)(segment - ret_frame) + length;
+}
+
+/* RFC 9293, section 3.10.7.1: so that the sender believes it. */
+size_t packet_make_reset(const struct packet *packet,
+			 uint8_t ret_frame[PACKET_HEADERS_MAX])
+{
+	const struct packet_path back = packet_path_back(&packet->path);
+	struct packet_tcp tcp = {.flags = TCP_RST};
+
+	if (packet->flags & TCP_RST)
+		return 0;
+	if (packet->flags & TCP_ACK) {
+		tcp.seq = packet->ack;
+	} else {
+		tcp.flags = TCP_RST | TCP_ACK;
+		tcp.ack = packet->seq + (uint32_t)packet->data_length +
+			  !!(packet->flags & TCP_SYN) +
+			  !!(packet->flags & TCP_FIN);
+	}
+	return packet_make_tcp(&back, &tcp, ret_frame);
 }
 
 size_t packet_make_udp(const struct packet_path *path, const void *data,
