@@ -59,7 +59,7 @@ const struct option container_options[] = {
 	{0, "link", OPTION_LIST, NULL, NULL, "Add link to another container", true},
 	{0, "link-local-ip", OPTION_LIST, NULL, NULL, "Container IPv4/IPv6 link-local addresses", true},
 	{0, "log-driver", OPTION_STRING, NULL, NULL, "Logging driver for the container (json-file|local|none)", false},
-	{0, "log-opt", OPTION_LIST, NULL, NULL, "Log driver options (max-size, max-file, labels, labels-regex, env, env-regex, tag)", false},
+	{0, "log-opt", OPTION_LIST, NULL, NULL, "Log driver options (max-size, max-file, compress, labels, labels-regex, env, env-regex, tag)", false},
 	{0, "mac-address", OPTION_STRING, NULL, NULL, "Container MAC address (e.g., 92:d0:c6:0a:29:33)", false},
 	{0, "mount", OPTION_LIST, "mount", NULL, "Attach a filesystem mount to the container", false},
 	{0, "name", OPTION_STRING, NULL, NULL, "Assign a name to the container", false},
