@@ -105,20 +105,6 @@ static void list_add_newest(struct flow_table *table, uint32_t index)
 	table->newest = index;
 }
 
-void flow_let_go(struct flow_table *table, struct flow *flow)
-{
-	uint32_t index = (uint32_t)(flow - table->flows);
-
-	list_remove(table, flow);
-	flow->older = NONE;
-	flow->newer = table->oldest;
-	if (table->oldest == NONE)
-		table->newest = index;
-	else
-		table->flows[table->oldest].older = index;
-	table->oldest = index;
-}
-
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key,
 		       int64_t now, int64_t *ret_used)
 {

@@ -57,5 +57,3 @@ struct flow *flow_find(struct flow_table *table, const struct flow_key *key,
 struct flow *flow_add(struct flow_table *table, const struct flow_key *key,
 		      int64_t now);
 void flow_remove(struct flow_table *table, struct flow *flow);
-/* The next to be forgotten. */
-void flow_let_go(struct flow_table *table, struct flow *flow);

@@ -40,11 +40,10 @@
 #include "base/error.h"
 #include "net/prefix.h"
 
-#define EGRESS_NAME_MAX	       254 /* with the NUL; no dot at the end */
-#define EGRESS_RULES_MAX       512
-#define EGRESS_RULE_TEXT_MAX   (EGRESS_NAME_MAX + PREFIX_TEXT_MAX + 32)
-#define EGRESS_RESOLVERS_MAX   8
-#define EGRESS_POLICY_FILE_MAX (1u << 20) /* bytes */
+#define EGRESS_NAME_MAX	     254 /* with the NUL; no dot at the end */
+#define EGRESS_RULES_MAX     512
+#define EGRESS_RULE_TEXT_MAX (EGRESS_NAME_MAX + PREFIX_TEXT_MAX + 32)
+#define EGRESS_RESOLVERS_MAX 8
 
 enum egress_mode {
 	EGRESS_ALLOW = 1, /* what no rule denies */

@@ -68,14 +68,6 @@ bool address_equal(const struct net_address_value *a,
 	       memcmp(a->bytes, b->bytes, address_size(a->family)) == 0;
 }
 
-int address_compare(const struct net_address_value *a,
-		    const struct net_address_value *b)
-{
-	int order = memcmp(a->bytes, b->bytes, address_size(a->family));
-
-	return order < 0 ? -1 : order > 0;
-}
-
 bool address_next(struct net_address_value *address)
 {
 	for (size_t i = address_size(address->family); i > 0; i--) {

@@ -33,9 +33,6 @@ void prefix_text(const struct net_prefix *prefix,
 size_t address_size(int family); /* bytes */
 bool address_equal(const struct net_address_value *a,
 		   const struct net_address_value *b);
-/* -1, 0, 1; of one family. */
-int address_compare(const struct net_address_value *a,
-		    const struct net_address_value *b);
 /* The next one; false (and all zero bytes) after the last of the family. */
 bool address_next(struct net_address_value *address);
 

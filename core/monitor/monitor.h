@@ -234,8 +234,6 @@ void egress_reported(struct monitor *monitor,
  * natively, if that is wanted.
  */
 int monitor_native_ports(struct monitor *monitor, struct error *err);
-/* Was it taken? */
-bool monitor_native_is(const struct uplink_forward *forward);
 /* Those that were not (NULL: is not filled), and how many. */
 size_t monitor_native_rest(const struct monitor *monitor,
 			   struct uplink_forward *ret_forwards);

@@ -52,7 +52,8 @@ static void on_hangup(struct loop_source *source, int fd, uint32_t events,
 	forget(listener->monitor, listener);
 }
 
-bool monitor_native_is(const struct uplink_forward *forward)
+/* Was it taken? */
+static bool is_native(const struct uplink_forward *forward)
 {
 	return forward->fds[0] < 0 && forward->fds[1] < 0;
 }
@@ -63,7 +64,7 @@ size_t monitor_native_rest(const struct monitor *monitor,
 	size_t count = 0;
 
 	for (size_t i = 0; i < monitor->forward_count; i++) {
-		if (monitor_native_is(&monitor->forwards[i]))
+		if (is_native(&monitor->forwards[i]))
 			continue;
 		if (ret_forwards)
 			ret_forwards[count] = monitor->forwards[i];
@@ -80,7 +81,7 @@ int monitor_native_check(const struct monitor *monitor,
 			&monitor->launch.ports.entries[i];
 		size_t same = 0;
 
-		if (!monitor_native_is(&monitor->forwards[i]))
+		if (!is_native(&monitor->forwards[i]))
 			continue;
 		for (size_t j = 0; j < wanted->count; j++)
 			same += wanted->entries[j].protocol == PORT_TCP &&

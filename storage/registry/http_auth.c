@@ -139,12 +139,6 @@ const char *http_auth_given_token(const struct http_auth *auth)
 	return auth->given_token;
 }
 
-bool http_auth_is_anonymous(const struct http_auth *auth)
-{
-	return !auth->basic_header && !auth->identity_token &&
-	       !auth->registry_header;
-}
-
 /* ---- tokens ---- */
 
 static time_t now(void)

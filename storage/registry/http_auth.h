@@ -34,7 +34,6 @@ int http_auth_new(const struct http_credentials *credentials,
 void http_auth_free(struct http_auth *auth);
 /* The identity token that a token server gave when asked; NULL: none. */
 const char *http_auth_given_token(const struct http_auth *auth);
-bool http_auth_is_anonymous(const struct http_auth *auth);
 
 /*
  * As http_send(), answering a 401 as often as that can help. scope: what is to

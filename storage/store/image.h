@@ -28,8 +28,7 @@
 #include "storage/store/manifest.h"
 #include "storage/store/store.h"
 
-#define IMAGE_LAYERS_MAX 500	    /* the kernel's overlay limit */
-#define IMAGE_CONFIG_MAX (4u << 20) /* bytes of a config or manifest */
+#define IMAGE_LAYERS_MAX 500 /* the kernel's overlay limit */
 
 struct image {
 	char *id;	   /* "sha256:HEX" of the config */
