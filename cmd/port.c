@@ -94,8 +94,14 @@ static int list_ports(struct context *context, const char *name,
 
 	if ((wanted && port_key(wanted, &key, &err) < 0) ||
 	    engine_container_resolve(&context->engine, name, id, &err) < 0 ||
-	    engine_container_inspect(&context->engine, id, &json, &err) < 0)
+	    engine_container_inspect(&context->engine, id, &json, &err) < 0) {
+		if (str_equal(name, "add") || str_equal(name, "rm"))
+			err_hint(&err,
+				 "to change ports: moss port %s "
+				 "CONTAINER SPEC...",
+				 name);
 		return command_fail(context, &err);
+	}
 	lines = lines_of(member_of(member_of(json, "NetworkSettings"), "Ports"),
 			 key);
 	if (key && !lines) {

@@ -149,6 +149,8 @@ def test_port_add_fails_as_run_does(moss, free_port):
     assert "no public port '81/tcp' published for web" in \
         moss("port", "rm", "web", "81", check=1).err
     assert "sctp" in moss("port", "add", "web", "1:1/sctp", check=1).err
+    assert "moss port add CONTAINER SPEC" in \
+        moss("port", "add", "web", check=1).err
     assert moss.inspect("web")["HostConfig"] == before
     assert len(moss.ok("port", "web").splitlines()) == 1
     moss.ok("run", "-d", "--name", "alone", "--network", "none", "busybox",
