@@ -187,7 +187,13 @@ static int parse_name_host(const char *whole, char *host,
 				       err);
 	}
 	if (!parse_name(host, rule))
-		return invalid(whole, "neither a name nor an address", err);
+		return invalid(whole,
+			       strchr(host, '/')
+				       ? "behind \"/\" there is neither tcp, "
+					 "udp, icmp or any nor the length of "
+					 "an address's prefix"
+				       : "neither a name nor an address",
+			       err);
 	if (!egress_name_is_host(rule->name))
 		return 0;
 	if (rule->kind != EGRESS_NAME || at)
@@ -395,7 +401,8 @@ static int parse_members(const cJSON *json, const char *path,
 		return err_hint(err, "known are: default, allow, deny");
 	}
 	r = json_get_string(json, path, "default", &mode, err);
-	r = r < 0 ? r : egress_mode_parse(mode, &policy->mode, err);
+	if (r >= 0 && egress_mode_parse(mode, &policy->mode, err) < 0)
+		return err_wrap(err, "%s.default", path);
 	r = r < 0 ? r : parse_rules(json, path, "allow", policy, err);
 	r = r < 0 ? r : parse_rules(json, path, "deny", policy, err);
 	return r < 0 ? r : egress_policy_check(policy, err);

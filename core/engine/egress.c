@@ -175,6 +175,19 @@ static void add_rule(struct egress_policy *policy, const cJSON *entry)
 	}
 }
 
+/* What another policy lets through is noted nowhere. */
+static int check_records(const struct container *container, struct error *err)
+{
+	const cJSON *moss = member_get(container->json, "Moss");
+	const cJSON *policy = member_get(moss, "Egress");
+
+	if (str_equal(member_string(policy, "default"), "record"))
+		return 0;
+	err_set(err, ERROR_INVALID, "container %s does not record what it uses",
+		member_string(container->json, "Name") + 1);
+	return err_hint(err, "run it with --egress record");
+}
+
 int engine_container_egress_used(struct engine *engine, const char *id,
 				 cJSON **ret_policy, struct error *err)
 {
@@ -185,6 +198,7 @@ int engine_container_egress_used(struct engine *engine, const char *id,
 	const cJSON *entry;
 	int r = open_with_policy(engine, id, &container, err);
 
+	r = r < 0 ? r : check_records(&container, err);
 	r = r < 0 ? r
 		  : egress_log_read(container.record.directory_fd, EGRESS_USED,
 				    &array, err);

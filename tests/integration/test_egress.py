@@ -334,6 +334,14 @@ def test_no_policy_no_log(moss):
     moss.ok("rm", "box")
 
 
+def test_nothing_is_recorded_unasked(moss):
+    moss.ok("create", "--name", "box", "--egress", "deny", "busybox", "true")
+    result = moss("logs", "--egress-policy", "box")
+    assert result.code == 1 and "--egress record" in result.err
+    assert result.out == ""
+    moss.ok("rm", "box")
+
+
 def test_inspect_and_restart(world, tmp_path):
     moss = world.moss
     policy = tmp_path / "policy.json"
@@ -353,6 +361,7 @@ def test_inspect_and_restart(world, tmp_path):
     (["--egress", "maybe"], "maybe"),
     (["--egress-allow", "10.0.0"], "10.0.0"),
     (["--egress-allow", "a.test,,b.test"], "expected a name"),
+    (["--egress-allow", "a.test/sctp"], "tcp, udp, icmp or any"),
     (["--egress", "allow", "--egress-allow", "a.test"], "a.test"),
     (["--egress-deny", "a.test"], "--egress-allow"),
     (["--egress", "record", "--egress-allow", "a.test"], "records"),
@@ -371,11 +380,15 @@ def test_refused_options(moss, options, words):
     assert result.code == 125 and words in result.err
 
 
-def test_unknown_member(moss, tmp_path):
+@pytest.mark.parametrize("text, words", [
+    ('{"alow": ["a.test"]}', 'policy.json: unknown member "alow"'),
+    ('{"default": "perhaps"}', "policy.json.default: "),
+])
+def test_wrong_file(moss, tmp_path, text, words):
     policy = tmp_path / "policy.json"
-    policy.write_text('{"alow": ["a.test"]}')
+    policy.write_text(text)
     result = moss("create", "--egress-policy", policy, "busybox", "true")
-    assert result.code == 1 and "alow" in result.err
+    assert result.code == 1 and words in result.err
 
 
 def test_no_second_way_out(moss):
