@@ -11,7 +11,7 @@
 #define RECORD_MAX	 16384
 #define CLIENT_HELLO	 1
 #define SERVER_NAME	 0
-#define METHOD_MAX	 256
+#define VERSION_SIZE	 8 /* "HTTP/1.1" */
 
 /* A ClientHello without the records around it. */
 struct hello {
@@ -268,8 +268,9 @@ static enum line parse_request_line(const uint8_t *line, size_t length,
 		return LINE_OTHER;
 	while (end > 0 && line[end - 1] != ' ')
 		end--;
-	if (length - end < 6 || memcmp(line + end, "HTTP/", 5) != 0 ||
-	    end < method + 2)
+	if (length - end != VERSION_SIZE ||
+	    memcmp(line + end, "HTTP/", 5) != 0 || line[end + 6] != '.' ||
+	    !isdigit(line[end + 7]) || end < method + 2)
 		return LINE_BAD;
 	if (line[end + 5] != '1')
 		return LINE_HTTP2;
@@ -357,10 +358,17 @@ static enum egress_head parse_fields(const uint8_t *data, size_t length,
 	return EGRESS_HEAD_MORE;
 }
 
-/* "003egit-upload-pack /project": git's own protocol, which has no lines. */
+/*
+ * "003egit-upload-pack /project\0host=…": git's own protocol, which has no
+ * lines. What has one before the NUL could be of a server that takes any word
+ * for a method.
+ */
 static bool is_git(const uint8_t *data, size_t length)
 {
-	if (length < 8 || memcmp(data + 4, "git-", 4) != 0)
+	const uint8_t *end = memchr(data, '\0', length);
+
+	if (!end || length < 8 || memcmp(data + 4, "git-", 4) != 0 ||
+	    memchr(data, '\n', (size_t)(end - data)))
 		return false;
 	for (size_t i = 0; i < 4; i++) {
 		if (!isxdigit(data[i]))
@@ -378,9 +386,8 @@ static bool looks_like_request(const uint8_t *data, size_t length)
 		return false;
 	while (method < length && is_token(data[method]))
 		method++;
-	if (method == length)
-		return method <= METHOD_MAX;
-	return method > 0 && method <= METHOD_MAX && is_space(data[method]);
+	/* However long: there are servers for which any word is one. */
+	return method == length || (method > 0 && is_space(data[method]));
 }
 
 static enum egress_head parse_http(const uint8_t *data, size_t length,

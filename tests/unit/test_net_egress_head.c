@@ -77,7 +77,15 @@ static void test_http(void **state)
 		{"SSH-2.0-OpenSSH_9.2\r\n", EGRESS_HEAD_OTHER, NULL},
 		{"*1\r\n$4\r\nPING\r\n", EGRESS_HEAD_OTHER, NULL},
 		{"\x01\x02\x03", EGRESS_HEAD_OTHER, NULL},
-		{"0032git-upload-pack /p.git", EGRESS_HEAD_OTHER, NULL},
+		{"0032git-upload-pack /p.git", EGRESS_HEAD_MORE, NULL},
+		{"0032git-x / HTTP/1.1\r\nHost: b.test\r\n\r\n",
+		 EGRESS_HEAD_HTTP, "b.test"},
+		{"GET / HTTP/1.1\rHost: b.test\nHost: a.test\r\n\r\n",
+		 EGRESS_HEAD_BAD, NULL},
+		{"GET / HTTP/1.1\rHost:b.test\nHost: a.test\r\n\r\n",
+		 EGRESS_HEAD_BAD, NULL},
+		{"GET / HTTP/1.11\r\nHost: a.test\r\n\r\n", EGRESS_HEAD_BAD,
+		 NULL},
 		{"a1 LOGIN me secret\r\n", EGRESS_HEAD_OTHER, NULL},
 	};
 
@@ -98,6 +106,35 @@ static void test_http(void **state)
 				    head == EGRESS_HEAD_HTTP);
 		}
 	}
+}
+
+static void test_git(void **state)
+{
+	static const char git[] = "0032git-upload-pack /p.git\0host=a.test";
+	static const char other[] =
+		"0032git-x / HTTP/1.1\r\nHost: b.test\r\n\r\n";
+	char name[EGRESS_NAME_MAX];
+
+	assert_int_equal(parse(git, sizeof(git), false, name),
+			 EGRESS_HEAD_OTHER);
+	/* With its NUL. */
+	assert_int_equal(parse(other, sizeof(other), false, name),
+			 EGRESS_HEAD_HTTP);
+}
+
+/* A server that takes any word for a method may take a long one. */
+static void test_long_method(void **state)
+{
+	static const char rest[] = " / HTTP/1.1\r\nHost: b.test\r\n\r\n";
+	char text[4000 + sizeof(rest)];
+	char name[EGRESS_NAME_MAX];
+
+	memset(text, 'A', sizeof(text));
+	assert_int_equal(parse(text, 4000, false, name), EGRESS_HEAD_MORE);
+	memcpy(text + 4000, rest, sizeof(rest));
+	assert_int_equal(parse(text, sizeof(text) - 1, false, name),
+			 EGRESS_HEAD_HTTP);
+	assert_string_equal(name, "b.test");
 }
 
 static void test_end(void **state)
@@ -235,6 +272,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_http),
+		cmocka_unit_test(test_git),
+		cmocka_unit_test(test_long_method),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_wrong_tls),
