@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,8 +23,6 @@
 #include "net/confine.h"
 #include "net/native_internal.h"
 #include "net/native_wire.h"
-
-#define CAP_BIT(cap) (1ull << (cap))
 
 /* What native_start() sent first. */
 struct request {
@@ -172,8 +169,12 @@ static int receive_ports(struct supervisor *supervisor, size_t count,
  * Into the container's user namespace: rights over its processes and over
  * nobody else's. They have none over us, as we cannot be dumped.
  */
-static int enter(const struct request *request, struct error *err)
+static int enter(struct supervisor *supervisor, const struct request *request,
+		 struct error *err)
 {
+	struct stat st;
+	int r;
+
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_errno(err, "cannot hide moss-native");
 	if (request->userns_fd >= 0 &&
@@ -182,10 +183,15 @@ static int enter(const struct request *request, struct error *err)
 				      "namespace");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_errno(err, "cannot hide moss-native");
-	return confine_privileges(CAP_BIT(CAP_SYS_PTRACE) |
-					  CAP_BIT(CAP_NET_ADMIN) |
-					  CAP_BIT(CAP_NET_BIND_SERVICE),
-				  err);
+	if (fstatat(supervisor->proc_fd, "self/ns/user", &st, 0) < 0)
+		return err_errno(err, "cannot look at a user namespace");
+	supervisor->userns_device = st.st_dev;
+	supervisor->userns_inode = st.st_ino;
+	r = confine_privileges(NATIVE_CAPABILITIES, err);
+	if (r < 0)
+		return r;
+	r = native_bind_service(false);
+	return r < 0 ? err_number(err, r, "cannot hold back a capability") : 0;
 }
 
 /* Changes of credentials disarm it, and the parent may be gone already. */
@@ -231,7 +237,7 @@ static int start(struct supervisor *supervisor, struct error *err)
 	proc_name_set("moss: native %s", request.start.name);
 	r = receive_ports(supervisor, request.start.port_count, err);
 	if (r >= 0)
-		r = enter(&request, err);
+		r = enter(supervisor, &request, err);
 	if (r < 0)
 		return r;
 	close(request.netns_fd);

@@ -52,9 +52,10 @@
  * (PDEATHSIG). The monitor keeps the reservations and the listening ends of
  * notifications, so that another can take over from one that was killed; binds
  * wait meanwhile. It is in the container's user namespace, with CAP_SYS_PTRACE,
- * CAP_NET_ADMIN and CAP_NET_BIND_SERVICE there and nowhere else, not dumpable,
- * in an empty root with /proc, under a seccomp filter. One process a container,
- * so that a flood of binds delays nobody else.
+ * CAP_NET_ADMIN and CAP_NET_BIND_SERVICE there and nowhere else (the last one
+ * for those who have it themselves), not dumpable, in an empty root with /proc,
+ * under a seccomp filter. One process a container, so that a flood of binds
+ * delays nobody else.
  */
 #pragma once
 

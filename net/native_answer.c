@@ -30,15 +30,22 @@
 #define ARGUMENT_ADDRESS 1
 #define ARGUMENT_LENGTH	 2
 
-#define PROC_TEXT_MAX 1024
+#define PROC_TEXT_MAX 4096
 
 #define GO_ON 2 /* as if nobody had looked; NATIVE_LATER is 1 */
+
+/*
+ * Where a socket is of. A namespace that we have no rights over, the host's
+ * above all, does not tell.
+ */
+enum place { PLACE_HOST, PLACE_NESTED, PLACE_CONTAINER };
 
 struct question {
 	const struct seccomp_notif *notif;
 	int notify_fd;
 	int process_fd; /* a pidfd, -1: not opened yet */
 	int fd;		/* the number in the process */
+	enum place place;
 };
 
 struct argument {
@@ -208,12 +215,6 @@ static bool is_tcp(int fd)
 	       (protocol == IPPROTO_TCP || protocol == MPTCP);
 }
 
-/*
- * Where a socket is of. A namespace that we have no rights over, the host's
- * above all, does not tell.
- */
-enum place { PLACE_HOST, PLACE_NESTED, PLACE_CONTAINER };
-
 static enum place find_place(const struct supervisor *supervisor, int fd)
 {
 	cleanup_fd int netns_fd = ioctl(fd, SIOCGSKNS);
@@ -316,6 +317,46 @@ static int connect_inside(struct supervisor *supervisor,
 					      question->notif->id, host_fd);
 }
 
+/* May the process itself bind what only root may? */
+static bool has_bind_service(const struct supervisor *supervisor,
+			     const struct question *question)
+{
+	pid_t tid = (pid_t)question->notif->pid;
+	struct stat st;
+	char path[64];
+	long capabilities;
+
+	snprintf(path, sizeof(path), "%d/ns/user", tid);
+	/* In a namespace below the container's it is a right over what is made
+	   there only. */
+	if (question->place == PLACE_CONTAINER &&
+	    (fstatat(supervisor->proc_fd, path, &st, 0) < 0 ||
+	     st.st_dev != supervisor->userns_device ||
+	     st.st_ino != supervisor->userns_inode))
+		return false;
+	capabilities = proc_number(supervisor->proc_fd, tid, "status",
+				   "\nCapEff:", 16);
+	return capabilities > 0 && is_valid(question) &&
+	       (capabilities & 1l << CAP_NET_BIND_SERVICE);
+}
+
+/* bind(2), with no more rights than who asked for it has. */
+static int bind_own(const struct supervisor *supervisor,
+		    const struct question *question, int own_fd,
+		    const struct argument *argument)
+{
+	const struct sockaddr *address =
+		(const struct sockaddr *)&argument->bytes;
+	int r = bind(own_fd, address, argument->length) < 0 ? -errno : 0;
+
+	if (r != -EACCES || !has_bind_service(supervisor, question) ||
+	    native_bind_service(true) < 0)
+		return r;
+	r = bind(own_fd, address, argument->length) < 0 ? -errno : 0;
+	native_bind_service(false);
+	return r;
+}
+
 /* What is not replaced. */
 static int call(struct supervisor *supervisor, const struct question *question,
 		int own_fd, const struct argument *argument)
@@ -327,7 +368,7 @@ static int call(struct supervisor *supervisor, const struct question *question,
 		return native_connect(supervisor, question->notify_fd,
 				      question->notif->id, own_fd, address,
 				      argument->length);
-	return bind(own_fd, address, argument->length) < 0 ? -errno : 0;
+	return bind_own(supervisor, question, own_fd, argument);
 }
 
 /*
@@ -360,12 +401,11 @@ static int perform(struct supervisor *supervisor,
 		   const struct argument *argument)
 {
 	bool connects = is_connect(&question->notif->data);
-	enum place place = find_place(supervisor, own_fd);
 	int r = GO_ON;
 
-	if (place == PLACE_HOST)
+	if (question->place == PLACE_HOST)
 		return connects ? connect_again(own_fd) : -EINVAL;
-	if (place == PLACE_CONTAINER)
+	if (question->place == PLACE_CONTAINER)
 		r = connects
 			    ? connect_inside(supervisor, question, own_fd,
 					     argument)
@@ -392,6 +432,7 @@ static int decide(struct supervisor *supervisor, struct question *question)
 		SYS_pidfd_getfd, question->process_fd, question->fd, 0));
 	if (own_fd < 0 || !is_tcp(own_fd))
 		return GO_ON;
+	question->place = find_place(supervisor, own_fd);
 	return perform(supervisor, question, own_fd, &argument);
 }
 

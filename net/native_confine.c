@@ -1,6 +1,7 @@
 /* What moss-native may ask of the kernel while it serves. */
 #include <errno.h>
 #include <linux/audit.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <fcntl.h>
@@ -54,6 +55,21 @@
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second, 0, 1), \
 		RETURN(SECCOMP_RET_ALLOW), RETURN(SECCOMP_RET_ERRNO | EACCES)
 
+int native_bind_service(bool on)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	const uint64_t held = on ? 0 : 1ull << CAP_NET_BIND_SERVICE;
+	const uint64_t all = NATIVE_CAPABILITIES;
+	const struct __user_cap_data_struct data[2] = {
+		{.effective = (uint32_t)(all & ~held),
+		 .permitted = (uint32_t)all},
+	};
+
+	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
 int native_confine(struct error *err)
 {
 	struct sock_filter code[] = {
@@ -79,6 +95,7 @@ int native_confine(struct error *err)
 		/* the sockets */
 		ALLOW_EITHER(socket, 0, AF_INET, AF_INET6),
 		ALLOW(bind),
+		ALLOW(capset),
 		ALLOW(connect),
 		ALLOW(clock_gettime),
 		ALLOW(getsockname),

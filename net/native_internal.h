@@ -1,6 +1,7 @@
 /* Inside moss-native; net/native.h has the theory. */
 #pragma once
 
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +41,8 @@ struct supervisor {
 	size_t pending_count;
 	dev_t netns_device;
 	ino_t netns_inode;
+	dev_t userns_device; /* the container's, which is ours */
+	ino_t userns_inode;
 	struct in6_addr addresses[NATIVE_ADDRESSES_MAX];
 	size_t address_count;
 	struct native_target *targets;
@@ -105,6 +108,15 @@ void native_epoll_repair(const struct supervisor *supervisor, pid_t tid,
 			 int process_fd, int fd, int own_fd, int host_fd);
 
 /* ---- native_confine.c ---- */
+
+/*
+ * In the container's user namespace. CAP_NET_BIND_SERVICE is in force only
+ * while a call is made for a process that has it, too.
+ */
+#define NATIVE_CAPABILITIES                               \
+	(1ull << CAP_SYS_PTRACE | 1ull << CAP_NET_ADMIN | \
+	 1ull << CAP_NET_BIND_SERVICE)
+int native_bind_service(bool on);
 
 /* The last step: nothing but what the files above call. */
 int native_confine(struct error *err);

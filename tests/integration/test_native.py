@@ -258,6 +258,40 @@ def test_connects_like_any_other(moss, debian, free_port):
     assert result == "refused\ndone"
 
 
+def test_low_ports_are_lent_to_nobody(moss, debian, free_port):
+    """Who may not bind them in a container may not by moss-native either."""
+    program = """if True:
+        import ctypes, os, socket, sys
+        sys.stdout.reconfigure(line_buffering=True)
+        def bind(port):
+            try:
+                return socket.socket().bind(('0.0.0.0', port))
+            except OSError as error:
+                return type(error).__name__
+        print(bind(23), bind(2300))
+        if not os.fork():
+            # Another user namespace, with rights over what is made in it.
+            ours = socket.socket()
+            assert ctypes.CDLL(None).unshare(0x50000000) == 0
+            print(bind(21))
+            try:
+                ours.bind(('0.0.0.0', 21))
+            except OSError as error:
+                print(type(error).__name__)
+            os._exit(0)
+        os.wait()
+        os.setuid(1234)
+        print(bind(22), bind(2200))
+    """
+    options = ["--rm", "--security-opt", "seccomp=unconfined", "--sysctl",
+               "net.ipv4.ip_unprivileged_port_start=1024"]
+    assert [moss.ok(*native(free_port(), *options, *more, debian, "python3",
+                            "-c", program)).splitlines()
+            for more in ([], ["--cap-drop", "NET_BIND_SERVICE"])] == [
+                [own, "None", "PermissionError", "PermissionError None"]
+                for own in ("None None", "PermissionError None")]
+
+
 def test_nginx_reloads(moss, debian, free_port):
     """Its workers share the socket, or have one each by SO_REUSEPORT."""
     port = free_port()
@@ -298,8 +332,9 @@ def test_helper_is_confined(moss, free_port):
     pid = helper(moss, "web")
     with open(f"/proc/{pid}/status") as file:
         status = dict(line.split(":\t", 1) for line in file)
-    # net_bind_service, net_admin, sys_ptrace
-    assert int(status["CapEff"], 16) == 1 << 10 | 1 << 12 | 1 << 19
+    # net_bind_service (in need only), net_admin, sys_ptrace
+    assert int(status["CapPrm"], 16) == 1 << 10 | 1 << 12 | 1 << 19
+    assert int(status["CapEff"], 16) == 1 << 12 | 1 << 19
     assert int(status["CapBnd"], 16) == 0
     assert status["NoNewPrivs"].strip() == "1"
     assert status["Seccomp"].strip() == "2"
