@@ -11,122 +11,65 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 #include "base/json.h"
 #include "base/path.h"
 #include "base/str.h"
 
 #define LISTEN_BACKLOG 128
 
-/* Room for the descriptors of one message, aligned for its header. */
-union control {
-	struct cmsghdr header;
-	char bytes[CMSG_SPACE(MSG_FDS_MAX * sizeof(int))];
-};
-
 int msg_send(int socket_fd, const cJSON *json, const int *fds, size_t fd_count,
 	     struct error *err)
 {
 	cleanup_free char *text = json_print(json);
-	union control control = {0};
-	struct iovec part = {.iov_base = text, .iov_len = strlen(text)};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	ssize_t sent;
+	const size_t length = strlen(text);
+	int r;
 
-	if (part.iov_len > MSG_MAX)
+	if (length > MSG_MAX)
 		return err_set(err, ERROR_INVALID,
-			       "message of %zu bytes is larger than %u",
-			       part.iov_len, MSG_MAX);
+			       "message of %zu bytes is larger than %u", length,
+			       MSG_MAX);
 	if (fd_count > MSG_FDS_MAX)
 		return err_set(err, ERROR_INVALID,
 			       "message has more than %d descriptors",
 			       MSG_FDS_MAX);
-	if (fd_count > 0) {
-		message.msg_control = &control;
-		message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-		memcpy(CMSG_DATA(&control.header), fds, fd_count * sizeof(int));
-	}
-	do
-		sent = sendmsg(socket_fd, &message, MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	if (sent < 0)
-		return err_errno(err, "cannot send a message");
-	return 0;
-}
-
-/* Takes the descriptors out of a message: the first `room` to fds. */
-static size_t take_fds(struct msghdr *message, int *fds, size_t room)
-{
-	struct cmsghdr *header;
-	size_t count = 0;
-
-	for (header = CMSG_FIRSTHDR(message); header;
-	     header = CMSG_NXTHDR(message, header)) {
-		size_t length;
-
-		if (header->cmsg_level != SOL_SOCKET ||
-		    header->cmsg_type != SCM_RIGHTS)
-			continue;
-		length = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < length; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(header) + i * sizeof(int),
-			       sizeof(fd));
-			if (count < room)
-				fds[count++] = fd;
-			else
-				close(fd);
-		}
-	}
-	return count;
+	r = fds_send(socket_fd, 0, text, length, fds, fd_count);
+	return r < 0 ? err_number(err, r, "cannot send a message") : 0;
 }
 
 int msg_receive(int socket_fd, cJSON **ret_json, int *fds, size_t *ret_fd_count,
 		struct error *err)
 {
 	cleanup_free char *text = xrealloc(NULL, MSG_MAX, 1);
-	union control control = {0};
-	struct iovec part = {.iov_base = text, .iov_len = MSG_MAX};
-	struct msghdr message = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
 	int taken[MSG_FDS_MAX];
 	size_t room = fds && ret_fd_count ? *ret_fd_count : 0;
-	size_t count;
-	ssize_t length;
+	size_t count = MSG_FDS_MAX;
+	ssize_t length =
+		fds_receive(socket_fd, 0, text, MSG_MAX, taken, &count);
 	int r;
 
-	do
-		length = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
-	while (length < 0 && errno == EINTR);
-	if (length < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return -EAGAIN;
 	/* A peer that died with our words unread is gone all the same. */
-	if (length < 0 && errno == ECONNRESET)
+	if (length == -ECONNRESET)
 		return 0;
+	if (length == -EAGAIN)
+		return -EAGAIN;
+	if (length == -EMSGSIZE)
+		return err_set(err, ERROR_INVALID,
+			       "received message is too long");
 	if (length < 0)
-		return err_errno(err, "cannot receive a message");
-
-	count = take_fds(&message, taken,
-			 room < MSG_FDS_MAX ? room : MSG_FDS_MAX);
-	if (length == 0)
-		r = 0;
-	else if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
-		r = err_set(err, ERROR_INVALID, "received message is too long");
-	else
-		r = json_parse(text, (size_t)length, "message", ret_json, err);
+		return err_number(err, (int)length, "cannot receive a message");
+	r = length == 0 ? 0
+			: json_parse(text, (size_t)length, "message", ret_json,
+				     err);
 	if (length == 0 || r < 0) {
-		while (count > 0)
-			close(taken[--count]);
+		fds_close(taken, count);
 		return r;
 	}
-	if (room > 0)
+	if (count > room) {
+		fds_close(taken + room, count - room);
+		count = room;
+	}
+	if (count > 0)
 		memcpy(fds, taken, count * sizeof(int));
 	if (ret_fd_count)
 		*ret_fd_count = count;

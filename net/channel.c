@@ -5,52 +5,16 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-
-static void close_all(const int *fds, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		close(fds[i]);
-}
+#include "base/fds.h"
 
 ssize_t channel_receive(bool wait, void *data, size_t size, int *fds,
 			size_t *ret_fd_count)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(UPLINK_FDS_MAX * sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = data, .iov_len = size};
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	const struct cmsghdr *header;
-	size_t count = 0;
-	ssize_t length;
-
-	do {
-		length = recvmsg(UPLINK_SOCKET, &message,
-				 MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
-	} while (length < 0 && errno == EINTR);
-	if (length < 0)
-		return -errno;
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_level == SOL_SOCKET &&
-	    header->cmsg_type == SCM_RIGHTS) {
-		count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(header), count * sizeof(int));
-	}
-	if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-		close_all(fds, count);
-		return -EMSGSIZE;
-	}
-	*ret_fd_count = count;
-	return length;
+	*ret_fd_count = UPLINK_FDS_MAX;
+	return fds_receive(UPLINK_SOCKET, wait ? 0 : MSG_DONTWAIT, data, size,
+			   fds, ret_fd_count);
 }
 
 ssize_t channel_parse_ports(const struct uplink_wire_ports *packet,

@@ -3,9 +3,9 @@
  */
 #include <errno.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 #include "net/channel.h"
 #include "net/forward_internal.h"
 
@@ -33,8 +33,7 @@ static int add_ports(struct forwarder *forwarder,
 	/* All of a packet, or nothing. */
 	for (size_t i = 0; count > 0 && i < packet->count; i++)
 		forward_remove_listeners(forwarder, packet->ports[i].id, false);
-	for (size_t i = 0; i < fd_count; i++)
-		close(fds[i]);
+	fds_close(fds, fd_count);
 	return r;
 }
 
@@ -97,8 +96,7 @@ void control_event(struct forwarder *forwarder)
 			    ? remove_ports(forwarder, &packet, (size_t)length,
 					   fd_count)
 			    : -EINVAL;
-		for (size_t i = 0; i < fd_count; i++)
-			close(fds[i]);
+		fds_close(fds, fd_count);
 	}
 	answer(forwarder, packet.request, r);
 }

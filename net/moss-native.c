@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/proc.h"
@@ -44,40 +45,19 @@ int native_raise(int fd)
 	return high;
 }
 
-/* Bytes received, 0 at the end, -EAGAIN. At most NATIVE_FDS_MAX descriptors. */
+/* As fds_receive(), of at most NATIVE_FDS_MAX descriptors. */
 static ssize_t receive(int socket_fd, int flags, void *data, size_t size,
 		       int *fds, size_t *ret_fd_count)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(NATIVE_FDS_MAX * sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = data, .iov_len = size};
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	const struct cmsghdr *header;
-	ssize_t length;
+	size_t count = NATIVE_FDS_MAX;
+	ssize_t length = fds_receive(socket_fd, flags, data, size, fds, &count);
 
-	do {
-		length = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC | flags);
-	} while (length < 0 && errno == EINTR);
 	if (length < 0)
-		return -errno;
-	*ret_fd_count = 0;
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_level == SOL_SOCKET &&
-	    header->cmsg_type == SCM_RIGHTS) {
-		*ret_fd_count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(header), *ret_fd_count * sizeof(int));
-	}
-	for (size_t i = 0; i < *ret_fd_count; i++)
+		return length;
+	for (size_t i = 0; i < count; i++)
 		fds[i] = native_raise(fds[i]);
-	return message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE
-							    : length;
+	*ret_fd_count = count;
+	return length;
 }
 
 static int is_not_ours(struct error *err)

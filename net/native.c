@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 #include "base/proc.h"
 #include "net/native_filter.h"
 #include "net/native_wire.h"
@@ -100,34 +101,6 @@ int native_reserve(int fds[2], struct error *err)
 	return 0;
 }
 
-static int send_packet(int socket_fd, int flags, const void *data,
-		       size_t length, const int *fds, size_t fd_count)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(NATIVE_FDS_MAX * sizeof(int))];
-	} control = {0};
-	/* sendmsg() reads only; struct iovec has no const. */
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)data,
-			    .iov_len = length};
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = CMSG_SPACE(fd_count * sizeof(int)),
-	};
-
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-	memcpy(CMSG_DATA(&control.header), fds, fd_count * sizeof(int));
-	while (sendmsg(socket_fd, &message, MSG_NOSIGNAL | flags) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return 0;
-}
-
 static bool parse_address(const char *text, uint8_t ret_bytes[16])
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
@@ -155,8 +128,8 @@ static int send_start(int socket_fd, const struct native_request *request)
 	}
 	snprintf(start.name, sizeof(start.name), "%s",
 		 request->name ? request->name : "");
-	return send_packet(socket_fd, 0, &start, sizeof(start), fds,
-			   start.has_userns ? 2 : 1);
+	return fds_send(socket_fd, 0, &start, sizeof(start), fds,
+			start.has_userns ? 2 : 1);
 }
 
 static int send_ports(int socket_fd, const struct native_request *request)
@@ -174,8 +147,8 @@ static int send_ports(int socket_fd, const struct native_request *request)
 			if (port->fds[j] >= 0)
 				fds[packet.fd_count++] = port->fds[j];
 		}
-		r = send_packet(socket_fd, 0, &packet, sizeof(packet), fds,
-				packet.fd_count);
+		r = fds_send(socket_fd, 0, &packet, sizeof(packet), fds,
+			     packet.fd_count);
 	}
 	return r;
 }
@@ -257,8 +230,8 @@ int native_start(struct native *ret_native,
 
 int native_listen(const struct native *native, int notify_fd, struct error *err)
 {
-	int r = send_packet(native->socket_fd, MSG_DONTWAIT, NATIVE_LISTEN,
-			    sizeof(NATIVE_LISTEN), &notify_fd, 1);
+	int r = fds_send(native->socket_fd, MSG_DONTWAIT, NATIVE_LISTEN,
+			 sizeof(NATIVE_LISTEN), &notify_fd, 1);
 
 	return r < 0 ? err_number(err, r, "cannot reach %s", PROGRAM) : 0;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 #include "base/proc.h"
 #include "net/netns.h"
 #include "net/uplink_wire.h"
@@ -79,33 +80,6 @@ void uplink_stop(struct uplink *uplink)
 	uplink->pid = 0;
 }
 
-static int send_with_fds(int socket_fd, const void *data, size_t length,
-			 const int *fds, size_t fd_count)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(UPLINK_FDS_MAX * sizeof(int))];
-	} control = {0};
-	/* sendmsg() reads only; struct iovec has no const. */
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)data,
-			    .iov_len = length};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (fd_count > 0) {
-		message.msg_control = &control;
-		message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-		memcpy(CMSG_DATA(&control.header), fds, fd_count * sizeof(int));
-	}
-	while (sendmsg(socket_fd, &message, MSG_NOSIGNAL) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return 0;
-}
-
 static int send_start(int socket_fd, const struct uplink_request *request)
 {
 	struct uplink_wire_start start = {
@@ -140,10 +114,10 @@ static int send_start(int socket_fd, const struct uplink_request *request)
 	}
 	snprintf(start.name, sizeof(start.name), "%s",
 		 request->name ? request->name : "");
-	return send_with_fds(socket_fd, &start, sizeof(start), fds,
-			     named		   ? 1
-			     : request->has_egress ? 3
-						   : 2);
+	return fds_send(socket_fd, 0, &start, sizeof(start), fds,
+			named		      ? 1
+			: request->has_egress ? 3
+					      : 2);
 }
 
 /* One packet of at most UPLINK_PORTS_MAX of them. */
@@ -176,7 +150,7 @@ static int send_forwards(int socket_fd, uint32_t request,
 		port->host_port = hosts[i].host_port;
 		memcpy(port->host_ip, hosts[i].host_ip, sizeof(port->host_ip));
 	}
-	return send_with_fds(socket_fd, &packet, sizeof(packet), fds, fd_count);
+	return fds_send(socket_fd, 0, &packet, sizeof(packet), fds, fd_count);
 }
 
 static int send_ports(int socket_fd, const struct uplink_request *request)
@@ -281,7 +255,7 @@ int uplink_remove_ports(const struct uplink *uplink, uint32_t request,
 
 	for (size_t i = 0; i < count; i++)
 		packet.ports[i].id = ids[i];
-	r = send_with_fds(uplink->socket_fd, &packet, sizeof(packet), NULL, 0);
+	r = fds_send(uplink->socket_fd, 0, &packet, sizeof(packet), NULL, 0);
 	return r < 0 ? explain_request(r, err) : 0;
 }
 

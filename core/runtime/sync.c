@@ -4,9 +4,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 
 union packet {
 	struct sync_message message;
@@ -38,64 +38,19 @@ int sync_send(int fd, enum sync_type type, int value, const int *fds,
 int sync_send_message(int fd, const struct sync_message *message,
 		      const int *fds, size_t fd_count, struct error *err)
 {
-	struct sync_message copy = *message;
-	struct iovec vector = {&copy, sizeof(copy)};
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(SYNC_FDS_MAX * sizeof(int))];
-	} control = {0};
-	struct msghdr packet = {.msg_iov = &vector, .msg_iovlen = 1};
-	ssize_t sent;
+	int r;
 
 	if (fd_count > SYNC_FDS_MAX)
 		return err_number(err, EINVAL, "too many descriptors");
-	if (fd_count > 0) {
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-		memcpy(CMSG_DATA(&control.header), fds, fd_count * sizeof(int));
-		packet.msg_control = &control;
-		packet.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-	}
-	do
-		sent = sendmsg(fd, &packet, MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	if (sent < 0)
-		return err_errno(err, "cannot talk to %s",
-				 message->type == SYNC_MAPPED ||
-						 message->type == SYNC_SERVED ||
-						 message->type == SYNC_START
-					 ? "the container's first process"
-					 : "the monitor");
-	return 0;
-}
-
-/* Takes what arrived; what there is no room for is closed. */
-static void take_fds(struct msghdr *packet, int ret_fds[SYNC_FDS_MAX],
-		     size_t *ret_count)
-{
-	size_t count = 0;
-
-	for (struct cmsghdr *header = CMSG_FIRSTHDR(packet); header;
-	     header = CMSG_NXTHDR(packet, header)) {
-		size_t length = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (header->cmsg_level != SOL_SOCKET ||
-		    header->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < length; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(header) + i * sizeof(int),
-			       sizeof(int));
-			if (ret_count && count < SYNC_FDS_MAX)
-				ret_fds[count++] = fd;
-			else
-				close(fd);
-		}
-	}
-	if (ret_count)
-		*ret_count = count;
+	r = fds_send(fd, 0, message, sizeof(*message), fds, fd_count);
+	if (r == 0)
+		return 0;
+	return err_number(err, r, "cannot talk to %s",
+			  message->type == SYNC_MAPPED ||
+					  message->type == SYNC_SERVED ||
+					  message->type == SYNC_START
+				  ? "the container's first process"
+				  : "the monitor");
 }
 
 /* The peer may be inside a container: nothing it says is taken as it is. */
@@ -126,34 +81,33 @@ int sync_receive(int fd, struct sync_message *ret_message,
 		 struct error *err)
 {
 	union packet packet;
-	struct iovec vector = {&packet, sizeof(packet)};
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(SYNC_FDS_MAX * sizeof(int))];
-	} control;
-	struct msghdr header = {
-		.msg_iov = &vector,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
+	int fds[SYNC_FDS_MAX];
+	size_t count;
 	bool reset = false;
 	ssize_t length;
 	int r;
 
 	for (;;) {
-		length = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
-		if (length >= 0 ||
-		    (errno != EINTR && (errno != ECONNRESET || reset)))
+		count = SYNC_FDS_MAX;
+		length = fds_receive(fd, 0, &packet, sizeof(packet), fds,
+				     &count);
+		if (length != -ECONNRESET || reset)
 			break;
 		/* It ended with a packet of ours unread, but may have told why
 		 * before: that comes with the next call. */
-		reset = reset || errno == ECONNRESET;
+		reset = true;
 	}
+	if (length == -EMSGSIZE)
+		return err_number(err, EBADMSG, "unexpected packet");
 	if (length < 0 || (length == 0 && reset))
-		return err_number(err, reset ? ECONNRESET : errno,
+		return err_number(err, reset ? ECONNRESET : (int)-length,
 				  "the other process is gone");
-	take_fds(&header, ret_fds, ret_fd_count);
+	if (ret_fd_count) {
+		memcpy(ret_fds, fds, count * sizeof(int));
+		*ret_fd_count = count;
+	} else {
+		fds_close(fds, count);
+	}
 	if (length == 0)
 		return 0;
 	if (length == sizeof(packet.error)) {
