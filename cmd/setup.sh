@@ -49,10 +49,11 @@ packages_optional() {
 
 packages_run() {
 	case $1 in
-	apt) echo uidmap fuse-overlayfs procps busybox-static curl ca-certificates ;;
-	dnf) echo shadow-utils fuse-overlayfs procps-ng busybox curl ;;
-	pacman) echo shadow fuse-overlayfs procps-ng busybox curl ;;
-	apk) echo shadow-uidmap fuse-overlayfs procps busybox-static curl ;;
+	apt) echo uidmap fuse-overlayfs procps gzip busybox-static curl \
+		ca-certificates ;;
+	dnf) echo shadow-utils fuse-overlayfs procps-ng gzip busybox curl ;;
+	pacman) echo shadow fuse-overlayfs procps-ng gzip busybox curl ;;
+	apk) echo shadow-uidmap fuse-overlayfs procps gzip busybox-static curl ;;
 	esac
 }
 
