@@ -161,12 +161,20 @@ int loop_add_fd(struct loop *loop, int fd, uint32_t events,
 
 int loop_set_events(struct loop_source *source, uint32_t events)
 {
+	uint32_t before;
+	int r;
+
 	if (source->type != SOURCE_FD || source->removed)
 		return -EINVAL;
 	if (source->events == events)
 		return 0;
+	before = source->events;
 	source->events = events;
-	return source->always_ready ? 0 : watch(source, EPOLL_CTL_MOD);
+	r = source->always_ready ? 0 : watch(source, EPOLL_CTL_MOD);
+	/* The next call is not to believe that it is done. */
+	if (r < 0)
+		source->events = before;
+	return r;
 }
 
 int loop_add_timer(struct loop *loop, int64_t delay_ms,
