@@ -143,7 +143,6 @@ def test_start_reads_no_credentials(helped, tls_registry, private):
     login(helped, tls_registry.host)
     helped.ok("pull", "-q", private)
     helped.seen.unlink()
-    helped.conf.write_text("nonsense")
     assert helped.ok("run", "--rm", private) == "private"
     assert not helped.seen.exists()
 

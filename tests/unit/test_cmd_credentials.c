@@ -367,12 +367,13 @@ static void test_helper(void **state)
 
 static void test_helper_hangs(void **state)
 {
+	/* What they leave must not hold the test's stderr. */
 	static const char *const scripts[] = {
-		"sleep 100",
+		"exec 2>/dev/null; sleep 100",
 		/* A child of it holds the pipe. */
-		"sleep 100 & echo '{}'",
+		"exec 2>/dev/null; sleep 100 & echo '{}'",
 		/* It lives on without it. */
-		"exec >&-; sleep 100",
+		"exec >&- 2>/dev/null; sleep 100",
 	};
 	static const char *const messages[] = {
 		"docker-credential-x: it did not answer within 0 s",

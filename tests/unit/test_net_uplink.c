@@ -163,7 +163,7 @@ static void test_reset(void **state)
 static void test_early_answer(void **state)
 {
 	static char bytes[1 << 20];
-	const int small = 4096;
+	const int small = 32768;
 
 	for (int i = 0; i < 10; i++) {
 		static char answer[ANSWER_SIZE];
