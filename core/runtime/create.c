@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -181,6 +182,25 @@ static int converse(const struct runtime_request *request, bool joins,
 	return 0;
 }
 
+/* What hides our program from those who are in the user namespace already; in
+   a new one there is nobody yet. */
+static int64_t hiding_group(const struct runtime_spec *spec)
+{
+	const struct spec_namespace *space =
+		spec_namespace(spec, CLONE_NEWUSER);
+	struct id_map uids, gids;
+	char process[16];
+	int pid;
+
+	if (!space || !space->path ||
+	    sscanf(space->path, "/proc/%d/ns/user", &pid) != 1)
+		return -1;
+	snprintf(process, sizeof(process), "%d", pid);
+	if (namespaces_read_maps(process, &uids, &gids, NULL) < 0)
+		return -1;
+	return namespaces_foreign_group(&gids);
+}
+
 int runtime_create(const struct runtime_request *request,
 		   struct runtime_process *ret_process, struct error *err)
 {
@@ -195,8 +215,7 @@ int runtime_create(const struct runtime_request *request,
 		r = keyring_renew(err);
 	if (r < 0)
 		return r;
-	/* There is nobody yet to hide from. */
-	program_fd = memfd_program(-1, err);
+	program_fd = memfd_program(hiding_group(request->spec), err);
 	if (program_fd < 0)
 		return program_fd;
 	r = sync_pair(&process.sync_fd, &child_fd, err);

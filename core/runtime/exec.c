@@ -274,34 +274,6 @@ static int start(const struct runtime_exec_request *request,
 		       : parent_start(process, true, err);
 }
 
-static bool has_outside(const struct id_map *map, uint32_t id)
-{
-	for (size_t i = 0; i < map->count; i++) {
-		if (id >= map->extents[i].outside &&
-		    id - map->extents[i].outside < map->extents[i].count)
-			return true;
-	}
-	return false;
-}
-
-static int64_t find_own_group(const struct id_map *container)
-{
-	struct id_map uids, own;
-
-	if (namespaces_read_maps("self", &uids, &own, NULL) < 0)
-		return -1;
-	for (size_t i = 0; i < own.count; i++) {
-		uint32_t first = own.extents[i].inside;
-		uint32_t last = first + own.extents[i].count - 1;
-
-		if (!has_outside(container, first))
-			return first;
-		if (!has_outside(container, last))
-			return last;
-	}
-	return -1;
-}
-
 /* Maps are written once: they are read again only for another namespace. */
 static int get_known(pid_t init_pid, struct known *known, struct error *err)
 {
@@ -325,7 +297,7 @@ static int get_known(pid_t init_pid, struct known *known, struct error *err)
 	if (r < 0)
 		return r;
 	known->has_pids = r > 0;
-	known->own_group = find_own_group(&known->gids);
+	known->own_group = namespaces_foreign_group(&known->gids);
 	known->init_pid = init_pid;
 	known->device = st.st_dev;
 	known->inode = st.st_ino;

@@ -395,6 +395,34 @@ int namespaces_read_maps(const char *process, struct id_map *ret_uids,
 	return r < 0 ? r : read_map(process, "gid_map", ret_gids, err);
 }
 
+static bool has_outside(const struct id_map *map, uint32_t id)
+{
+	for (size_t i = 0; i < map->count; i++) {
+		if (id >= map->extents[i].outside &&
+		    id - map->extents[i].outside < map->extents[i].count)
+			return true;
+	}
+	return false;
+}
+
+int64_t namespaces_foreign_group(const struct id_map *container)
+{
+	struct id_map uids, own;
+
+	if (namespaces_read_maps("self", &uids, &own, NULL) < 0)
+		return -1;
+	for (size_t i = 0; i < own.count; i++) {
+		uint32_t first = own.extents[i].inside;
+		uint32_t last = first + own.extents[i].count - 1;
+
+		if (!has_outside(container, first))
+			return first;
+		if (!has_outside(container, last))
+			return last;
+	}
+	return -1;
+}
+
 int namespaces_open(pid_t pid, const char *name, struct error *err)
 {
 	char path[64];

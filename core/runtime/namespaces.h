@@ -59,6 +59,8 @@ int namespaces_map(pid_t pid, const struct id_map *uids,
 /* The maps of a namespace that was there before: "self" or a PID. */
 int namespaces_read_maps(const char *process, struct id_map *ret_uids,
 			 struct id_map *ret_gids, struct error *err);
+/* A group of ours that a container with these does not have, -1: it has all. */
+int64_t namespaces_foreign_group(const struct id_map *container);
 bool namespaces_can_set_groups(const struct id_map *gids);
 
 /* Descriptor of pid's namespace: "user", "net" … */

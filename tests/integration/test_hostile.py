@@ -65,14 +65,61 @@ done
 """
 
 
-def test_no_capability_looks_into_moss_init(moss):
-    """Before its last step it has no seccomp filter yet: nobody may trace it,
-    not even with CAP_SYS_PTRACE."""
+def need_foreign_group(moss):
+    """What hides moss-init is a group that the container does not have."""
     groups = moss.ok("run", "--rm", "busybox", "cat", "/proc/self/gid_map")
     if sum(int(line.split()[2]) for line in groups.splitlines()) < 65536:
         skip("sub-IDs")
+
+
+def test_no_capability_looks_into_moss_init(moss):
+    """Before its last step it has no seccomp filter yet: nobody may trace it,
+    not even with CAP_SYS_PTRACE."""
+    need_foreign_group(moss)
     moss.ok("run", "-d", "--name", "watcher", "--privileged", "busybox", "sh",
             "-c", WATCHER)
     for _ in range(40):
         moss.ok("exec", "watcher", "true")
     assert moss.ok("logs", "watcher") == ""
+
+
+# Asks for memory of every new process, and tells who it was when the kernel
+# lets it: EFAULT, as there is nothing at that address, is no refusal.
+READER = """
+import collections, ctypes, errno, os, time
+libc = ctypes.CDLL(None, use_errno=True)
+vector = (ctypes.c_size_t * 2)(0x10000, 8)
+known, found = set(os.listdir("/proc")), collections.Counter()
+def name(pid):
+    try:
+        return open(f"/proc/{pid}/comm").read().strip()
+    except OSError:
+        return ""
+print("ready", flush=True)
+while not os.path.exists("/tmp/end"):
+    for pid in set(os.listdir("/proc")) - known:
+        known.add(pid)
+        who = "moss"
+        while pid.isdigit() and who.startswith("m"):
+            r = libc.process_vm_readv(int(pid), vector, 1, vector, 1, 0)
+            number, who = ctypes.get_errno(), name(pid)
+            found[who, errno.errorcode[number]] += 1
+print(sorted(found))
+"""
+
+
+def test_joined_process_hides_from_the_container(moss, debian):
+    """A container that joins another's PID namespace is set up out of reach of
+    a debugger in there."""
+    need_foreign_group(moss)
+    moss.ok("run", "-d", "--name", "reader", "--cap-add", "SYS_PTRACE", debian,
+            "python3", "-c", READER)
+    moss.wait_for(lambda: "ready" in moss.ok("logs", "reader"))
+    for _ in range(5):
+        moss.ok("run", "--rm", "--pid", "container:reader", "busybox", "true")
+        moss.ok("exec", "reader", "true")
+    moss.ok("exec", "reader", "touch", "/tmp/end")
+    moss.ok("wait", "reader")
+    seen = moss.ok("logs", "reader")
+    assert "'EPERM'" in seen
+    assert "('moss-init', 'EFAULT')" not in seen
