@@ -2,6 +2,7 @@
 import gzip
 import json
 import os
+import select
 import re
 import signal
 import subprocess
@@ -77,7 +78,11 @@ def test_killed_while_it_packs(moss):
         with open(directory / "state.json") as file:
             monitor = json.load(file)["MonitorPid"]
         time.sleep(0.13 * i)
+        fd = os.pidfd_open(monitor)
         os.kill(monitor, signal.SIGKILL)
+        # It may still be in the middle of a write.
+        assert select.select([fd], [], [], 10)[0]
+        os.close(fd)
         lines = moss.ok("logs", "box").splitlines()
         assert lines[:len(before)] == before
         assert lines[len(before):] == LINES[:len(lines) - len(before)]
