@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
@@ -17,26 +16,10 @@
 
 #include "base/cleanup.h"
 #include "net/confine.h"
-
-#if defined(__x86_64__)
-#define FILTER_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define FILTER_ARCH AUDIT_ARCH_AARCH64
-#elif defined(__riscv) && __riscv_xlen == 64
-#define FILTER_ARCH AUDIT_ARCH_RISCV64
-#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
-#define FILTER_ARCH AUDIT_ARCH_PPC64LE
-#elif defined(__loongarch64)
-#define FILTER_ARCH AUDIT_ARCH_LOONGARCH64
-#else
-#error "add this architecture's AUDIT_ARCH_ value (64-bit, little-endian)"
-#endif
+#include "net/seccomp_arch.h"
 
 #define FILTER_MAX  1024
 #define WRITE_FLAGS (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)
-
-/* The low half of an argument, little-endian. */
-#define ARGUMENT(n) (offsetof(struct seccomp_data, args) + (n) * sizeof(__u64))
 
 /* A call and what is looked at in it. */
 enum check {
@@ -203,11 +186,11 @@ static void emit_refuse(struct program *program, unsigned int number)
 
 static void emit_socket(struct program *program)
 {
-	emit_load(program, ARGUMENT(0));
+	emit_load(program, FILTER_ARGUMENT(0));
 	emit(program, BPF_JMP | BPF_JEQ | BPF_K, 2, 0, AF_INET);
 	emit(program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AF_INET6);
 	emit_refuse(program, EAFNOSUPPORT);
-	emit_load(program, ARGUMENT(1));
+	emit_load(program, FILTER_ARGUMENT(1));
 	emit(program, BPF_ALU | BPF_AND | BPF_K, 0, 0,
 	     ~(unsigned int)(SOCK_CLOEXEC | SOCK_NONBLOCK));
 	emit_allow_if(program, SOCK_STREAM);
@@ -218,10 +201,10 @@ static void emit_socket(struct program *program)
 static void emit_setsockopt(struct program *program)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
-		emit_load(program, ARGUMENT(1));
+		emit_load(program, FILTER_ARGUMENT(1));
 		emit(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 3,
 		     options[i].level);
-		emit_load(program, ARGUMENT(2));
+		emit_load(program, FILTER_ARGUMENT(2));
 		emit_allow_if(program, options[i].option);
 	}
 	emit_refuse(program, ENOPROTOOPT);
@@ -229,9 +212,9 @@ static void emit_setsockopt(struct program *program)
 
 static void emit_getsockopt(struct program *program)
 {
-	emit_load(program, ARGUMENT(1));
+	emit_load(program, FILTER_ARGUMENT(1));
 	emit(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 3, SOL_SOCKET);
-	emit_load(program, ARGUMENT(2));
+	emit_load(program, FILTER_ARGUMENT(2));
 	emit_allow_if(program, SO_ERROR);
 	emit_refuse(program, ENOPROTOOPT);
 }
@@ -239,7 +222,7 @@ static void emit_getsockopt(struct program *program)
 static void emit_any_of(struct program *program, unsigned int argument,
 			const unsigned int *values, size_t count)
 {
-	emit_load(program, ARGUMENT(argument));
+	emit_load(program, FILTER_ARGUMENT(argument));
 	for (size_t i = 0; i < count; i++)
 		emit_allow_if(program, values[i]);
 	emit_refuse(program, EINVAL);
@@ -249,7 +232,7 @@ static void emit_any_of(struct program *program, unsigned int argument,
 static void emit_without(struct program *program, unsigned int argument,
 			 unsigned int bits)
 {
-	emit_load(program, ARGUMENT(argument));
+	emit_load(program, FILTER_ARGUMENT(argument));
 	emit(program, BPF_JMP | BPF_JSET | BPF_K, 1, 0, bits);
 	emit_return(program, SECCOMP_RET_ALLOW);
 	emit_refuse(program, EACCES);

@@ -1,6 +1,5 @@
 /* What moss-native may ask of the kernel while it serves. */
 #include <errno.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -14,26 +13,9 @@
 
 #include "base/cleanup.h"
 #include "net/native_internal.h"
-
-#if defined(__x86_64__)
-#define FILTER_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define FILTER_ARCH AUDIT_ARCH_AARCH64
-#elif defined(__riscv) && __riscv_xlen == 64
-#define FILTER_ARCH AUDIT_ARCH_RISCV64
-#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
-#define FILTER_ARCH AUDIT_ARCH_PPC64LE
-#elif defined(__loongarch64)
-#define FILTER_ARCH AUDIT_ARCH_LOONGARCH64
-#else
-#error "add this architecture's AUDIT_ARCH_ value (64-bit, little-endian)"
-#endif
+#include "net/seccomp_arch.h"
 
 #define WRITE_FLAGS (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)
-
-/* The low half of an argument, little-endian. */
-#define ARGUMENT(n) \
-	(__u32)(offsetof(struct seccomp_data, args) + (n) * sizeof(__u64))
 
 #define LOAD(offset)   BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offset)
 #define RETURN(action) BPF_STMT(BPF_RET | BPF_K, action)
@@ -44,13 +26,13 @@
 /* When none of the bits is set in an argument. */
 #define ALLOW_WITHOUT(call, argument, bits)                       \
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 4),    \
-		LOAD(ARGUMENT(argument)),                         \
+		LOAD(FILTER_ARGUMENT(argument)),                  \
 		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 1, 0), \
 		RETURN(SECCOMP_RET_ALLOW), RETURN(SECCOMP_RET_ERRNO | EACCES)
 /* When the argument is one of two. */
 #define ALLOW_EITHER(call, argument, first, second)                \
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 5),     \
-		LOAD(ARGUMENT(argument)),                          \
+		LOAD(FILTER_ARGUMENT(argument)),                   \
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first, 1, 0),  \
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second, 0, 1), \
 		RETURN(SECCOMP_RET_ALLOW), RETURN(SECCOMP_RET_ERRNO | EACCES)
