@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "net/helper.h"
 
 #define PROGRAM "moss-gateway"
 
@@ -72,39 +72,19 @@ static pid_t spawn(const struct gateway_request *request, int socket_fd,
 		err);
 }
 
-/* What it says: it serves, why not, or nothing as it has ended. */
-static int receive_result(int socket_fd, struct error *err)
-{
-	struct error result = {0};
-	ssize_t length;
-
-	do {
-		length = recv(socket_fd, &result, sizeof(result), 0);
-	} while (length < 0 && errno == EINTR);
-	if (length == sizeof(GATEWAY_READY))
-		return 0;
-	if (length == sizeof(result))
-		return err_copy(err, &result);
-	return err_set(err, ERROR_GENERIC, "%s ended before it was ready",
-		       PROGRAM);
-}
-
 pid_t gateway_start(const struct gateway_request *request, struct error *err)
 {
 	cleanup_fd int mine = -1;
 	cleanup_fd int theirs = -1;
-	int pair[2];
 	pid_t pid;
-	int r;
+	int r = helper_pair(PROGRAM, &mine, &theirs, err);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_errno(err, "cannot start %s", PROGRAM);
-	mine = pair[0];
-	theirs = pair[1];
+	if (r < 0)
+		return r;
 	pid = spawn(request, theirs, err);
 	close_fd(&theirs);
 	if (pid < 0)
 		return pid;
-	r = receive_result(mine, err);
+	r = helper_wait_ready(mine, PROGRAM, err);
 	return r < 0 ? r : pid;
 }

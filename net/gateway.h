@@ -17,7 +17,7 @@
  *
  *   moss-gateway NAME DIRECTORY HOST SUBNET SUBNET6|- internal|uplink|loopback
  *
- * with the descriptors below; on GATEWAY_SOCKET it says GATEWAY_READY or why
+ * with the descriptors below; on GATEWAY_SOCKET it says HELPER_READY or why
  * not, as a struct error.
  */
 #pragma once
@@ -32,7 +32,6 @@
 #define GATEWAY_NETNS	 4
 #define GATEWAY_TUN	 5
 #define GATEWAY_SERVERS	 6 /* and the next: UDP, TCP, UDP6, TCP6 */
-#define GATEWAY_READY	 "ready"
 #define GATEWAY_GRACE_MS 3000
 
 struct gateway_request {

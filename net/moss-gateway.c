@@ -14,12 +14,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "net/confine.h"
 #include "net/dns_server.h"
 #include "net/gateway.h"
+#include "net/helper.h"
 #include "net/names.h"
 #include "net/slirp_loop.h"
 
@@ -180,7 +180,7 @@ int main(int argc, char **argv)
 		error_write(GATEWAY_SOCKET, &err);
 		return EXIT_FAILURE;
 	}
-	if (write_all(GATEWAY_SOCKET, GATEWAY_READY, sizeof(GATEWAY_READY)) < 0)
+	if (!helper_say_ready(GATEWAY_SOCKET))
 		return EXIT_FAILURE;
 	close(GATEWAY_SOCKET);
 	if (!gateway.loop) {

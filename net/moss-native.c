@@ -17,11 +17,11 @@
 
 #include "base/cleanup.h"
 #include "base/fds.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "net/confine.h"
+#include "net/helper.h"
 #include "net/native_internal.h"
 #include "net/native_wire.h"
 
@@ -295,7 +295,7 @@ int main(int argc, char **argv)
 		error_write(NATIVE_SOCKET, &err);
 		return EXIT_FAILURE;
 	}
-	if (write_all(NATIVE_SOCKET, NATIVE_READY, sizeof(NATIVE_READY)) < 0)
+	if (!helper_say_ready(NATIVE_SOCKET))
 		return EXIT_FAILURE;
 	close(NATIVE_SOCKET);
 	memory_settle();

@@ -17,13 +17,13 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "net/channel.h"
 #include "net/confine.h"
 #include "net/forward.h"
+#include "net/helper.h"
 #include "net/host_port.h"
 #include "net/slirp_loop.h"
 
@@ -385,7 +385,7 @@ int main(int argc, char **argv)
 		sem_post(&inside.confined);
 	if (outside.config.listener_count > 0)
 		sem_post(&outside.confined);
-	if (write_all(UPLINK_SOCKET, UPLINK_READY, sizeof(UPLINK_READY)) < 0)
+	if (!helper_say_ready(UPLINK_SOCKET))
 		return EXIT_FAILURE;
 	/* An idle container needs few of the pages that starting touched. */
 	memory_settle();

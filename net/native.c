@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/fds.h"
 #include "base/proc.h"
+#include "net/helper.h"
 #include "net/native_filter.h"
 #include "net/native_wire.h"
 
@@ -153,40 +154,20 @@ static int send_ports(int socket_fd, const struct native_request *request)
 	return r;
 }
 
-/* That it is ready, why not, or nothing as it has ended. */
-static int receive_result(int socket_fd, struct error *err)
-{
-	struct error result = {0};
-	ssize_t length;
-
-	do {
-		length = recv(socket_fd, &result, sizeof(result), 0);
-	} while (length < 0 && errno == EINTR);
-	if (length == sizeof(NATIVE_READY))
-		return 0;
-	if (length == sizeof(result))
-		return err_copy(err, &result);
-	if (length < 0)
-		return err_errno(err, "cannot hear from %s", PROGRAM);
-	return err_set(err, ERROR_GENERIC, "%s ended before it was ready",
-		       PROGRAM);
-}
-
 static int spawn(struct native *ret_native, struct error *err)
 {
 	cleanup_free char *path = proc_helper_path(PROGRAM, err);
 	cleanup_fd int mine = -1;
 	cleanup_fd int theirs = -1;
 	struct spawn_fd fd;
-	int pair[2];
 	pid_t pid;
+	int r;
 
 	if (!path)
 		return err ? err_return(err) : -ENOENT;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_errno(err, "cannot start %s", PROGRAM);
-	mine = pair[0];
-	theirs = pair[1];
+	r = helper_pair(PROGRAM, &mine, &theirs, err);
+	if (r < 0)
+		return r;
 	fd = (struct spawn_fd){.from = theirs, .to = NATIVE_SOCKET};
 	pid = proc_spawn(
 		&(struct spawn){
@@ -217,7 +198,7 @@ int native_start(struct native *ret_native,
 		r = send_ports(native.socket_fd, request);
 	/* A broken pipe has its reason on the way back. */
 	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
-		r = receive_result(native.socket_fd, err);
+		r = helper_wait_ready(native.socket_fd, PROGRAM, err);
 	else
 		err_number(err, r, "cannot configure %s", PROGRAM);
 	if (r < 0) {

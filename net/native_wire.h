@@ -5,7 +5,7 @@
  *   > struct native_wire_start, with the network namespace and, if it is not
  *     the starter's own, the user namespace
  *   > struct native_wire_port, port_count times, with its sockets
- *   < NATIVE_READY, or a struct error
+ *   < HELPER_READY, or a struct error
  *   > NATIVE_LISTEN, any time and number, with the end of notifications
  *
  * Both ends come from one build; magic catches a stray helper program.
@@ -18,7 +18,6 @@
 
 #define NATIVE_SOCKET	3
 #define NATIVE_MAGIC	0x6d6e6174u
-#define NATIVE_READY	"ready"
 #define NATIVE_LISTEN	"listen"
 #define NATIVE_NAME_MAX 128
 #define NATIVE_FDS_MAX	2

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/fds.h"
 #include "base/proc.h"
+#include "net/helper.h"
 #include "net/netns.h"
 #include "net/uplink_wire.h"
 
@@ -39,15 +40,14 @@ int uplink_spawn(const char *resolv_directory, struct uplink *ret_uplink,
 	cleanup_fd int mine = -1;
 	cleanup_fd int theirs = -1;
 	struct spawn_fd fd;
-	int pair[2];
 	pid_t pid;
+	int r;
 
 	if (!path)
 		return err ? err_return(err) : -ENOENT;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_errno(err, "cannot start %s", PROGRAM);
-	mine = pair[0];
-	theirs = pair[1];
+	r = helper_pair(PROGRAM, &mine, &theirs, err);
+	if (r < 0)
+		return r;
 
 	fd = (struct spawn_fd){.from = theirs, .to = UPLINK_SOCKET};
 	/*
@@ -172,28 +172,6 @@ static int send_ports(int socket_fd, const struct uplink_request *request)
 	return 0;
 }
 
-/* What moss-net says: it serves, why not, or nothing as it has ended. */
-static int receive_result(int socket_fd, struct error *err)
-{
-	struct error result = {0};
-	ssize_t length;
-
-	do {
-		length = recv(socket_fd, &result, sizeof(result), 0);
-	} while (length < 0 && errno == EINTR);
-	if (length == sizeof(UPLINK_READY))
-		return 0;
-	if (length == sizeof(result))
-		return err_copy(err, &result);
-	if (length < 0 && errno == EAGAIN)
-		return err_set(err, ERROR_TIMEOUT, "%s does not answer",
-			       PROGRAM);
-	if (length < 0)
-		return err_errno(err, "cannot hear from %s", PROGRAM);
-	return err_set(err, ERROR_GENERIC, "%s ended before it was ready",
-		       PROGRAM);
-}
-
 int uplink_configure(struct uplink *uplink,
 		     const struct uplink_request *request, struct error *err)
 {
@@ -215,7 +193,7 @@ int uplink_configure(struct uplink *uplink,
 		r = send_ports(uplink->socket_fd, request);
 	/* A broken pipe has its reason on the way back. */
 	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
-		r = receive_result(uplink->socket_fd, err);
+		r = helper_wait_ready(uplink->socket_fd, PROGRAM, err);
 	else
 		err_number(err, r, "cannot configure %s", PROGRAM);
 	if (r >= 0 && fcntl(uplink->socket_fd, F_SETFL, O_NONBLOCK) < 0)

@@ -7,7 +7,7 @@
  *   > struct uplink_wire_start, with the network namespace, the tap, if there
  *     is one, and the egress policy, if there is one (net/egress_policy.h)
  *   > struct uplink_wire_ports, as often as needed, with the sockets in order
- *   < UPLINK_READY when it serves, or a struct error
+ *   < HELPER_READY when it serves, or a struct error
  *
  * From then on, each message beginning with its type:
  *
@@ -28,7 +28,6 @@
 
 #define UPLINK_SOCKET	   3
 #define UPLINK_MAGIC	   0x6d6e6502u
-#define UPLINK_READY	   "ready"
 #define UPLINK_NAME_MAX	   128
 #define UPLINK_IP_MAX	   46
 #define UPLINK_PORTS_MAX   64	/* in one packet, of two sockets each */
