@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/str.h"
+#include "net/bytes.h"
 
 #define CLASS_IN      1
 #define FLAG_RESPONSE 0x80
@@ -23,16 +24,6 @@ struct record {
 	uint32_t ttl;
 	size_t data, data_length; /* offset */
 };
-
-static uint16_t get16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
-
-static uint32_t get32(const uint8_t *bytes)
-{
-	return (uint32_t)get16(bytes) << 16 | get16(bytes + 2);
-}
 
 /* The offset behind the name at offset, 0 when it is none. */
 static size_t read_name(const struct answer *answer, size_t offset,

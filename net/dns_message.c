@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/str.h"
+#include "net/bytes.h"
 
 #define LABEL_MAX     63
 #define FLAG_RESPONSE 0x8000
@@ -16,11 +17,6 @@
 #define CLASS_IN      1
 #define CLASS_ANY     255
 #define POINTER	      0xc00c /* to the question's name */
-
-static uint16_t get16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
 
 /* The bytes it took, 0 when it is no plain name. */
 static size_t parse_name(const uint8_t *data, size_t length,

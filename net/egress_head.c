@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/str.h"
+#include "net/bytes.h"
 
 #define RECORD_HEADER	 5
 #define RECORD_HANDSHAKE 22
@@ -19,11 +20,6 @@ struct hello {
 	size_t length, offset;
 	bool broken; /* something reached past the end */
 };
-
-static uint16_t get16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
 
 /* A name in any case into lower case; false when it is none. */
 static bool take_name(const uint8_t *text, size_t length,

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "net/bytes.h"
+
 #define IPV4_HEADER 20
 #define IPV6_HEADER 40
 #define TCP_HEADER  20
@@ -23,16 +25,6 @@
 /* What of the packet an error repeats. */
 #define ICMP4_QUOTE (IPV4_HEADER + 8)
 #define ICMP6_QUOTE 1200
-
-static uint16_t get16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
-
-static uint32_t get32(const uint8_t *bytes)
-{
-	return (uint32_t)get16(bytes) << 16 | get16(bytes + 2);
-}
 
 static void put16(uint8_t *bytes, uint16_t value)
 {
