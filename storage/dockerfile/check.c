@@ -101,14 +101,6 @@ const char *instruction_flag(const struct dockerfile_instruction *instruction,
 	return instruction_next_flag(instruction, name, &at);
 }
 
-bool instruction_flag_is_set(const struct dockerfile_instruction *instruction,
-			     const char *name)
-{
-	const char *value = instruction_flag(instruction, name);
-
-	return value && (!*value || strcasecmp(value, "true") == 0);
-}
-
 static const struct flag *find_flag(enum dockerfile_keyword keyword,
 				    const char *text)
 {

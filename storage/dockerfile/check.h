@@ -16,9 +16,6 @@ int instruction_check(const struct dockerfile_instruction *instruction,
 /* The value of --NAME; NULL: it is not there. Borrowed. */
 const char *instruction_flag(const struct dockerfile_instruction *instruction,
 			     const char *name);
-/* --NAME or --NAME=true */
-bool instruction_flag_is_set(const struct dockerfile_instruction *instruction,
-			     const char *name);
 /* The next of several --NAME=VALUE after *at, which begins with 0; NULL: none.
  */
 const char *

@@ -160,17 +160,6 @@ void cleanup_glob_function(struct glob **glob)
 	glob_free(*glob);
 }
 
-bool glob_has_wildcard(const char *text)
-{
-	for (; *text; text++) {
-		if (*text == '\\' && text[1])
-			text++;
-		else if (strchr("*?[", *text))
-			return true;
-	}
-	return false;
-}
-
 /* ---- matching ---- */
 
 /* One end of a range: a character, escaped or not. */

@@ -45,6 +45,3 @@ bool glob_suffix(struct glob *glob, const char *value, bool longest,
 /* The first (each: every) match replaced; caller frees. GLOB_WORD only. */
 char *glob_replace(struct glob *glob, const char *value,
 		   const char *replacement, bool each);
-
-/* Has text a wildcard at all? */
-bool glob_has_wildcard(const char *text);

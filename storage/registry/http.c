@@ -17,7 +17,7 @@
 #include "storage/registry/url.h"
 
 #define CA_BYTES_MAX (4u << 20)
-#define SLEEP_MS     200u /* until http_stop() is seen */
+#define SLEEP_MS     200u /* until *cancelled is seen */
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 static CURLcode curl_started;
@@ -254,11 +254,6 @@ bool http_is_insecure(const struct http *http)
 	return http->insecure;
 }
 
-void http_stop(struct http *http)
-{
-	atomic_store(&http->stopped, true);
-}
-
 int http_fail(struct error *err, enum error_kind kind, int number,
 	      const char *format, ...)
 {
@@ -274,17 +269,16 @@ int http_fail(struct error *err, enum error_kind kind, int number,
 	return -number;
 }
 
-int http_check_stopped(const struct http *http, struct error *err)
+int http_check_cancelled(const struct http *http, struct error *err)
 {
-	if (atomic_load(&http->stopped) ||
-	    (http->cancelled && atomic_load(http->cancelled)))
+	if (http->cancelled && atomic_load(http->cancelled))
 		return http_fail(err, ERROR_GENERIC, ECANCELED, "interrupted");
 	return 0;
 }
 
 int http_sleep(struct http *http, uint64_t ms, struct error *err)
 {
-	while (ms > 0 && http_check_stopped(http, err) == 0) {
+	while (ms > 0 && http_check_cancelled(http, err) == 0) {
 		uint64_t part = ms < SLEEP_MS ? ms : SLEEP_MS;
 		const struct timespec time = {
 			.tv_nsec = (long)part * 1000000L,
@@ -293,7 +287,7 @@ int http_sleep(struct http *http, uint64_t ms, struct error *err)
 		nanosleep(&time, NULL);
 		ms -= part;
 	}
-	return http_check_stopped(http, err);
+	return http_check_cancelled(http, err);
 }
 
 /* ---- redirects ---- */
@@ -328,7 +322,7 @@ int http_send(struct http *http, const struct http_request *request,
 		bool same_origin;
 		int r;
 
-		r = http_check_stopped(http, err);
+		r = http_check_cancelled(http, err);
 		if (r < 0)
 			return r;
 		r = http_exchange(http, &hop, &response, err);

@@ -22,7 +22,7 @@
  *   -EHOSTUNREACH  no such host          -ECONNREFUSED  nobody listens
  *   -ECONNRESET    broke off             -ETIMEDOUT     waited long enough
  *   -EKEYREJECTED  certificate not trusted
- *   -EPROTO        no TLS, or no HTTP    -ECANCELED     http_stop()
+ *   -EPROTO        no TLS, or no HTTP    -ECANCELED     *cancelled
  *
  * An answer of any status is an answer; http_status_error() makes an error of
  * one.
@@ -45,8 +45,10 @@ struct http_options {
 			   client.key (any NAME.cert, NAME.key) */
 	const char *cert;
 	const char *key;
-	bool insecure;		      /* no check of certificates */
-	const atomic_bool *cancelled; /* as http_stop(), may be NULL */
+	bool insecure; /* no check of certificates */
+	/* Ends what is under way in all threads, and refuses what comes; may be
+	   NULL. */
+	const atomic_bool *cancelled;
 };
 
 /* options may be NULL. ERROR_NOT_FOUND when ca is not there. */
@@ -56,9 +58,7 @@ void http_free(struct http *http);
 bool http_is_insecure(const struct http *http);
 void cleanup_http_function(struct http **http);
 #define cleanup_http CLEANUP(cleanup_http_function)
-/* Ends what is under way in all threads, and refuses what comes. */
-void http_stop(struct http *http);
-/* Sleeps, but not after http_stop(): -ECANCELED. */
+/* Sleeps, but not once cancelled: -ECANCELED. */
 int http_sleep(struct http *http, uint64_t ms, struct error *err);
 
 /* What is sent. size bytes from `bytes`, or of fd from its offset on. */

@@ -270,7 +270,7 @@ static int poll_once(struct exchange *self, struct error *err)
 	int running = 0;
 	int left;
 
-	if (http_check_stopped(self->http, err) < 0)
+	if (http_check_cancelled(self->http, err) < 0)
 		return -ECANCELED;
 	code = curl_multi_perform(multi, &running);
 	if (code == CURLM_OK && running > 0 && self->buffer.length == 0) {

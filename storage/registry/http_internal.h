@@ -20,7 +20,6 @@ struct http_handle {
 struct http {
 	pthread_mutex_t lock;
 	struct http_handle *idle;
-	atomic_bool stopped;
 	const atomic_bool *cancelled;
 	bool insecure;
 	struct str ca; /* PEM, the system's too; empty: the system's only */
@@ -32,7 +31,7 @@ struct http {
 struct http_handle *http_take_handle(struct http *http, struct error *err);
 void http_give_handle(struct http *http, struct http_handle *handle);
 /* -ECANCELED when nobody wants an answer any more. */
-int http_check_stopped(const struct http *http, struct error *err);
+int http_check_cancelled(const struct http *http, struct error *err);
 /* Certificates and proxy for a URL. */
 void http_set_connection(struct http *http, CURL *easy, const char *url);
 

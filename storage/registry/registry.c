@@ -105,12 +105,6 @@ void cleanup_registry_function(struct registry **registry)
 	registry_free(*registry);
 }
 
-void registry_stop(struct registry *registry)
-{
-	for (size_t i = 0; i < registry->count; i++)
-		http_stop(registry->endpoints[i].http);
-}
-
 struct endpoint *registry_home(struct registry *registry)
 {
 	return &registry->endpoints[registry->count - 1];

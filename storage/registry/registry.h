@@ -49,8 +49,6 @@ int registry_new(const struct registry_options *options,
 void registry_free(struct registry *registry);
 void cleanup_registry_function(struct registry **registry);
 #define cleanup_registry CLEANUP(cleanup_registry_function)
-/* Ends what is under way in all threads. */
-void registry_stop(struct registry *registry);
 /* Of the registry itself; borrowed. */
 const char *registry_host(const struct registry *registry);
 
