@@ -5,8 +5,8 @@
 
 The three siblings never include each other. Inside core the runtime knows
 neither monitor nor engine, the monitor does not know the engine. Inside
-storage the store knows nobody, then come tar, job and root; archive, registry
-and check stand on those and do not know one another. Helper programs may
+storage the store knows nobody, then come tar, job and root; archive, registry,
+check and build stand on those and do not know one another. Helper programs may
 include what their room may.
 """
 import pathlib
@@ -29,6 +29,9 @@ MAY_INCLUDE = {
                          "storage/store", "base"},
     "storage/check": {"storage/check", "storage/job", "storage/tar",
                       "storage/store", "base"},
+    "storage/build": {"storage/build", "storage/root", "storage/job",
+                      "storage/tar", "storage/store", "storage/dockerfile",
+                      "base"},
     "storage": {"storage", "base"},
     "net": {"net", "base"},
     "core/runtime": {"core/runtime", "net", "storage", "policy", "base"},
@@ -36,8 +39,10 @@ MAY_INCLUDE = {
                      "policy", "base"},
     "core/engine": {"core/engine", "core/monitor", "core/runtime", "net",
                     "storage", "policy", "base"},
-    "cmd": {"cmd", "core/engine", "core/monitor", "net", "storage", "policy",
-            "base"},
+    "core/build": {"core/build", "core/engine", "core/monitor",
+                   "core/runtime", "net", "storage", "policy", "base"},
+    "cmd": {"cmd", "core/build", "core/engine", "core/monitor", "net",
+            "storage", "policy", "base"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 

@@ -1,0 +1,68 @@
+/*
+ * The stages of a Dockerfile as a graph: which image or stage each begins with,
+ * which others it takes files from, and which of them a target needs at all.
+ *
+ * Known before anything is built are the ARGs in front of the first FROM, the
+ * --build-arg values and the arguments of the platform; with these the words of
+ * FROM are expanded. Names of stages are compared without regard to case, a
+ * later one hides an earlier of that name, and a number counts from 0. A name
+ * that is no stage before is an image's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "storage/dockerfile/dockerfile.h"
+
+#define STAGE_NONE ((size_t)-1) /* an image instead */
+
+/* What a stage takes from elsewhere. */
+struct stage_source {
+	size_t stage; /* STAGE_NONE: image */
+	char *image;
+	unsigned int line; /* of who wants it */
+};
+
+struct stage {
+	char *name;	/* as written; NULL: it has none */
+	char *platform; /* expanded; NULL: the build's */
+	struct stage_source base;
+	bool scratch; /* FROM scratch: base is neither */
+	struct stage_source *sources;
+	size_t source_count;
+	/* Behind its FROM, in the Dockerfile. */
+	const struct dockerfile_instruction *instructions;
+	size_t count;
+	unsigned int line; /* of its FROM */
+	bool needed;
+};
+
+struct stages {
+	struct stage *list;
+	size_t count;
+	size_t target;
+	char **arguments; /* "NAME=VALUE": the ARGs before the first FROM, with
+			     their values */
+};
+
+struct stages_request {
+	const struct dockerfile *dockerfile; /* checked; must outlive stages */
+	char *const *build_args;	     /* "NAME=VALUE" */
+	char *const *platform_args; /* TARGETPLATFORM and the like, likewise */
+	const char *target;	    /* name or number; NULL: the last stage */
+};
+
+#define cleanup_stages CLEANUP(stages_release)
+
+int stages_parse(const struct stages_request *request,
+		 struct stages *ret_stages, struct dockerfile_range *ret_range,
+		 struct error *err);
+void stages_release(struct stages *stages);
+
+/*
+ * Checks all instructions, and that a stage has begun where one must have. The
+ * error names the line.
+ */
+int dockerfile_check(const struct dockerfile *dockerfile,
+		     struct dockerfile_range *ret_range, struct error *err);
