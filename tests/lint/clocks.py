@@ -16,6 +16,7 @@ ALLOWED = {
     "cmd/time_option.c": "--since and --until",
     "core/inspect.c": "how long a container has been up",
     "core/log_writer.c": "the time of a line of the log",
+    "core/progress.c": "when a step of a build started and ended",
     "core/probe.c": "start and end of a probe in its log",
     "storage/events.c": "the time of an event",
     "storage/http_answer.c": "Retry-After with a date, of a limited wait",
