@@ -66,16 +66,26 @@ static int request_fd(const cJSON *request, struct error *err)
 	return steal_fd(&fd);
 }
 
+static const char *helper_of(const struct transfer *transfer)
+{
+	return transfer->helper ? transfer->helper : HELPER;
+}
+
+static void add_fd(struct spawn *spawn, struct spawn_fd *fds, int from, int to)
+{
+	fds[spawn->fd_count++] = (struct spawn_fd){from, to};
+}
+
 static pid_t start(const struct transfer *transfer, int request,
 		   const struct pipe_pair *result,
 		   const struct pipe_pair *error, struct error *err)
 {
-	cleanup_free char *path = proc_helper_path(HELPER, err);
-	cleanup_free char *name = xstrdup(HELPER);
+	cleanup_free char *path = proc_helper_path(helper_of(transfer), err);
+	cleanup_free char *name = xstrdup(helper_of(transfer));
 	cleanup_free char *command = xstrdup(transfer->command);
 	char *const argv[] = {name, command, NULL};
 	/* Ours for what goes wrong before an error can be sent. */
-	struct spawn_fd fds[7] = {
+	struct spawn_fd fds[9] = {
 		{STDERR_FILENO, STDERR_FILENO},
 		{request, HELPER_REQUEST},
 		{result->write_fd, HELPER_RESULT},
@@ -92,14 +102,15 @@ static pid_t start(const struct transfer *transfer, int request,
 	if (!path)
 		return err_return(err);
 	if (transfer->input_fd >= 0)
-		fds[spawn.fd_count++] =
-			(struct spawn_fd){transfer->input_fd, STDIN_FILENO};
+		add_fd(&spawn, fds, transfer->input_fd, STDIN_FILENO);
 	if (transfer->output_fd >= 0)
-		fds[spawn.fd_count++] =
-			(struct spawn_fd){transfer->output_fd, STDOUT_FILENO};
+		add_fd(&spawn, fds, transfer->output_fd, STDOUT_FILENO);
 	if (transfer->progress_fd >= 0)
-		fds[spawn.fd_count++] = (struct spawn_fd){transfer->progress_fd,
-							  HELPER_PROGRESS};
+		add_fd(&spawn, fds, transfer->progress_fd, HELPER_PROGRESS);
+	if (transfer->question_fd > 0)
+		add_fd(&spawn, fds, transfer->question_fd, TRANSFER_QUESTIONS);
+	if (transfer->run_fd > 0)
+		add_fd(&spawn, fds, transfer->run_fd, TRANSFER_RUN);
 	return proc_spawn(&spawn, err);
 }
 
@@ -117,25 +128,24 @@ static int read_answer(const struct transfer *transfer, int result_fd,
 		return r;
 	r = error_read(error_fd, &error);
 	if (r < 0)
-		return err_number(err, r, "cannot read the answer of " HELPER);
+		return err_number(err, r, "cannot read the answer of %s",
+				  helper_of(transfer));
 	if (r > 0)
 		return err_copy(err, &error);
 	if (length == 0)
 		return err_set(err, ERROR_GENERIC,
-			       "%s broke off: " HELPER " was killed or failed",
-			       transfer->command);
+			       "%s broke off: %s was killed or failed",
+			       transfer->command, helper_of(transfer));
 	return json_parse(text, length, "result", ret_result, err);
 }
 
-int transfer_run(const struct store *store, const struct transfer *transfer,
-		 cJSON **ret_result, struct error *err)
+int transfer_start(const struct store *store, const struct transfer *transfer,
+		   struct transfer_process *ret_process, struct error *err)
 {
 	CLEANUP(pipe_release) struct pipe_pair result = {-1, -1};
 	CLEANUP(pipe_release) struct pipe_pair error = {-1, -1};
 	cleanup_fd int request = -1;
-	cleanup_json cJSON *answer = NULL;
 	pid_t pid;
-	int status;
 	int r;
 
 	json_set_string(transfer->request, "store", store->path);
@@ -151,21 +161,47 @@ int transfer_run(const struct store *store, const struct transfer *transfer,
 	pid = start(transfer, request, &result, &error, err);
 	if (pid < 0)
 		return (int)pid;
-	close_fd(&result.write_fd);
-	close_fd(&error.write_fd);
-	r = read_answer(transfer, result.read_fd, error.read_fd, &answer, err);
-	status = proc_wait(pid);
+	*ret_process = (struct transfer_process){
+		.store = store,
+		.transfer = transfer,
+		.pid = pid,
+		.result_fd = steal_fd(&result.read_fd),
+		.error_fd = steal_fd(&error.read_fd),
+	};
+	return 0;
+}
+
+int transfer_finish(struct transfer_process *process, cJSON **ret_result,
+		    struct error *err)
+{
+	const struct transfer *transfer = process->transfer;
+	cleanup_json cJSON *answer = NULL;
+	int r = read_answer(transfer, process->result_fd, process->error_fd,
+			    &answer, err);
+	int status = proc_wait(process->pid);
+
+	close_fd(&process->result_fd);
+	close_fd(&process->error_fd);
 	if (r < 0) {
 		/* If it was killed its work lies around. */
-		store_clean(store);
+		store_clean(process->store);
 		return r;
 	}
 	if (status != 0)
 		return err_set(err, ERROR_GENERIC,
-			       "%s broke off: " HELPER " ended with status %d",
-			       transfer->command, status);
+			       "%s broke off: %s ended with status %d",
+			       transfer->command, helper_of(transfer), status);
 	*ret_result = steal_ptr(&answer);
 	return 0;
+}
+
+int transfer_run(const struct store *store, const struct transfer *transfer,
+		 cJSON **ret_result, struct error *err)
+{
+	struct transfer_process process;
+	int r = transfer_start(store, transfer, &process, err);
+
+	return r < 0 ? r : transfer_finish(&process, ret_result, err);
 }
 
 static void tell_tag(struct store *store, const char *id, const char *name)
