@@ -22,6 +22,7 @@
 
 #include "base/error.h"
 #include "storage/store/digest.h"
+#include "storage/store/manifest.h"
 #include "storage/store/store.h"
 
 #define LAYER_DIFF   "diff"
@@ -34,6 +35,12 @@ struct layer {
 	uint64_t entries;
 	uint64_t squashed;
 	uint64_t privileged;
+};
+
+/* A layer as images and builds name it: unpacked and packed. */
+struct layer_ref {
+	char diff_id[DIGEST_TEXT_MAX];
+	struct descriptor blob;
 };
 
 /* One system call. */
