@@ -30,6 +30,8 @@ struct tar_writer {
 	uint64_t padding;   /* after it */
 	struct str pax;	    /* records of the present entry */
 	char *buffer;
+	tar_tap tap;
+	void *tap_data;
 };
 
 /* How a file's data goes into the archive. */
@@ -62,6 +64,12 @@ void tar_writer_free(struct tar_writer *writer)
 void cleanup_tar_writer_function(struct tar_writer **writer)
 {
 	tar_writer_free(*writer);
+}
+
+void tar_writer_tap(struct tar_writer *writer, tar_tap tap, void *data)
+{
+	writer->tap = tap;
+	writer->tap_data = data;
 }
 
 uint64_t tar_writer_bytes(const struct tar_writer *writer)
@@ -634,6 +642,9 @@ static int write_piece(struct tar_writer *writer, const struct tar_entry *entry,
 			return err_number(err, (int)got,
 					  "cannot read \"%.128s\"",
 					  entry->path);
+		if (writer->tap)
+			writer->tap(writer->tap_data, piece->offset + done,
+				    writer->buffer, (size_t)got);
 		r = tar_write_data(writer, writer->buffer, (size_t)got, err);
 		if (r < 0)
 			return r;

@@ -27,6 +27,13 @@
 typedef int (*tar_sink)(void *data, const void *bytes, size_t length,
 			struct error *err);
 
+/*
+ * Sees what tar_write_file() reads of a file before it is written, front to
+ * back; what lies in between is a hole.
+ */
+typedef void (*tar_tap)(void *data, uint64_t offset, const void *bytes,
+			size_t length);
+
 struct tar_writer;
 
 struct tar_writer *tar_writer_new(tar_sink sink, void *data);
@@ -50,6 +57,8 @@ int tar_write_data(struct tar_writer *writer, const void *bytes, size_t length,
  */
 int tar_write_file(struct tar_writer *writer, const struct tar_entry *entry,
 		   int fd, struct error *err);
+/* For the files from now on; NULL: none any more. */
+void tar_writer_tap(struct tar_writer *writer, tar_tap tap, void *data);
 /* The end of the archive. */
 int tar_write_end(struct tar_writer *writer, struct error *err);
 

@@ -332,6 +332,35 @@ static void test_file_that_changes(void **state)
 }
 
 /* Beyond 11 octal digits. */
+static void note(void *data, uint64_t offset, const void *bytes, size_t length)
+{
+	char *seen = data;
+
+	memcpy(seen + offset, bytes, length);
+}
+
+/* Who has heard all of it and knows the size knows the file. */
+static void test_tap(void **state)
+{
+	cleanup_free char *seen = xcalloc(2 * MIB, 1);
+	cleanup_free char *wanted = xcalloc(2 * MIB, 1);
+	cleanup_fd int fd = memory_file();
+	struct tar_entry entry = entry_of("file");
+
+	assert_int_equal(pwrite(fd, "first", 5, 0), 5);
+	assert_int_equal(pwrite(fd, "last", 4, MIB + 5), 4);
+	entry.size = 2 * MIB;
+	assert_int_equal(ftruncate(fd, (off_t)entry.size), 0);
+	assert_int_equal(pread(fd, wanted, entry.size, 0), entry.size);
+	tar_writer_tap(writer, note, seen);
+	assert_int_equal(tar_write_file(writer, &entry, fd, &error), 0);
+	assert_memory_equal(seen, wanted, entry.size);
+	memset(seen, 'x', entry.size);
+	tar_writer_tap(writer, NULL, NULL);
+	assert_int_equal(tar_write_file(writer, &entry, fd, &error), 0);
+	assert_int_equal(seen[0], 'x');
+}
+
 static void test_huge_size(void **state)
 {
 	struct tar_entry entry = entry_of("huge");
@@ -422,7 +451,7 @@ int main(void)
 		TEST(test_only_a_hole), TEST(test_file_that_changes),
 		TEST(test_huge_size),	TEST(test_data_must_fit),
 		TEST(test_sink_fails),	TEST(test_xattr_fits),
-		TEST(test_many_xattrs),
+		TEST(test_many_xattrs), TEST(test_tap),
 	};
 
 	return cmocka_run_group_tests_name("tar_writer", tests, NULL, NULL);
