@@ -69,6 +69,52 @@ char *format_ago(int64_t seconds)
 	return xasprintf("%lld %s", (long long)rows[i].count, rows[i].unit);
 }
 
+/* Digits behind the point, without zeros at their end. */
+static void put_fraction(struct str *str, uint64_t value, unsigned int digits)
+{
+	cleanup_free char *text =
+		xasprintf(".%0*llu", (int)digits, (unsigned long long)value);
+	size_t length = strlen(text);
+
+	while (text[length - 1] == '0')
+		length--;
+	if (length > 1)
+		str_append_bytes(str, text, length);
+}
+
+char *format_duration(int64_t ns)
+{
+	static const struct {
+		uint64_t ns;
+		unsigned int digits;
+		const char *unit;
+	} small[] = {
+		{1, 0, "ns"},
+		{1000, 3, "\xc2\xb5s"},
+		{1000000, 6, "ms"},
+		{1000000000, 9, "s"},
+	};
+	uint64_t left = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
+	uint64_t minutes = left / 60000000000;
+	struct str str = {0};
+	size_t i = 0;
+
+	if (ns < 0)
+		str_append_char(&str, '-');
+	if (minutes >= 60)
+		str_appendf(&str, "%lluh", (unsigned long long)minutes / 60);
+	if (minutes > 0)
+		str_appendf(&str, "%llum", (unsigned long long)minutes % 60);
+	while (i < 3 && (ns == 0 || left >= small[i + 1].ns))
+		i++;
+	left %= 60000000000;
+	str_appendf(&str, "%llu", (unsigned long long)(left / small[i].ns));
+	if (left % small[i].ns > 0)
+		put_fraction(&str, left % small[i].ns, small[i].digits);
+	str_append(&str, small[i].unit);
+	return str_steal(&str);
+}
+
 /*
  * UTC in the proleptic Gregorian calendar, eras of 400 years beginning in
  * March. gmtime_r(3) does the same but reads the time zone's file first.

@@ -80,6 +80,8 @@ int parse_duration(const char *text, int64_t *ret_ns);
 char *format_bytes(uint64_t bytes);
 char *format_bytes_short(uint64_t bytes);
 char *format_ago(int64_t seconds); /* "About a minute", "2 weeks" */
+/* parse_duration() undone, as Go writes one: "1h30m0s", "1.5s", "250ms". */
+char *format_duration(int64_t ns);
 
 /* RFC 3339 with nanoseconds, UTC: "2026-01-02T03:04:05.000000006Z". */
 #define TIME_TEXT_MAX 40

@@ -229,6 +229,38 @@ static void test_format_bytes(void **state)
 	}
 }
 
+static void test_format_duration(void **state)
+{
+	static const struct {
+		int64_t ns;
+		const char *text;
+	} rows[] = {
+		{0, "0s"},
+		{1, "1ns"},
+		{1500, "1.5\xc2\xb5s"},
+		{250000000, "250ms"},
+		{1000001, "1.000001ms"},
+		{30000000000, "30s"},
+		{1500000000, "1.5s"},
+		{60000000000, "1m0s"},
+		{5400000000001, "1h30m0.000000001s"},
+		{-90000000000, "-1m30s"},
+		{INT64_MAX, "2562047h47m16.854775807s"},
+		{INT64_MIN, "-2562047h47m16.854775808s"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_free char *text = format_duration(rows[i].ns);
+		int64_t ns = 1;
+
+		assert_string_equal(text, rows[i].text);
+		if (rows[i].ns != INT64_MIN)
+			assert_int_equal(parse_duration(text, &ns), 0);
+		if (rows[i].ns != INT64_MIN)
+			assert_int_equal(ns, rows[i].ns);
+	}
+}
+
 static void test_format_ago(void **state)
 {
 	enum { MINUTE = 60, HOUR = 3600, DAY = 24 * HOUR };
@@ -367,6 +399,7 @@ int main(void)
 		cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_format_bytes),
 		cmocka_unit_test(test_format_ago),
+		cmocka_unit_test(test_format_duration),
 		cmocka_unit_test(test_time),
 		cmocka_unit_test(test_format_time),
 	};
