@@ -144,30 +144,6 @@ static int find_image(struct commit *commit, const char *id, struct error *err)
 		       id);
 }
 
-/* docker's names of layers are OCI's by another name. */
-static void use_oci_types(struct manifest *manifest)
-{
-	static const struct {
-		const char *docker;
-		const char *oci;
-	} types[] = {
-		{"application/vnd.docker.image.rootfs.diff.tar", OCI_LAYER_TAR},
-		{"application/vnd.docker.image.rootfs.diff.tar.gzip",
-		 OCI_LAYER_GZIP},
-		{"application/vnd.docker.image.rootfs.diff.tar.zstd",
-		 OCI_LAYER_ZSTD},
-	};
-
-	for (size_t i = 0; i < manifest->layer_count; i++) {
-		for (size_t j = 0; j < ARRAY_SIZE(types); j++) {
-			if (str_equal(manifest->layers[i].media_type,
-				      types[j].docker))
-				strcpy(manifest->layers[i].media_type,
-				       types[j].oci);
-		}
-	}
-}
-
 /* From here on nobody can remove them. */
 static int lease_layers(struct commit *commit, struct error *err)
 {
@@ -333,7 +309,7 @@ static int make_image(struct commit *commit, struct error *err)
 			     &commit->manifest.config, err);
 	if (r < 0)
 		return r;
-	use_oci_types(&commit->manifest);
+	manifest_use_oci_types(&commit->manifest);
 	json = manifest_json(&commit->manifest);
 	r = stage_write_json(stage, json, OCI_MANIFEST, &commit->image.manifest,
 			     err);

@@ -364,3 +364,26 @@ cJSON *manifest_json(const struct manifest *manifest)
 	json_set(json, "layers", layers);
 	return json;
 }
+
+void manifest_use_oci_types(struct manifest *manifest)
+{
+	static const struct {
+		const char *docker;
+		const char *oci;
+	} types[] = {
+		{"application/vnd.docker.image.rootfs.diff.tar", OCI_LAYER_TAR},
+		{"application/vnd.docker.image.rootfs.diff.tar.gzip",
+		 OCI_LAYER_GZIP},
+		{"application/vnd.docker.image.rootfs.diff.tar.zstd",
+		 OCI_LAYER_ZSTD},
+	};
+
+	for (size_t i = 0; i < manifest->layer_count; i++) {
+		for (size_t j = 0; j < ARRAY_SIZE(types); j++) {
+			if (str_equal(manifest->layers[i].media_type,
+				      types[j].docker))
+				strcpy(manifest->layers[i].media_type,
+				       types[j].oci);
+		}
+	}
+}

@@ -66,3 +66,5 @@ int config_platform(const cJSON *config, const char *where,
 
 /* The OCI manifest of these descriptors; caller owns. */
 cJSON *manifest_json(const struct manifest *manifest);
+/* docker's names of layers are OCI's by another name. */
+void manifest_use_oci_types(struct manifest *manifest);

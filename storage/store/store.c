@@ -18,6 +18,7 @@
 #define WORK_PREFIX "work-"
 #define LOCK_SUFFIX ".lock"
 #define LEASE_DIR   "lease"
+#define WORK_RANDOM 8 /* bytes */
 
 static const char oci_layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 static const char empty_index[] =
@@ -244,7 +245,7 @@ int store_work_new(const struct store *store, struct store_work *ret_work,
 	CLEANUP(store_work_release)
 	struct store_work work = {.store = store, .fd = -1, .lock_fd = -1};
 	char lock[STORE_WORK_NAME_MAX + sizeof(LOCK_SUFFIX)];
-	unsigned char random[8];
+	unsigned char random[WORK_RANDOM];
 	char hex[2 * sizeof(random) + 1];
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
@@ -284,21 +285,52 @@ void store_work_release(struct store_work *work)
 	close_fd(&work->lock_fd);
 }
 
-int store_work_lease(const struct store_work *work, const char *hex,
-		     struct error *err)
+/* dir_fd: of the work, called name. */
+static int lease(int dir_fd, const char *name, const char *hex,
+		 struct error *err)
 {
 	char path[sizeof(LEASE_DIR) + DIGEST_TEXT_MAX];
 	cleanup_fd int fd = -1;
 
-	if (mkdirat(work->fd, LEASE_DIR, 0700) < 0 && errno != EEXIST)
-		return err_errno(err, "cannot make tmp/%s/" LEASE_DIR,
-				 work->name);
+	if (mkdirat(dir_fd, LEASE_DIR, 0700) < 0 && errno != EEXIST)
+		return err_errno(err, "cannot make tmp/%s/" LEASE_DIR, name);
 	snprintf(path, sizeof(path), LEASE_DIR "/%.64s", hex);
-	fd = openat(work->fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_errno(err, "cannot make tmp/%s/%s", work->name,
-				 path);
+		return err_errno(err, "cannot make tmp/%s/%s", name, path);
 	return 0;
+}
+
+int store_work_lease(const struct store_work *work, const char *hex,
+		     struct error *err)
+{
+	return lease(work->fd, work->name, hex, err);
+}
+
+/* What store_work_new() makes up, and nothing that leads elsewhere. */
+static bool is_work_name(const char *name)
+{
+	size_t length = strlen(WORK_PREFIX);
+
+	return str_starts(name, WORK_PREFIX) &&
+	       strlen(name + length) == 2 * WORK_RANDOM &&
+	       strspn(name + length, "0123456789abcdef") == 2 * WORK_RANDOM;
+}
+
+int store_work_lease_for(const struct store *store, const char *name,
+			 const char *hex, struct error *err)
+{
+	cleanup_fd int fd = -1;
+
+	if (!is_work_name(name) || !digest_is_hex(hex, strlen(hex)))
+		return err_set(err, ERROR_INVALID,
+			       "\"%s\" is no name of work in the store", name);
+	fd = openat(store->tmp_fd, name,
+		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_errno(err, "cannot open %s/tmp/%s", store->path,
+				 name);
+	return lease(fd, name, hex, err);
 }
 
 int store_work_unlease(const struct store_work *work, struct error *err)

@@ -79,6 +79,10 @@ void store_work_release(struct store_work *work);
  */
 int store_work_lease(const struct store_work *work, const char *hex,
 		     struct error *err);
+/* The same in the work called name, which another process owns: what a helper
+   has made is to outlive the helper. ERROR_NOT_FOUND when that work is gone. */
+int store_work_lease_for(const struct store *store, const char *name,
+			 const char *hex, struct error *err);
 /* Gives back what was leased. */
 int store_work_unlease(const struct store_work *work, struct error *err);
 /* All HEX that anybody leases, sorted; caller frees. Under the exclusive lock.

@@ -1,0 +1,122 @@
+/*
+ * Commands of moss-image (storage/transfer.h) that make the layers and the
+ * image of a build. The builder (core/build) decides what is done, and in which
+ * order; each layer is made by a process of its own, confined, which is gone
+ * with its result.
+ *
+ * What a step of a build leaves behind is a chain of layers, lowest first: the
+ * root file system so far. A layer is known by its diff ID, which says where it
+ * lies unpacked (storage/store/layer.h), and by the descriptor of its packed
+ * form, which goes into a manifest. FROM an image begins with that image's
+ * chain, FROM scratch with an empty one.
+ *
+ * A new layer is in the store, whole and on disk, when a command returns, and
+ * is leased in the work of the build (storage/store/store.h), whose name the
+ * request tells as `lease`: it stays as long as that work lives, whatever
+ * becomes of the helper. Killed at any moment, the helper leaves a work
+ * directory that the next store_open() removes.
+ *
+ * epoch: seconds since 1970, no file of a new layer is younger; -1: no limit.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "storage/store/layer.h"
+#include "storage/store/store.h"
+
+/* ---- chains of layers (storage/transfer_chain.c) ---- */
+
+struct layer_chain {
+	struct layer_ref *layers; /* lowest first */
+	size_t count;
+};
+
+void layer_chain_release(struct layer_chain *chain);
+/* ERROR_INVALID beyond MANIFEST_LAYERS_MAX layers. */
+int layer_chain_push(struct layer_chain *chain, const struct layer_ref *layer,
+		     struct error *err);
+void layer_chain_copy(const struct layer_chain *chain,
+		      struct layer_chain *ret_chain);
+/* NULL for an empty one; caller frees. */
+char **layer_chain_diff_ids(const struct layer_chain *chain);
+/* [{"diffId", "mediaType", "digest", "size"}] */
+cJSON *layer_chain_json(const struct layer_chain *chain);
+/* Everything is checked; where: for messages. NULL or null is an empty one. */
+int layer_chain_from_json(const cJSON *json, const char *where,
+			  struct layer_chain *ret_chain, struct error *err);
+cJSON *layer_ref_json(const struct layer_ref *layer);
+int layer_ref_from_json(const cJSON *json, const char *where,
+			struct layer_ref *ret_layer, struct error *err);
+
+/*
+ * The layers of an image that is in the store, by its ID, leased in work (NULL:
+ * the caller sees to it that they stay). ERROR_CORRUPT when one is not there.
+ */
+int image_chain(struct store *store, const struct store_work *work,
+		const char *image_id, struct layer_chain *ret_chain,
+		struct error *err);
+
+/* ---- COPY, ADD and WORKDIR (storage/build/copy.h) ---- */
+
+enum copy_source_kind {
+	COPY_FROM_CONTEXT, /* a directory of the host */
+	COPY_FROM_ROOT,	   /* the root that a chain makes: --from */
+	COPY_FROM_TEXT,	   /* a here-document */
+	COPY_FROM_URL,
+	COPY_DIRECTORY, /* nothing: the destination is made, for WORKDIR */
+};
+
+struct copy_source {
+	enum copy_source_kind kind;
+	/* CONTEXT and ROOT: what is copied, relative to the top, as in the
+	   Dockerfile: "src", "*.c", ".". Nothing goes out of the top. */
+	char *const *patterns;
+	const char *directory;		 /* CONTEXT: absolute */
+	const char *ignore;		 /* CONTEXT: a .dockerignore's text */
+	const struct layer_chain *chain; /* ROOT */
+	const char *name;		 /* TEXT: of the file, without a "/" */
+	const char *content;		 /* TEXT */
+	const char *url;		 /* URL: http or https */
+	const char *checksum;		 /* URL: "sha256:…", or NULL */
+	/* Archives (tar, packed by gzip, bzip2, xz, zstd or not) are unpacked
+	   into the destination: ADD of local files, ADD --unpack. */
+	bool unpack;
+};
+
+struct layer_copy_request {
+	const struct layer_chain *chain; /* of the stage so far */
+	/* Absolute. A "/" at its end (or "/.") says that it is a directory; so
+	   do several sources that are files, which is the parser's to check. */
+	const char *destination;
+	const struct copy_source *sources;
+	size_t source_count;
+	/* --chown, "user[:group]" by name or number, names looked up in the
+	   chain's /etc/passwd and /etc/group; NULL: 0:0, but what comes from a
+	   root keeps its owner. */
+	const char *owner;
+	const char *mode;      /* --chmod, "0644" or "u+x,go-w"; or NULL */
+	bool link;	       /* as if there were nothing in the root */
+	bool parents;	       /* the sources' parents are copied with them */
+	char *const *excludes; /* --exclude, as in a .dockerignore */
+	const char *lease;     /* name of the build's work */
+	int64_t epoch;
+	int progress_fd; /* of downloads; -1: none */
+};
+/*
+ * 1 and the layer; 0 when there was nothing to be done: no file matched, or the
+ * directory was there. ret_content, 64 hex digits: the digest of what was
+ * copied, of the bytes that were really read (storage/build/content.h).
+ */
+int image_layer_copy(struct store *store,
+		     const struct layer_copy_request *request,
+		     struct layer_ref *ret_layer, char ret_content[65],
+		     struct error *err);
+/* That digest alone, as part of a cache key, with nothing made. */
+int image_copy_digest(struct store *store,
+		      const struct layer_copy_request *request,
+		      char ret_content[65], struct error *err);
