@@ -167,7 +167,8 @@ static int take_base(struct image_draft *image, const cJSON *base,
 		history = json_array();
 		json_set(image->json, "history", history);
 	}
-	correct_history(history, base, strv_length(diff_ids));
+	image->base_layers = strv_length(diff_ids);
+	correct_history(history, base, image->base_layers);
 	return 0;
 }
 
@@ -224,11 +225,47 @@ int image_begin(const cJSON *base, const struct platform *platform,
 void image_begin_with(const struct image_draft *base,
 		      struct image_draft *ret_image)
 {
-	struct image_draft image = {.json = copy_json(base->json)};
+	struct image_draft image = {
+		.json = copy_json(base->json),
+		.base_layers = base->base_layers,
+	};
 
 	image.config = cJSON_GetObjectItemCaseSensitive(image.json, "config");
 	image.arguments = strv_copy(base->arguments);
 	*ret_image = image;
+}
+
+void image_draft_save(const struct image_draft *image, cJSON *object)
+{
+	json_set(object, "image", copy_json(image->json));
+	json_set_strv(object, "arguments", image->arguments);
+	json_set_i64(object, "baseLayers", (int64_t)image->base_layers);
+}
+
+int image_draft_load(const cJSON *object, struct image_draft *ret_image,
+		     struct error *err)
+{
+	cleanup_image_draft struct image_draft image = {0};
+	const cJSON *json = json_member(object, "image");
+	int64_t base_layers = 0;
+	int r = json_get_strv(object, "stage", "arguments", &image.arguments,
+			      err);
+
+	if (r >= 0)
+		r = json_get_i64(object, "stage", "baseLayers", &base_layers,
+				 err);
+	if (r < 0)
+		return r;
+	if (!cJSON_IsObject(json_member(json, "config")) ||
+	    !cJSON_IsArray(json_member(json, "history")) || base_layers < 0)
+		return err_set(err, ERROR_CORRUPT,
+			       "what a stage came to cannot be read");
+	image.json = copy_json(json);
+	image.config = cJSON_GetObjectItemCaseSensitive(image.json, "config");
+	image.base_layers = (size_t)base_layers;
+	*ret_image = image;
+	image = (struct image_draft){0};
+	return 0;
 }
 
 char **image_take_triggers(struct image_draft *image)

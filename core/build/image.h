@@ -27,6 +27,7 @@
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -37,8 +38,10 @@
 struct image_draft {
 	cJSON *json;   /* a whole OCI config, without "created" and "rootfs" */
 	cJSON *config; /* its "config": Env, Cmd, …; borrowed */
-	char **arguments;  /* "NAME=VALUE" or "NAME": ARGs in their order */
-	bool with_command; /* CMD stood in this stage */
+	char **arguments;   /* "NAME=VALUE" or "NAME": ARGs in their order */
+	bool with_command;  /* CMD stood in this stage */
+	size_t base_layers; /* of the image at the bottom: --squash keeps them
+			     */
 };
 
 #define cleanup_image_draft CLEANUP(image_draft_release)
@@ -55,6 +58,15 @@ int image_begin(const cJSON *base, const struct platform *platform,
 /* FROM another stage, at its end. */
 void image_begin_with(const struct image_draft *base,
 		      struct image_draft *ret_image);
+
+/*
+ * As members "image", "arguments" and "baseLayers" of object, for a stage that
+ * is built by another process.
+ */
+void image_draft_save(const struct image_draft *image, cJSON *object);
+int image_draft_load(const cJSON *object, struct image_draft *ret_image,
+		     struct error *err);
+
 /*
  * The base's ONBUILD instructions, which come before the stage's own and are
  * not inherited. NULL: none; strv_free().

@@ -319,6 +319,30 @@ static void test_onbuild(void **state)
 	assert_json(json_member(image.config, "OnBuild"), "[\"COPY a /a\"]");
 }
 
+/* To another process and back. */
+static void test_save(void **state)
+{
+	cleanup_image_draft struct image_draft image = {0};
+	cleanup_image_draft struct image_draft next = {0};
+	cleanup_json cJSON *object = json_object();
+	cleanup_json cJSON *nothing = json_object();
+	cleanup_free char *text = NULL;
+	char *const arguments[] = {(char[]){"A=1"}, NULL};
+	struct error err = {0};
+
+	begin(&image, "{\"rootfs\":{\"diff_ids\":[" DIFF_ID "]}}");
+	apply_text(&image, "ENV A=b");
+	image_add_arguments(&image, arguments);
+	image_draft_save(&image, object);
+	assert_int_equal(image_draft_load(object, &next, &err), 0);
+	text = json_print(image.json);
+	assert_json(next.json, text);
+	assert_ptr_equal(json_member(next.json, "config"), next.config);
+	assert_string_equal(next.arguments[0], "A=1");
+	assert_int_equal(next.base_layers, 1);
+	assert_true(image_draft_load(nothing, &next, &err) < 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +356,7 @@ int main(void)
 		cmocka_unit_test(test_entrypoint),
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_onbuild),
+		cmocka_unit_test(test_save),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
