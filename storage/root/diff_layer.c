@@ -3,114 +3,34 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "storage/store/oci.h"
-#include "storage/job/sink.h"
+#include "storage/job/layer_pack.h"
 
-#define PIPE_SIZE	 (1 << 20)
 #define FLUSH_TIMEOUT_MS 10000
 
-/* The thread that writes the archive into a pipe. */
-struct producer {
-	pthread_t thread;
+struct changes {
 	int upper_fd;
 	const struct diff_request *request;
-	int pipe_fd;
 	struct diff_report report;
-	struct error error;
-	int result;
 };
 
-static int put(void *data, const void *bytes, size_t length, struct error *err)
+static int produce(void *data, struct tar_writer *writer, struct error *err)
 {
-	const struct producer *producer = data;
-	int r = write_all(producer->pipe_fd, bytes, length);
+	struct changes *changes = data;
+	const struct diff_report *report = &changes->report;
+	int r = diff_write(changes->upper_fd, changes->request, writer,
+			   &changes->report, err);
 
-	return r < 0 ? err_number(err, r, "cannot write the layer") : 0;
-}
-
-static void *produce(void *data)
-{
-	struct producer *producer = data;
-	cleanup_tar_writer struct tar_writer *writer =
-		tar_writer_new(put, producer);
-
-	producer->result =
-		diff_write(producer->upper_fd, producer->request, writer,
-			   &producer->report, &producer->error);
-	if (producer->result == 0)
-		producer->result = tar_write_end(writer, &producer->error);
-	close_fd(&producer->pipe_fd);
-	return NULL;
-}
-
-static int start(struct producer *producer, int *ret_read_fd, struct error *err)
-{
-	int fds[2];
-	int r;
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_errno(err, "cannot make a pipe");
-	/* A wish: unprivileged users may have used up theirs. */
-	(void)fcntl(fds[0], F_SETPIPE_SZ, PIPE_SIZE);
-	producer->pipe_fd = fds[1];
-	r = pthread_create(&producer->thread, NULL, produce, producer);
-	if (r != 0) {
-		close(fds[0]);
-		close(fds[1]);
-		return err_number(err, r, "cannot start a thread");
-	}
-	*ret_read_fd = fds[0];
-	return 0;
-}
-
-static bool has_changes(const struct diff_report *report)
-{
+	if (r < 0)
+		return r;
 	return report->tree.entries > 0 || report->whiteouts > 0;
-}
-
-/* The end of the consumer's side comes first: the producer may wait for it. */
-static int read_layer(struct stage *stage, int fd, struct sink *sink,
-		      struct stage_layer *layer, struct error *err)
-{
-	struct stream *packed =
-		stream_tapped(stream_from_fd(fd, "the container's changes"),
-			      sink_tap_gzip, sink);
-	cleanup_stream struct stream *stream = NULL;
-	struct stage_layer_request request = {0};
-	int r = stream_ahead(packed, &stream, err);
-
-	if (r < 0)
-		return r;
-	request.stream = stream;
-	return stage_unpack(stage, &request, layer, err);
-}
-
-static int keep(struct stage *stage, struct sink *sink,
-		struct stage_layer *layer, struct descriptor *blob,
-		struct error *err)
-{
-	int r = sink_finish(sink, NULL, err);
-
-	if (r == 0)
-		r = sink_keep(sink, err);
-	if (r < 0)
-		return r;
-	strcpy(layer->layer.blob, sink->digest);
-	strcpy(blob->media_type, OCI_LAYER_GZIP);
-	strcpy(blob->digest, sink->digest);
-	blob->size = sink->size;
-	return stage_keep_layer(stage, layer, err);
 }
 
 int diff_layer_stage(struct stage *stage, int upper_fd,
@@ -118,37 +38,12 @@ int diff_layer_stage(struct stage *stage, int upper_fd,
 		     struct descriptor *ret_blob, struct layer *ret_layer,
 		     struct diff_report *ret_report, struct error *err)
 {
-	CLEANUP(stage_layer_release) struct stage_layer layer = {0};
-	CLEANUP(sink_release) struct sink sink = {.fd = -1};
-	struct producer producer = {
-		.upper_fd = upper_fd,
-		.request = request,
-		.pipe_fd = -1,
-	};
-	struct descriptor blob = {0};
-	int fd = -1;
-	int r = sink_open(stage, &sink, err);
+	struct changes changes = {.upper_fd = upper_fd, .request = request};
+	int r = layer_pack(stage, produce, &changes, ret_blob, ret_layer, err);
 
-	if (r == 0)
-		r = start(&producer, &fd, err);
-	if (r < 0)
-		return r;
-	r = read_layer(stage, fd, &sink, &layer, err);
-	pthread_join(producer.thread, NULL);
-	/* EPIPE only says that the other side had failed before. */
-	if (producer.result < 0 && producer.result != -EPIPE)
-		return err_copy(err, &producer.error);
-	if (r < 0)
-		return r;
-	*ret_report = producer.report;
-	if (!has_changes(&producer.report))
-		return 0;
-	r = keep(stage, &sink, &layer, &blob, err);
-	if (r < 0)
-		return r;
-	*ret_blob = blob;
-	*ret_layer = layer.layer;
-	return 1;
+	if (r >= 0)
+		*ret_report = changes.report;
+	return r;
 }
 
 /*

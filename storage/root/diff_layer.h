@@ -1,10 +1,6 @@
 /*
  * A container's changes as a new layer of the stage, unpacked and packed: the
- * last step of `commit` and of a build's RUN. The archive is made in a thread
- * of its own and goes through the stage like any other layer that comes in, so
- * that what is kept is what anybody would get who pulls it:
- *
- *   upper/ → diff (thread) → pipe → gzip, digest (thread) → diff ID → unpacked
+ * last step of `commit` and of a build's RUN (storage/job/layer_pack.h).
  */
 #pragma once
 
