@@ -57,7 +57,8 @@ int container_processes(const struct container *container, pid_t **ret_pids,
 
 char *container_path(const struct engine *engine, const char *id)
 {
-	return xasprintf("%s/containers/%s", engine->store.path, id);
+	return xasprintf("%s/%s/%s", engine->store.path,
+			 engine->store.containers, id);
 }
 
 static int no_such_container(const char *name, struct error *err)
@@ -81,8 +82,9 @@ static int read_json(struct container *container, const char *const *members,
 		return r;
 	name = member_string(container->json, "Name");
 	container->name = *name == '/' ? name + 1 : name;
-	container->record.is_volatile = member_bool(
-		member_get(container->json, "HostConfig"), "AutoRemove");
+	if (member_bool(member_get(container->json, "HostConfig"),
+			"AutoRemove"))
+		container->record.is_volatile = true;
 	return 0;
 }
 

@@ -412,7 +412,7 @@ static bool is_claimed(const struct store *store, int addresses_fd,
 	/* Its own, from before. */
 	if (str_equal(owner, id))
 		return false;
-	path = xasprintf("containers/%s", owner);
+	path = xasprintf(STORE_CONTAINERS "/%s", owner);
 	return faccessat(store->root_fd, path, F_OK, 0) == 0;
 }
 

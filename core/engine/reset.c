@@ -336,6 +336,7 @@ static void each_record(const struct reset *reset, record_visit visit,
 			void *data)
 {
 	struct store store = {.root_fd = reset->root_fd,
+			      .containers = STORE_CONTAINERS,
 			      .image_fd = -1,
 			      .layers_fd = -1,
 			      .volumes_fd = -1,

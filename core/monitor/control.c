@@ -71,6 +71,8 @@ static void attach_text(const struct attach_options *attach,
 		ret_text[length++] = START_ATTACH_STDERR;
 	if (attach->logs)
 		ret_text[length++] = START_ATTACH_LOGS;
+	if (attach->dies_with_client)
+		ret_text[length++] = START_ATTACH_OWNER;
 	ret_text[length] = '\0';
 }
 
@@ -96,7 +98,11 @@ static int spawn_monitor(struct store *store, const struct record *record,
 	char attach_flags[START_ATTACH_MAX] = "";
 	char id[ID_TEXT_MAX];
 	char name[] = PROGRAM_NAME;
-	char *argv[] = {name, store->path, id, attach ? attach_flags : NULL,
+	char *argv[] = {name,
+			store->path,
+			store->containers,
+			id,
+			attach ? attach_flags : NULL,
 			NULL};
 	struct spawn_fd fds[] = {
 		{start_fd, START_FD},

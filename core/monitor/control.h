@@ -48,6 +48,8 @@
 struct attach_options {
 	bool stdin_, stdout_, stderr_;
 	bool logs; /* replay the log first */
+	/* monitor_start() only: the end of *ret_wait_fd is the container's. */
+	bool dies_with_client;
 };
 
 /*

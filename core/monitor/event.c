@@ -37,6 +37,8 @@ void container_event(const struct store *store, const char *id,
 	const char *name = text(container, "Name");
 	cJSON *attributes;
 
+	if (store_containers_are_private(store))
+		return;
 	attributes =
 		event_attributes("image", text(config, "Image"), "name",
 				 name && *name == '/' ? name + 1 : name, NULL);
@@ -69,6 +71,8 @@ void container_volume_events(const struct store *store, const char *id,
 	bool is_mount = str_equal(action, "mount");
 	const cJSON *mount;
 
+	if (store_containers_are_private(store))
+		return;
 	cJSON_ArrayForEach(mount, member(container, "Mounts"))
 	{
 		const char *name = text(mount, "Name");
@@ -99,7 +103,8 @@ void container_network_event(const struct store *store, const char *id,
 	const char *mode = text(member(container, "HostConfig"), "NetworkMode");
 	const char *type = "bridge";
 
-	if (!container || (mode && str_starts(mode, "container:")))
+	if (!container || (mode && str_starts(mode, "container:")) ||
+	    store_containers_are_private(store))
 		return;
 	if (!mode || *mode == '\0' || str_equal(mode, "default"))
 		mode = "bridge";

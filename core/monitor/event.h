@@ -1,7 +1,7 @@
 /*
  * Events of containers (storage/store/events.h). Attributes are docker's: the
  * image and the name that the container has just now, what the event itself
- * tells, and the container's labels.
+ * tells, and the container's labels. A build's containers have none.
  */
 #pragma once
 

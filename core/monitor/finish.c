@@ -33,7 +33,7 @@ static void end_fuse(struct monitor *monitor)
 		return;
 	fd = proc_pidfd_open(pid, 0);
 	event = (struct pollfd){.fd = fd, .events = POLLIN};
-	if ((!monitor->launch.is_volatile || monitor->keep) && fd >= 0) {
+	if ((!monitor->launch.auto_remove || monitor->keep) && fd >= 0) {
 		while (poll(&event, 1, FUSE_WAIT_MS) < 0 && errno == EINTR)
 			;
 	}
@@ -164,7 +164,7 @@ void finish_run(struct monitor *monitor)
  * container runs and its ports are free; the state says so, or the record is
  * gone, which is an event; no new command reaches us; the lock is free for the
  * next start. Only then is the end told. What may take its time on a slow disk
- * comes after that.
+ * comes after that: a build's work, too, if nobody else cares for it any more.
  */
 void finish(struct monitor *monitor)
 {
@@ -183,10 +183,12 @@ void finish(struct monitor *monitor)
 	server_close(monitor);
 	close_fd(&monitor->lock_fd);
 	server_answer_end(monitor);
-	if (stays)
-		sync_state(monitor);
-	else
+	if (!stays)
 		record_destroy(&monitor->store, &monitor->record, NULL);
+	else if (!store_containers_are_private(&monitor->store))
+		sync_state(monitor);
+	else if (monitor->owner_has_gone)
+		store_clean(&monitor->store);
 	linger(monitor);
 }
 

@@ -64,7 +64,8 @@ static int read_record(struct monitor *monitor, struct runtime_spec *spec,
 		r = record_launch_parse(container, &monitor->launch, err);
 	if (r < 0)
 		return r;
-	monitor->record.is_volatile = monitor->launch.auto_remove;
+	if (monitor->launch.auto_remove)
+		monitor->record.is_volatile = true;
 	return read_config(monitor, spec, err);
 }
 
@@ -115,7 +116,8 @@ static int take_starter(struct monitor *monitor, const char *attach,
 		.logs = strchr(attach, START_ATTACH_LOGS),
 	};
 
-	server_add_waiter(monitor, START_WAIT_FD);
+	server_add_waiter(monitor, START_WAIT_FD,
+			  strchr(attach, START_ATTACH_OWNER));
 	return client_add(monitor, START_STREAM_FD, &options, err);
 }
 

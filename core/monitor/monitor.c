@@ -61,12 +61,17 @@ static int take_signals(struct monitor *monitor, struct error *err)
 }
 
 static int take_record(struct monitor *monitor, const char *store_path,
-		       const char *id, struct error *err)
+		       const char *containers, const char *id,
+		       struct error *err)
 {
-	int r = store_open(store_path, &monitor->store, err);
+	struct store *store = &monitor->store;
+	int r = store_open(store_path, store, err);
 
-	if (r >= 0)
-		r = record_open(&monitor->store, id, &monitor->record, err);
+	if (r < 0)
+		return r;
+	snprintf(store->containers, sizeof(store->containers), "%s",
+		 containers);
+	r = record_open(store, id, &monitor->record, err);
 	if (r < 0)
 		return r;
 	monitor->lock_fd = lock_open_at(monitor->record.directory_fd, "lock",
@@ -134,10 +139,10 @@ static int start(struct monitor *monitor, char **argv, struct error *err)
 	if (r >= 0)
 		r = take_signals(monitor, err);
 	if (r >= 0)
-		r = take_record(monitor, argv[1], argv[2], err);
+		r = take_record(monitor, argv[1], argv[2], argv[3], err);
 	if (r < 0)
 		return r;
-	r = launch(monitor, argv[3], err);
+	r = launch(monitor, argv[4], err);
 	if (r < 0)
 		finish_failed(monitor, err);
 	return r;
@@ -211,12 +216,12 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	if (argc < 3 || argc > 4 || fcntl(START_FD, F_GETFD) < 0) {
+	if (argc < 4 || argc > 5 || fcntl(START_FD, F_GETFD) < 0) {
 		fprintf(stderr, "moss-monitor is started by moss\n");
 		return EXIT_USAGE;
 	}
 	proc_name_init(argc, argv);
-	for (int fd = START_FD; fd <= (argc > 3 ? START_WAIT_FD : START_FD);
+	for (int fd = START_FD; fd <= (argc > 4 ? START_WAIT_FD : START_FD);
 	     fd++)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 	umask(022);

@@ -186,6 +186,7 @@ struct monitor {
 	bool is_stopping;	  /* it was told to, or we were */
 	bool stays_ended;	  /* the same, or it was killed by hand */
 	bool is_restarting;	  /* ended, and waits for its next start */
+	bool owner_has_gone;	  /* who it was to die with */
 	int64_t restart_delay_ms; /* of the last restart; 0: none yet */
 	int64_t launched_ms;	  /* clock_ms() */
 	int64_t ran_ms;		  /* from then to the end of init */
@@ -326,8 +327,11 @@ void input_release(struct monitor *monitor);
 /* ---- server.c ---- */
 
 int server_start(struct monitor *monitor, struct error *err);
-/* A connection on which the exit code is waited for; takes fd. */
-void server_add_waiter(struct monitor *monitor, int fd);
+/*
+ * A connection on which the exit code is waited for; takes fd. is_owner: the
+ * container dies with it.
+ */
+void server_add_waiter(struct monitor *monitor, int fd, bool is_owner);
 /* Signal first, then SIGKILL after timeout_s (-1: never, -2: the own one). */
 int monitor_stop_container(struct monitor *monitor, int signal, int timeout_s,
 			   struct error *err);

@@ -24,9 +24,10 @@ bool record_id_is_valid(const char *id)
 	return strspn(id, "0123456789abcdef") == ID_LENGTH && !id[ID_LENGTH];
 }
 
-static void record_path(char ret_path[RECORD_PATH_MAX], const char *id)
+void record_path(const struct store *store, const char *id,
+		 char ret_path[RECORD_PATH_MAX])
 {
-	snprintf(ret_path, RECORD_PATH_MAX, "containers/%s", id);
+	snprintf(ret_path, RECORD_PATH_MAX, "%s/%s", store->containers, id);
 }
 
 static int no_such_container(const char *id, struct error *err)
@@ -37,10 +38,14 @@ static int no_such_container(const char *id, struct error *err)
 static int open_directory(struct store *store, const char *id, bool is_volatile,
 			  struct record *ret_record, struct error *err)
 {
-	struct record record = {.is_volatile = is_volatile, .operation_fd = -1};
+	struct record record = {
+		.is_volatile =
+			is_volatile || store_containers_are_private(store),
+		.operation_fd = -1,
+	};
 	char path[RECORD_PATH_MAX];
 
-	record_path(path, id);
+	record_path(store, id, path);
 	record.directory_fd =
 		openat(store->root_fd, path,
 		       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -59,12 +64,13 @@ static int make_directory(struct store *store, const char *id,
 	char path[RECORD_PATH_MAX];
 	int r;
 
-	record_path(path, id);
+	record_path(store, id, path);
 	r = mkdirat(store->root_fd, path, 0700);
 	if (r < 0 && errno == ENOENT) {
-		if (mkdirat(store->root_fd, "containers", 0700) < 0 &&
+		if (mkdirat(store->root_fd, store->containers, 0700) < 0 &&
 		    errno != EEXIST)
-			return err_errno(err, "cannot make containers/");
+			return err_errno(err, "cannot make %s/",
+					 store->containers);
 		r = mkdirat(store->root_fd, path, 0700);
 	}
 	return r < 0 ? err_errno(err, "cannot make %s", path) : 0;
@@ -159,14 +165,15 @@ static int list(struct store *store, const char *prefix, bool checked,
 	cleanup_fd int fd = -1;
 	struct dirent *entry;
 
-	fd = openat(store->root_fd, "containers",
+	fd = openat(store->root_fd, store->containers,
 		    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && errno != ENOENT)
-		return err_errno(err, "cannot open containers/");
+		return err_errno(err, "cannot open %s/", store->containers);
 	if (fd >= 0) {
 		directory = fdopendir(fd);
 		if (!directory)
-			return err_errno(err, "cannot read containers/");
+			return err_errno(err, "cannot read %s/",
+					 store->containers);
 		steal_fd(&fd);
 	}
 	while (directory && (entry = readdir(directory))) {
@@ -239,7 +246,7 @@ bool record_is_current(struct store *store, const struct record *record)
 	struct stat named;
 	struct stat opened;
 
-	record_path(path, record->id);
+	record_path(store, record->id, path);
 	return fstatat(store->root_fd, path, &named, AT_SYMLINK_NOFOLLOW) ==
 		       0 &&
 	       fstat(record->directory_fd, &opened) == 0 &&
@@ -269,7 +276,7 @@ int record_detach(struct store *store, const struct record *record,
 	char path[RECORD_PATH_MAX];
 	char removed[RECORD_PATH_MAX];
 
-	record_path(path, record->id);
+	record_path(store, record->id, path);
 	removed_path(removed, record->id);
 	if (renameat(store->root_fd, path, store->tmp_fd, removed) < 0) {
 		if (errno == ENOENT)
@@ -346,7 +353,7 @@ static int sweep_records(struct store *store)
 	cleanup_dir DIR *directory = NULL;
 	struct dirent *entry;
 	int count = 0;
-	int fd = openat(store->root_fd, "containers",
+	int fd = openat(store->root_fd, store->containers,
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)

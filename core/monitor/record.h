@@ -33,6 +33,11 @@
  * removed. state.json is not synced while the container runs: after a power cut
  * it is dead in any case. The final state of a container that stays is.
  *
+ * A build's containers lie in its work instead (storage/store/store.h), have no
+ * name and are removed with it. A killed monitor's is ended as any other by who
+ * built; where that was killed, too, it has no processes any more, as those die
+ * with the monitor.
+ *
  * Removal renames the directory to tmp/ first, so that it vanishes at once; the
  * name's link goes into it, to be freed with it.
  *
@@ -132,9 +137,15 @@ void container_state_end(struct container_state *state, int exit_code);
 struct record {
 	char id[ID_TEXT_MAX];
 	int directory_fd;
-	bool is_volatile; /* --rm: no fsync */
+	bool is_volatile; /* --rm, or a build's: no fsync */
 	int operation_fd; /* operation.lock while held, else -1 */
 };
+
+#define RECORD_NONE                                    \
+	(struct record)                                \
+	{                                              \
+		.directory_fd = -1, .operation_fd = -1 \
+	}
 
 /* 64 lower-case hex digits: the only names that containers/ may hold. */
 bool record_id_is_valid(const char *id);

@@ -60,7 +60,7 @@ static bool record_exists(struct store *store, const char *id)
 {
 	char path[RECORD_PATH_MAX];
 
-	snprintf(path, sizeof(path), "containers/%s", id);
+	record_path(store, id, path);
 	return *id &&
 	       faccessat(store->root_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }

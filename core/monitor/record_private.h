@@ -10,6 +10,9 @@
 #define RECORD_BURIED_NAME    "name"
 #define RECORD_PATH_MAX	      128
 
+/* From the store's root. */
+void record_path(const struct store *store, const char *id,
+		 char ret_path[RECORD_PATH_MAX]);
 /*
  * Frees the name of a record renamed away, by moving the link into its
  * directory: to free a file's last block can wait for the disk (a text of 64

@@ -402,16 +402,27 @@ static void receive(struct connection *connection)
 		answer(connection, json_object());
 }
 
+static void owner_gone(struct monitor *monitor)
+{
+	monitor->owner_has_gone = true;
+	stay_ended(monitor);
+	if (proc_pidfd_signal(monitor->process.pid_fd, SIGKILL) >= 0)
+		held_expect_end(monitor);
+}
+
 static void on_connection(struct loop_source *source, int fd, uint32_t events,
 			  void *data)
 {
 	struct connection *connection = data;
 
 	/* Who waits has nothing more to say: this is the end. */
-	if (connection->kind == CONNECTION_NEW)
+	if (connection->kind == CONNECTION_NEW) {
 		receive(connection);
-	else
-		connection_close(connection);
+		return;
+	}
+	if (connection->is_owner)
+		owner_gone(connection->monitor);
+	connection_close(connection);
 }
 
 /* Takes fd. */
@@ -434,10 +445,14 @@ static struct connection *connection_add(struct monitor *monitor, int fd,
 	return connection;
 }
 
-void server_add_waiter(struct monitor *monitor, int fd)
+void server_add_waiter(struct monitor *monitor, int fd, bool is_owner)
 {
+	struct connection *connection;
+
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	connection_add(monitor, fd, CONNECTION_WAIT);
+	connection = connection_add(monitor, fd, CONNECTION_WAIT);
+	if (connection)
+		connection->is_owner = is_owner;
 }
 
 /*

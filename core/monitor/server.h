@@ -21,7 +21,8 @@ struct connection {
 	int fd;
 	struct loop_source *source;
 	enum connection_kind kind;
-	bool is_over; /* one too many */
+	bool is_over;  /* one too many */
+	bool is_owner; /* the container dies with its client */
 	struct exec *exec;
 	uint32_t request; /* which answer, see ports_sync() */
 };

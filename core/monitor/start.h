@@ -1,8 +1,9 @@
 /*
  * How monitor_start() calls the program moss-monitor:
  *
- *   moss-monitor STORE ID [ATTACH]
+ *   moss-monitor STORE CONTAINERS ID [ATTACH]
  *
+ * CONTAINERS tells where in the store it lies (storage/store/store.h),
  * with one end of a SOCK_SEQPACKET pair, on which one packet tells that the
  * container runs (START_RUNS, a single byte) or, a struct error, why it does
  * not; and with ATTACH a stream and a SOCK_SEQPACKET connection for the exit
@@ -21,6 +22,7 @@ enum start_attach {
 	START_ATTACH_STDOUT = 'o',
 	START_ATTACH_STDERR = 'e',
 	START_ATTACH_LOGS = 'l',
+	START_ATTACH_OWNER = 'k',
 };
-#define START_ATTACH_MAX 5
+#define START_ATTACH_MAX 6
 #define START_RUNS	 'R'

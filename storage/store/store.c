@@ -194,6 +194,7 @@ int store_open(const char *path, struct store *ret_store, struct error *err)
 		return err_number(err, r, "cannot open the store %s", path);
 	}
 	store.path = xstrdup(path);
+	strcpy(store.containers, STORE_CONTAINERS);
 	limits_init(&store.limits);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		r = open_directory(store.root_fd, parts[i].name, 0700);
@@ -231,6 +232,17 @@ void store_close(struct store *store)
 	close_fd(&store->tmp_fd);
 	free(store->path);
 	store->path = NULL;
+}
+
+void store_use_containers_of(struct store *store, const char *work)
+{
+	snprintf(store->containers, sizeof(store->containers),
+		 "tmp/%.*s/" STORE_CONTAINERS, STORE_WORK_NAME_MAX - 1, work);
+}
+
+bool store_containers_are_private(const struct store *store)
+{
+	return !str_equal(store->containers, STORE_CONTAINERS);
 }
 
 int store_lock(const struct store *store, enum lock_mode mode,

@@ -7,7 +7,7 @@
  *                     own form (whiteouts, opaque xattrs); immutable
  *   layers/HEX/layer.json  see storage/store/layer.h; written last: a layer
  *                     directory without it is a leftover of a crash
- *   containers/       core/engine's, see there
+ *   containers/       core/engine's, see there; a build's own are in its work
  *   volumes/NAME/     volume.json, _data
  *   networks/, host/  core/engine's and net/resolv_copy.h's, see there
  *   events/           what happened, storage/store/events.h
@@ -30,9 +30,15 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "storage/store/limits.h"
+
+#define STORE_WORK_NAME_MAX  32
+#define STORE_CONTAINERS     "containers"
+#define STORE_CONTAINERS_MAX (STORE_WORK_NAME_MAX + 16)
 
 struct store {
 	int root_fd;
@@ -41,6 +47,8 @@ struct store {
 	int volumes_fd;
 	int tmp_fd;
 	char *path; /* absolute, of the root */
+	/* Where containers lie, from the root. */
+	char containers[STORE_CONTAINERS_MAX];
 	struct limits limits;
 };
 
@@ -51,6 +59,14 @@ void store_close(struct store *store);
 void store_clean(const struct store *store);
 
 /*
+ * From now on containers of this store are those that lie in a work, named
+ * "work-X": a build's, which are nobody else's business. They have no names,
+ * tell no events, need not outlive a power cut and go with the work.
+ */
+void store_use_containers_of(struct store *store, const char *work);
+bool store_containers_are_private(const struct store *store);
+
+/*
  * The lock on images and layers; returns the descriptor that holds it. Whoever
  * finds an image and then starts to use it (writes down a container that
  * image_remove()'s in_use will see) holds it shared from before the look-up
@@ -59,8 +75,6 @@ void store_clean(const struct store *store);
  */
 int store_lock(const struct store *store, enum lock_mode mode,
 	       struct error *err);
-
-#define STORE_WORK_NAME_MAX 32
 
 struct store_work {
 	const struct store *store;

@@ -412,7 +412,8 @@ static void test_start(void **state)
 	assert_true(inherited >= 0);
 	assert_int_equal(setenv("SECRET", "hunter2", 1), 0);
 	install("cd \"$1\"; ls -l /proc/self/fd | sed 's/.* \\([0-9]* -> "
-		"[^0-9]*\\).*/\\1/' >result; echo $# \"$2\" $SECRET >>result; "
+		"[^0-9]*\\).*/\\1/' >result; echo $# \"$2\" \"$3\" $SECRET "
+		">>result; "
 		"printf R >&3");
 	assert_int_equal(monitor_start(&store, &record, NULL, NULL, NULL, &err),
 			 0);
@@ -424,7 +425,7 @@ static void test_start(void **state)
 				    "2 -> /dev/null\n"
 				    "3 -> socket:[\n"
 				    "4 -> /proc/\n"
-				    "2 " ID "\n");
+				    "3 containers " ID "\n");
 	assert_int_equal(unsetenv("SECRET"), 0);
 }
 
@@ -445,20 +446,21 @@ static void test_start_is_orphan(void **state)
 
 static void test_start_attached(void **state)
 {
-	const struct attach_options attach = {.stdin_ = true, .stderr_ = true};
+	const struct attach_options attach = {
+		.stdin_ = true, .stderr_ = true, .dies_with_client = true};
 	struct error err = {0};
 	cleanup_fd int stream = -1;
 	cleanup_fd int wait = -1;
 	char text[16] = "";
 	int code = 0;
 
-	install("printf R >&3; printf \"$3\" >&4; "
+	install("printf R >&3; printf \"$4\" >&4; "
 		"printf '{\"exit_code\":5}' >&5");
 	assert_int_equal(
 		monitor_start(&store, &record, &attach, &stream, &wait, &err),
 		0);
-	assert_int_equal(read(stream, text, sizeof(text)), 2);
-	assert_string_equal(text, "ie");
+	assert_int_equal(read(stream, text, sizeof(text)), 3);
+	assert_string_equal(text, "iek");
 	assert_int_equal(monitor_wait(wait, &code, &err), 0);
 	assert_int_equal(code, 5);
 }

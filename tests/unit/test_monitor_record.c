@@ -114,6 +114,42 @@ static void test_create_and_remove(void **state)
 	assert_string_equal(err.message, "No such container: " ID_A);
 }
 
+/* A build's: in its work, without a name, not among the others. */
+static void test_private(void **state)
+{
+	struct record public = make(ID_A, "web", false);
+	struct store others = store;
+	struct store_work work = {.fd = -1, .lock_fd = -1};
+	struct record record;
+	struct error err = {0};
+	cleanup_strv char **ids = NULL;
+	cleanup_strv char **all = NULL;
+	cleanup_free char *path = NULL;
+
+	assert_false(store_containers_are_private(&store));
+	assert_int_equal(store_work_new(&store, &work, &err), 0);
+	store_use_containers_of(&others, work.name);
+	assert_true(store_containers_are_private(&others));
+	assert_int_equal(record_create(&others, ID_B, false, &record, &err), 0);
+	assert_true(record.is_volatile);
+	path = xasprintf("tmp/%s/containers/" ID_B, work.name);
+	assert_true(exists(path));
+	assert_true(record_is_current(&others, &record));
+	assert_false(record_is_current(&store, &record));
+	record_close(&record);
+	assert_int_equal(record_open(&store, ID_B, &record, NULL), -ENOENT);
+	assert_int_equal(record_open(&others, ID_A, &record, NULL), -ENOENT);
+	assert_int_equal(record_list(&store, &all, &err), 0);
+	assert_int_equal(strv_length(all), 1);
+	assert_int_equal(record_list(&others, &ids, &err), 0);
+	assert_int_equal(strv_length(ids), 0);
+	/* Gone with the work, and nothing else is. */
+	store_work_release(&work);
+	assert_false(exists(path));
+	assert_true(exists("containers/" ID_A));
+	record_close(&public);
+}
+
 static void test_ids(void **state)
 {
 	static const char *const bad[] = {
@@ -755,6 +791,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_create_and_remove),
+		TEST(test_private),
 		TEST(test_ids),
 		TEST(test_list),
 		TEST(test_names),
