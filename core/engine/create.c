@@ -97,6 +97,8 @@ static int find_image(struct creation *creation, struct error *err)
 	const char *name = member_string(creation->body, "Image");
 	int r;
 
+	if (creation->step)
+		return creation_step_root(creation, err);
 	if (*name == '\0')
 		return err_set(err, ERROR_INVALID, "no image given");
 	r = image_find(&creation->engine->store, name, &creation->image, err);
@@ -133,13 +135,16 @@ static int set_hostname(struct creation *creation, struct error *err)
 
 /*
  * Without a program that gains privileges (set-uid, set-gid, file capabilities)
- * in the image nothing is lost by forbidding it.
+ * in the image nothing is lost by forbidding it. A step of a build may install
+ * one before it uses it.
  */
 static bool image_gains_privileges(const struct creation *creation)
 {
 	const struct store *store = &creation->engine->store;
 	char *const *diff_ids = creation->image.diff_ids;
 
+	if (creation->step)
+		return true;
 	for (size_t i = 0; diff_ids && diff_ids[i]; i++) {
 		struct layer layer;
 
@@ -371,21 +376,15 @@ static int prepare(struct creation *creation, struct error *err)
 	r = mounts_collect(creation->host,
 			   member_get(creation->config, "Volumes"),
 			   &creation->mounts, err);
+	if (r >= 0 && creation->step)
+		r = creation_step_mounts(creation, err);
 	if (r < 0)
 		return r;
 	return choose_driver(creation, err);
 }
 
-int engine_container_create(struct engine *engine, const cJSON *body,
-			    const char *name, char ret_id[ID_TEXT_MAX],
-			    char ***ret_warnings, struct error *err)
+static int run(struct creation *creation, const char *name, struct error *err)
 {
-	CLEANUP(creation_release)
-	struct creation creation = {
-		.engine = engine,
-		.body = body,
-		.record = {.directory_fd = -1, .operation_fd = -1},
-	};
 	cleanup_fd int lock_fd = -1;
 	int r;
 
@@ -396,28 +395,50 @@ int engine_container_create(struct engine *engine, const cJSON *body,
 		if (r < 0)
 			return r;
 	}
-	r = check_body(&creation, err);
+	r = check_body(creation, err);
 	if (r < 0)
 		return r;
-	random_id(creation.id);
+	random_id(creation->id);
 	/* Held until the record says which image and volumes it uses. */
-	lock_fd = store_lock(&engine->store, LOCK_SHARED, err);
+	lock_fd = store_lock(&creation->engine->store, LOCK_SHARED, err);
 	if (lock_fd < 0)
 		return lock_fd;
-	r = prepare(&creation, err);
+	r = prepare(creation, err);
 	if (r < 0)
 		return r;
-	r = creation_write(&creation, name, err);
-	if (r < 0) {
-		for (size_t i = 0;
-		     creation.created_volumes && creation.created_volumes[i];
-		     i++)
-			(void)volume_remove(&engine->store,
-					    creation.created_volumes[i], NULL);
-		return r;
+	r = creation_write(creation, name, err);
+	for (size_t i = 0;
+	     r < 0 && creation->created_volumes && creation->created_volumes[i];
+	     i++)
+		(void)volume_remove(&creation->engine->store,
+				    creation->created_volumes[i], NULL);
+	return r;
+}
+
+int creation_run(struct creation *creation, const char *name,
+		 char ret_id[ID_TEXT_MAX], char ***ret_warnings,
+		 struct error *err)
+{
+	int r = run(creation, name, err);
+
+	if (r >= 0) {
+		memcpy(ret_id, creation->id, ID_TEXT_MAX);
+		if (ret_warnings)
+			*ret_warnings = steal_ptr(&creation->warnings);
 	}
-	memcpy(ret_id, creation.id, ID_TEXT_MAX);
-	if (ret_warnings)
-		*ret_warnings = steal_ptr(&creation.warnings);
-	return 0;
+	creation_release(creation);
+	return r < 0 ? r : 0;
+}
+
+int engine_container_create(struct engine *engine, const cJSON *body,
+			    const char *name, char ret_id[ID_TEXT_MAX],
+			    char ***ret_warnings, struct error *err)
+{
+	struct creation creation = {
+		.engine = engine,
+		.body = body,
+		.record = RECORD_NONE,
+	};
+
+	return creation_run(&creation, name, ret_id, ret_warnings, err);
 }

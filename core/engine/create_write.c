@@ -47,7 +47,7 @@ static cJSON *launch_json(const struct creation *creation)
 	struct record_launch launch = {
 		.storage_driver = creation->driver,
 		.diff_ids = creation->image.diff_ids,
-		.is_volatile = member_bool(host, "AutoRemove"),
+		.is_volatile = creation->record.is_volatile,
 		.network = creation->network.kind,
 		.host_loopback = creation->network.host_loopback,
 		.host_ports = creation->network.host_ports,
@@ -174,9 +174,13 @@ static int write_container(struct creation *creation, struct error *err)
 static int write_record(struct creation *creation, const char *name,
 			struct error *err)
 {
-	int r;
+	int r = 0;
 
-	r = name ? claim(creation, name, err) : claim_random(creation, err);
+	if (store_containers_are_private(&creation->engine->store))
+		creation->name = xstrndup(creation->id, 12);
+	else
+		r = name ? claim(creation, name, err)
+			 : claim_random(creation, err);
 	if (r < 0)
 		return r;
 	r = write_seccomp(creation, err);

@@ -16,11 +16,14 @@
 #include "core/engine/network.h"
 #include "core/engine/security.h"
 
+struct step_request;
+
 struct creation {
 	struct engine *engine;
 	const cJSON *body;
-	cJSON *config; /* docker's Config, merged */
-	cJSON *host;   /* HostConfig, normalised */
+	const struct step_request *step; /* of a build, else NULL */
+	cJSON *config;			 /* docker's Config, merged */
+	cJSON *host;			 /* HostConfig, normalised */
 	struct image image;
 	struct network network;
 	enum publish_mode publish_mode;
@@ -54,6 +57,15 @@ int creation_volumes_from(struct creation *creation, struct error *err);
 /* create_user.c: user namespace and who runs in it. */
 int creation_userns(struct creation *creation, struct error *err);
 int creation_check_user(const struct creation *creation, struct error *err);
+
+/* create.c: all of it; frees what it holds. */
+int creation_run(struct creation *creation, const char *name,
+		 char ret_id[ID_TEXT_MAX], char ***ret_warnings,
+		 struct error *err);
+
+/* step.c: in place of an image, and what is mounted besides. */
+int creation_step_root(struct creation *creation, struct error *err);
+int creation_step_mounts(struct creation *creation, struct error *err);
 
 /* create_write.c: makes the record under the name, NULL for a random one. */
 int creation_write(struct creation *creation, const char *name,
