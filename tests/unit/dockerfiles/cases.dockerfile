@@ -1,0 +1,4 @@
+from busybox as one
+run true
+Copy a b
+onBuild Run x
