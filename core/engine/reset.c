@@ -37,7 +37,8 @@ static const struct part {
 	{"image", true},  {"layers", true},	 {"volumes", true},
 	{"tmp", true},	  {"containers", false}, {"names", false},
 	{"cache", false}, {"lock", false},	 {"events", false},
-	{MARK, false},	  {"networks", false},	 {"host", false},
+	{"build", false}, {MARK, false},	 {"networks", false},
+	{"host", false},
 };
 
 /* A name of moss's own in the store's directory? */

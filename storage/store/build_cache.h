@@ -15,25 +15,29 @@
  * was last used.
  *
  * What a record names is kept by the collector of garbage like what an image
- * names (storage/store/collect.h). A record is removed by build_cache_prune(),
- * with its layer unless an image or another record has that, too.
+ * names (storage/store/collect.h). When a record goes, its layer goes unless an
+ * image, another record or work in progress has that, too.
  *
  * Damage. Nobody believes a record: without layer and blob in the store, the
  * blob of the size told, it is a miss, and the step runs again and replaces it.
  * That is why records are written without waiting for the disk: after a power
  * cut one is there, or not, or empty, and names a layer that was on disk before
  * it came into the store (storage/job/stage.h), or one that never arrived.
- * Prune and check remove those that cannot be read or name what is not there.
+ * Removal and check take those away that cannot be read or name what is not
+ * there.
  *
- * Records come and go under the store's lock: shared to find and to put, so
- * that the collector, which has it exclusively, sees no layer without lease and
- * without record in between.
+ * Records come under the store's lock, shared, and so are found; they go under
+ * the exclusive one. The collector, which has that, sees no layer without lease
+ * and without record in between.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
+
+#include <cjson/cJSON.h>
 
 #include "base/error.h"
 #include "storage/store/layer.h"
@@ -42,7 +46,7 @@
 #define BUILD_DIR	"build"
 #define BUILD_CACHE_DIR BUILD_DIR "/cache"
 
-/* Characters of a description; what is longer is cut. */
+/* Bytes of a description; what is longer is cut. */
 #define BUILD_CACHE_DESCRIPTION_MAX 512
 
 enum build_cache_hit {
@@ -80,3 +84,53 @@ int build_cache_put(const struct store *store, const char *key,
  */
 int build_cache_lock(const struct store *store, const char *key, bool wait,
 		     struct error *err);
+
+/* ---- all of it: for the collector, du, prune and check ---- */
+
+struct build_cache_record {
+	char key[DIGEST_HEX + 1];
+	bool empty;
+	struct layer_ref layer; /* not of an empty one */
+	char *description;	/* never NULL */
+	char *created;		/* RFC 3339 */
+	struct timespec last_used;
+	uint64_t uses;
+	uint64_t size; /* of the layer, unpacked and packed */
+
+	/* Of build_cache_usage() only. */
+	bool in_use;   /* work in progress leases it */
+	bool in_image; /* an image has the layer, too */
+	bool repeated; /* a record before it in the list has the layer, too */
+};
+
+struct build_cache {
+	struct build_cache_record *records; /* by their keys */
+	size_t count;
+	char **broken; /* keys of those that cannot be read */
+};
+void build_cache_release(struct build_cache *cache);
+
+/* Under the store's lock, shared or exclusive. */
+int build_cache_read(const struct store *store, struct build_cache *ret_cache,
+		     struct error *err);
+/* Are layer and blob there, as far as one sees without reading them? */
+bool build_cache_record_is_whole(const struct store *store,
+				 const struct build_cache_record *record);
+/* With who else needs them. Takes the store's lock, shared. */
+int build_cache_usage(const struct store *store, struct build_cache *ret_cache,
+		      struct error *err);
+/* The same, under the lock. */
+int build_cache_judge(const struct store *store, const cJSON *index,
+		      struct build_cache *cache, struct error *err);
+
+/*
+ * Removes the records of these keys but for those in use, and those that are
+ * broken or name what is not there, whatever their keys; then what nothing
+ * refers to any more. ret_bytes: what that gained. ret_removed: keys, caller
+ * frees. Takes the store's lock, exclusively.
+ */
+int build_cache_remove(struct store *store, char *const *keys,
+		       char ***ret_removed, uint64_t *ret_bytes,
+		       struct error *err);
+/* Of one record alone, under the exclusive lock. */
+void build_cache_drop(const struct store *store, const char *key);

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/store/blob.h"
+#include "storage/store/build_cache.h"
 #include "storage/store/image_entry.h"
 #include "storage/store/index.h"
 #include "storage/store/layer.h"
@@ -157,6 +158,23 @@ static void mark_origin(struct collector *collector, const cJSON *entry)
 			marks_add(&collector->blobs, digest_hex(digests[i]));
 }
 
+/* What the records of the build cache name. */
+static int mark_build_cache(struct collector *collector, struct error *err)
+{
+	CLEANUP(build_cache_release) struct build_cache cache = {0};
+	int r = build_cache_read(collector->store, &cache, err);
+
+	for (size_t i = 0; i < cache.count; i++) {
+		const struct layer_ref *layer = &cache.records[i].layer;
+
+		if (cache.records[i].empty)
+			continue;
+		marks_add(&collector->layers, digest_hex(layer->diff_id));
+		marks_add(&collector->blobs, digest_hex(layer->blob.digest));
+	}
+	return r;
+}
+
 static int mark(struct collector *collector, const cJSON *index,
 		struct error *err)
 {
@@ -174,7 +192,9 @@ static int mark(struct collector *collector, const cJSON *index,
 			collector->blind = true;
 		mark_origin(collector, entry);
 	}
-	r = store_leases(collector->store, &leases, err);
+	r = mark_build_cache(collector, err);
+	if (r == 0)
+		r = store_leases(collector->store, &leases, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; leases && leases[i]; i++) {
@@ -234,13 +254,13 @@ static bool is_temporary(const char *name)
 	return str_starts(name, ".tmp-");
 }
 
-/* What a writer of the index left; none is at work while we have the lock. */
-static void sweep_temporaries(const struct collector *collector)
+/* What a writer left there; none is at work while we have the lock. */
+static void sweep_temporaries(int dir_fd, const char *path)
 {
 	cleanup_dir DIR *dir = NULL;
 	const struct dirent *entry;
 
-	if (open_entries(collector->store->image_fd, ".", &dir) < 0)
+	if (open_entries(dir_fd, path, &dir) < 0)
 		return;
 	while ((entry = readdir(dir))) {
 		if (is_temporary(entry->d_name))
@@ -299,7 +319,8 @@ int collect(const struct store *store, const cJSON *index,
 	};
 	int r;
 
-	sweep_temporaries(&collector);
+	sweep_temporaries(store->image_fd, ".");
+	sweep_temporaries(store->root_fd, BUILD_CACHE_DIR);
 	r = mark(&collector, index, err);
 	if (r == 0 && !collector.blind) {
 		r = sweep_blobs(&collector, err);

@@ -1,7 +1,7 @@
 /*
- * Garbage: blobs and layers that no image of the index, no lease of work in
- * progress and no crash-safe rule keeps. Mark and sweep over the whole store,
- * so that what a crash left anywhere goes as well.
+ * Garbage: blobs and layers that no image of the index, no record of the build
+ * cache, no lease of work in progress and no crash-safe rule keeps. Mark and
+ * sweep over the whole store, so that what a crash left anywhere goes as well.
  *
  * An entry keeps its manifest with config and layers, and the documents that
  * tell where its name led to (storage/store/oci.h).

@@ -10,6 +10,7 @@
  *   containers/       core/engine's, see there; a build's own are in its work
  *   volumes/NAME/     volume.json, _data
  *   networks/, host/  core/engine's and net/resolv_copy.h's, see there
+ *   build/            of builds: storage/store/build_cache.h
  *   events/           what happened, storage/store/events.h
  *   tmp/              work in progress, see below
  *   lock              shared while images are read or used, exclusive while the

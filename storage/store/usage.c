@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/store/blob.h"
+#include "storage/store/build_cache.h"
 #include "storage/store/digest.h"
 #include "storage/store/image_entry.h"
 #include "storage/store/index.h"
@@ -20,7 +21,10 @@
 #include "storage/store/oci.h"
 
 #define KEY_MAX (DIGEST_HEX + 2) /* 'b' or 'l', and HEX */
-#define NOBODY	SIZE_MAX	 /* owner: no image of the list */
+/* Owners that are no image of the list. */
+#define HIDDEN SIZE_MAX	      /* an image that only a container still needs */
+#define WORK   (SIZE_MAX - 1) /* in progress */
+#define RECORD (SIZE_MAX - 2) /* of the build cache */
 
 /* A blob or layer that is there. */
 struct item {
@@ -28,10 +32,10 @@ struct item {
 	uint64_t size;
 };
 
-/* One of the images that has it. */
+/* One of those that have it. */
 struct part {
 	char key[KEY_MAX];
-	size_t owner; /* index in usage.images, or NOBODY */
+	size_t owner; /* index in usage.images, or HIDDEN, WORK, RECORD */
 	bool needed;
 };
 
@@ -198,7 +202,7 @@ static int add_entry(struct counting *counting, const cJSON *entry,
 	if (r < 0)
 		return err_number(err, r,
 				  "cannot tell whether image %s is used", id);
-	owner = index_entry_is_removed(entry) ? NOBODY : owner_of(counting, id);
+	owner = index_entry_is_removed(entry) ? HIDDEN : owner_of(counting, id);
 	add_blob(counting, digest, owner, r > 0);
 	add_blob(counting, index_entry_origin(entry), owner, r > 0);
 	add_blob(counting, index_entry_referrers(entry), owner, r > 0);
@@ -221,8 +225,25 @@ static int add_leases(struct counting *counting, struct error *err)
 	int r = store_leases(counting->store, &leases, err);
 
 	for (size_t i = 0; leases && leases[i]; i++) {
-		add_part(counting, 'b', leases[i], NOBODY, true);
-		add_part(counting, 'l', leases[i], NOBODY, true);
+		add_part(counting, 'b', leases[i], WORK, true);
+		add_part(counting, 'l', leases[i], WORK, true);
+	}
+	return r;
+}
+
+static int add_build_cache(struct counting *counting, struct error *err)
+{
+	CLEANUP(build_cache_release) struct build_cache cache = {0};
+	int r = build_cache_read(counting->store, &cache, err);
+
+	for (size_t i = 0; i < cache.count; i++) {
+		const struct layer_ref *layer = &cache.records[i].layer;
+
+		if (cache.records[i].empty)
+			continue;
+		add_blob(counting, layer->blob.digest, RECORD, false);
+		add_part(counting, 'l', digest_hex(layer->diff_id), RECORD,
+			 false);
 	}
 	return r;
 }
@@ -245,21 +266,30 @@ static void count_group(struct counting *counting, size_t first, size_t end)
 {
 	uint64_t size = size_of(counting, counting->parts[first].key);
 	size_t owners = 0;
+	bool of_image = false;
+	bool of_record = false;
 	bool needed = false;
 
 	for (size_t i = first; i < end; i++) {
 		const struct part *part = &counting->parts[i];
 
-		if (part->owner != NOBODY &&
+		if (part->owner < RECORD &&
 		    (i == first || part->owner != part[-1].owner))
 			owners++;
+		of_image |= part->owner < RECORD || part->owner == HIDDEN;
+		of_record |= part->owner == RECORD;
 		needed = needed || part->needed;
+	}
+	/* What it takes is told with the record. */
+	if (of_record && !of_image) {
+		counting->usage.total -= size;
+		return;
 	}
 	for (size_t i = first; i < end; i++) {
 		const struct part *part = &counting->parts[i];
 		struct usage_image *image;
 
-		if (part->owner == NOBODY ||
+		if (part->owner >= RECORD ||
 		    (i > first && part->owner == part[-1].owner))
 			continue;
 		image = &counting->usage.images[part->owner];
@@ -314,6 +344,8 @@ int usage_read(struct store *store, image_in_use in_use, void *data,
 	}
 	if (r == 0)
 		r = add_leases(&counting, err);
+	if (r == 0)
+		r = add_build_cache(&counting, err);
 	if (r < 0)
 		return r;
 	count(&counting);

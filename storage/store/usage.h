@@ -20,7 +20,9 @@ struct usage_image {
 struct usage {
 	struct usage_image *images;
 	size_t count;
-	uint64_t total; /* all blobs and layers, garbage included */
+	/* All blobs and layers, garbage included, but for what only the build
+	   cache has (storage/store/build_cache.h). */
+	uint64_t total;
 	/* Of these, what cannot go: needed by an image that a container uses,
 	   or by work in progress. */
 	uint64_t needed;
