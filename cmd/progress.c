@@ -23,6 +23,7 @@
 #define LINE_SIZE     4096 /* storage/transfer.h */
 #define FRAME_MS      50   /* between two frames */
 #define TICK_MS	      500  /* rates fall when nothing comes */
+#define ROOM_ALL      PROGRESS_ROWS_MAX
 #define HEIGHT_USUAL  24
 #define WIDTH_USUAL   80
 #define WIDTH_MIN     2
@@ -33,7 +34,9 @@ struct show {
 	int fd;
 	bool quiet;
 	bool drawing; /* on a terminal */
-	struct progress_rows rows;
+	bool patient;
+	const struct progress_view *view;
+	void *data;
 	struct screen screen;
 	bool dirty;	  /* the screen is not as the rows are */
 	int64_t frame_ns; /* when it was drawn last */
@@ -69,18 +72,51 @@ static void show_cursor(struct show *show)
 	show->hidden = false;
 }
 
+/* ---- the lines of a transfer ---- */
+
+static enum progress_event rows_feed(void *data, const char *line, int64_t now,
+				     char **ret_text)
+{
+	return progress_rows_feed(data, line, now, ret_text);
+}
+
+static char **rows_lines(void *data, int64_t now, size_t columns, size_t room)
+{
+	return progress_rows_lines(data, now, columns, room);
+}
+
+static bool rows_moving(void *data)
+{
+	return progress_rows_moving(data);
+}
+
+static void rows_clear(void *data)
+{
+	progress_rows_clear(data);
+}
+
+static const struct progress_view rows_view = {
+	.feed = rows_feed,
+	.lines = rows_lines,
+	.moving = rows_moving,
+	.tick_ms = TICK_MS,
+	.clear = rows_clear,
+};
+
 /* ---- drawing ---- */
 
 /* room: how many lines there may be. */
-static void draw(struct show *show, size_t room)
+static char **lines_now(const struct show *show, size_t room)
 {
-	cleanup_strv char **lines = NULL;
-	cleanup_str struct str out = {0};
-	int64_t now = now_ns();
-
 	/* The last column stays free: some terminals wrap when it is used. */
-	lines = progress_rows_lines(&show->rows, now, show->screen.width - 1,
-				    room);
+	return show->view->lines(show->data, now_ns(), show->screen.width - 1,
+				 room);
+}
+
+static void draw(struct show *show, char *const *lines)
+{
+	cleanup_str struct str out = {0};
+
 	if (!show->hidden && lines) {
 		str_append(&out, SCREEN_HIDE_CURSOR);
 		show->hidden = true;
@@ -88,30 +124,35 @@ static void draw(struct show *show, size_t room)
 	screen_draw(&show->screen, lines, &out);
 	put(show, &out);
 	show->dirty = false;
-	show->frame_ns = now;
+	show->frame_ns = now_ns();
 }
 
 /* One frame among many: the cursor's line takes one, too. */
 static void draw_frame(struct show *show)
 {
-	draw(show, show->screen.height - 1);
+	cleanup_strv char **lines = lines_now(show, show->screen.height - 1);
+
+	draw(show, lines);
 }
 
 /* The last frame of these rows, all of them; what comes next goes below. */
 static void draw_last(struct show *show)
 {
 	cleanup_str struct str out = {0};
+	cleanup_strv char **lines = NULL;
 
 	if (!show->drawing)
 		return;
+	lines = lines_now(show, ROOM_ALL);
 	/* Lines that scroll away cannot be redrawn: begin where they began. */
-	if (show->rows.count >= show->screen.height) {
+	if (strv_length(lines) >= show->screen.height) {
 		screen_erase(&show->screen, &out);
 		put(show, &out);
 	}
-	draw(show, PROGRESS_ROWS_MAX);
+	draw(show, lines);
 	screen_keep(&show->screen);
-	progress_rows_clear(&show->rows);
+	if (show->view->clear)
+		show->view->clear(show->data);
 }
 
 static void measure(struct show *show)
@@ -154,7 +195,7 @@ static void on_line(struct show *show, const char *line)
 {
 	cleanup_free char *text = NULL;
 	enum progress_event event =
-		progress_rows_feed(&show->rows, line, now_ns(), &text);
+		show->view->feed(show->data, line, now_ns(), &text);
 
 	if (event == PROGRESS_WARNING) {
 		print_warning(show, text);
@@ -206,7 +247,7 @@ static void stop_here(struct show *show)
 	measure(show);
 }
 
-/* False: it is over. The transfer gets the same signals. */
+/* False: it is over. The work gets the same signals. */
 static bool on_signal(struct show *show, int signal_fd)
 {
 	struct signalfd_siginfo info;
@@ -218,7 +259,8 @@ static bool on_signal(struct show *show, int signal_fd)
 	else if (info.ssi_signo == SIGTSTP)
 		stop_here(show);
 	else
-		return false;
+		return show->patient &&
+		       (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM);
 	return true;
 }
 
@@ -246,7 +288,7 @@ static int wait_ms(const struct show *show)
 		return -1;
 	if (show->dirty)
 		return passed >= FRAME_MS ? 0 : (int)(FRAME_MS - passed);
-	return progress_rows_moving(&show->rows) ? TICK_MS : -1;
+	return show->view->moving(show->data) ? show->view->tick_ms : -1;
 }
 
 /* False: ended by a signal. */
@@ -278,15 +320,35 @@ static bool run(struct show *show, int input_fd, int signal_fd)
 	}
 }
 
+bool progress_can_redraw(int fd)
+{
+	return isatty(fd) && !str_empty(getenv("TERM")) &&
+	       !str_equal(getenv("TERM"), "dumb");
+}
+
+static void finish(struct show *show)
+{
+	cleanup_free char *text = NULL;
+
+	if (show->view->end)
+		show->view->end(show->data, now_ns(), &text);
+	draw_last(show);
+	if (text)
+		print_line(show, text);
+}
+
 /* 0, or the errno of what could not be written, as the exit status. */
 static int child_main(const struct progress_options *options, int input_fd)
 {
+	struct progress_rows rows = {0};
 	struct show show = {
 		.fd = options->fd,
 		.quiet = options->quiet,
-		.drawing = !options->quiet && isatty(options->fd) &&
-			   !str_empty(getenv("TERM")) &&
-			   !str_equal(getenv("TERM"), "dumb"),
+		.drawing = !options->quiet && !options->plain &&
+			   progress_can_redraw(options->fd),
+		.patient = options->patient,
+		.view = options->view ? options->view : &rows_view,
+		.data = options->view ? options->data : &rows,
 	};
 	int signal_fd = watch_signals();
 
@@ -294,7 +356,7 @@ static int child_main(const struct progress_options *options, int input_fd)
 		measure(&show);
 	/* After a signal the terminal is somebody else's already: no frame. */
 	if (run(&show, input_fd, signal_fd))
-		draw_last(&show);
+		finish(&show);
 	show_cursor(&show);
 	return show.fd == STDOUT_FILENO ? -show.failure : 0;
 }

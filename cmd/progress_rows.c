@@ -107,7 +107,7 @@ static enum progress_event feed_row(struct progress_rows *rows,
 		row_move(row, bytes_of(detail, "current"),
 			 bytes_of(detail, "total"), !same || !row->moving,
 			 now_ns);
-		return PROGRESS_BYTES;
+		return PROGRESS_MOVED;
 	}
 	row->moving = false;
 	if (same)

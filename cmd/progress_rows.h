@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cmd/progress.h"
+
 #define PROGRESS_ROWS_MAX 1024 /* further ids are not shown */
 
 /* Where the bytes stood at a moment. */
@@ -37,13 +39,6 @@ struct progress_rows {
 void progress_rows_release(struct progress_rows *rows);
 void progress_rows_clear(struct progress_rows *rows);
 
-enum progress_event {
-	PROGRESS_NOTHING, /* nothing to show, or nothing that can be read */
-	PROGRESS_BYTES,	  /* a row moved on */
-	PROGRESS_STATUS,  /* a row has another status; its text */
-	PROGRESS_LINE,	  /* a line of its own, below all rows; its text */
-	PROGRESS_WARNING, /* its text */
-};
 /*
  * Takes one line. now_ns: of any steady clock. *ret_text: printable, caller
  * frees; NULL for the first two.

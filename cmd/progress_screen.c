@@ -1,5 +1,8 @@
 #include "cmd/progress_screen.h"
 
+#include <string.h>
+
+#include "base/cleanup.h"
 #include "cmd/text.h"
 
 #define ERASE_LINE "\033[K"
@@ -71,6 +74,22 @@ void screen_keep(struct screen *screen)
 	screen_release(screen);
 }
 
+/* Columns of a line, colours left out. */
+static size_t line_width(const char *line)
+{
+	cleanup_str struct str plain = {0};
+
+	while (*line) {
+		size_t length = strcspn(line, "\033");
+
+		str_append_bytes(&plain, line, length);
+		line += length;
+		line += strcspn(line, "m");
+		line += *line == 'm';
+	}
+	return text_width(str_text(&plain));
+}
+
 void screen_resize(struct screen *screen, size_t height, size_t width,
 		   struct str *out)
 {
@@ -79,7 +98,7 @@ void screen_resize(struct screen *screen, size_t height, size_t width,
 	screen->height = height;
 	screen->width = width;
 	for (size_t i = 0; screen->lines && screen->lines[i]; i++) {
-		size_t columns = text_width(screen->lines[i]);
+		size_t columns = line_width(screen->lines[i]);
 
 		rows += columns > width ? (columns + width - 1) / width : 1;
 	}

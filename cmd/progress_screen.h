@@ -1,8 +1,9 @@
 /*
  * The lower end of a terminal as a list of lines that is redrawn in place. Each
  * call gives the bytes to write, and the cursor is always at the start of the
- * line below the last one. Lines are printable (cmd/text.h) and narrower than
- * the terminal: one that wrapped could not be redrawn.
+ * line below the last one. Lines are printable (cmd/text.h) but for colours
+ * ("ESC [ numbers m") and narrower than the terminal: one that wrapped could
+ * not be redrawn.
  */
 #pragma once
 

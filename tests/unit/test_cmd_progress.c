@@ -35,7 +35,7 @@ static void move(struct progress_rows *rows, int64_t now_ns, const char *id,
 			  id, current, total);
 	cleanup_free char *text = NULL;
 
-	assert_int_equal(feed(rows, now_ns, line, &text), PROGRESS_BYTES);
+	assert_int_equal(feed(rows, now_ns, line, &text), PROGRESS_MOVED);
 }
 
 static void assert_row(const struct progress_row *row, int64_t now_ns,
@@ -62,14 +62,14 @@ static void test_events(void **state)
 		 PROGRESS_NOTHING, NULL},
 		{"{\"id\":\"a2abf6c4d29d\",\"status\":\"Downloading\","
 		 "\"progressDetail\":{\"current\":5,\"total\":9}}",
-		 PROGRESS_BYTES, NULL},
+		 PROGRESS_MOVED, NULL},
 		/* docker's way of saying that there are no bytes. */
 		{"{\"id\":\"a2abf6c4d29d\",\"status\":\"Pull complete\","
 		 "\"progressDetail\":{}}",
 		 PROGRESS_STATUS, "a2abf6c4d29d: Pull complete"},
 		{"{\"status\":\"Importing\",\"progressDetail\":{\"current\":5}"
 		 "}",
-		 PROGRESS_BYTES, NULL},
+		 PROGRESS_MOVED, NULL},
 		{"{\"status\":\"Digest: sha256:00\"}", PROGRESS_LINE,
 		 "Digest: sha256:00"},
 		{"{\"warning\":\"2 files\"}", PROGRESS_WARNING, "2 files"},
