@@ -35,6 +35,7 @@ static const struct command {
 	{"diff", diff_run, .reads_archives = false},
 	{"export", export_run, .reads_archives = false},
 	{"import", import_run, .reads_archives = true},
+	{"layer-diff", layer_diff_run, .reads_archives = true},
 	{"load", load_run, .reads_archives = true},
 	{"login", login_run, .reads_archives = true},
 	{"manifest", manifest_run, .reads_archives = true},

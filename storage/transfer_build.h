@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "storage/root/snapshot.h"
 #include "storage/store/layer.h"
 #include "storage/store/store.h"
 
@@ -120,3 +121,18 @@ int image_layer_copy(struct store *store,
 int image_copy_digest(struct store *store,
 		      const struct layer_copy_request *request,
 		      char ret_content[65], struct error *err);
+
+/* ---- RUN (storage/build/layer_diff.c) ---- */
+
+struct layer_diff_request {
+	const char *directory; /* of a container that has ended; absolute */
+	enum snapshot_driver driver;	 /* that wrote its upper/ */
+	const struct layer_chain *chain; /* that it ran over */
+	const char *lease;		 /* name of the build's work */
+	int64_t epoch;
+	int progress_fd; /* of notes; -1: none */
+};
+/* 1 and the layer; 0 when nothing was changed. */
+int image_layer_diff(struct store *store,
+		     const struct layer_diff_request *request,
+		     struct layer_ref *ret_layer, struct error *err);

@@ -319,25 +319,6 @@ static int make_image(struct commit *commit, struct error *err)
 	return stage_commit(stage, &commit->image, 1, err);
 }
 
-static void tell(const struct commit *commit)
-{
-	const struct diff_report *report = &commit->report;
-	struct job *job = commit->job;
-
-	if (report->tree.sockets > 0)
-		job_note(job, "%llu sockets were left out",
-			 (unsigned long long)report->tree.sockets);
-	if (report->tree.xattrs_skipped > 0)
-		job_note(job, "%llu extended attributes were left out",
-			 (unsigned long long)report->tree.xattrs_skipped);
-	if (report->unnamable > 0)
-		job_note(job,
-			 "%llu files whose names begin with \".wh.\" were left "
-			 "out: layers keep such names for themselves",
-			 (unsigned long long)report->unnamable);
-	job_note_stage(job, &commit->stage);
-}
-
 /* Reaches into the container for the last time. */
 static int leave_container(struct job *job, struct error *err)
 {
@@ -385,7 +366,8 @@ int commit_run(struct job *job, struct error *err)
 		r = make_image(&commit, err);
 	if (r < 0)
 		return r;
-	tell(&commit);
+	diff_layer_note(job, &commit.report);
+	job_note_stage(job, &commit.stage);
 	json_set_string(job->result, "id", commit.image.id);
 	return 0;
 }

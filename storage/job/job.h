@@ -43,6 +43,7 @@ int copy_in_run(struct job *job, struct error *err);
 int copy_out_run(struct job *job, struct error *err);
 int diff_run(struct job *job, struct error *err);
 int export_run(struct job *job, struct error *err);
+int layer_diff_run(struct job *job, struct error *err);
 int import_run(struct job *job, struct error *err);
 int load_run(struct job *job, struct error *err);
 int prepare_run(struct job *job, struct error *err);

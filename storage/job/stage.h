@@ -104,6 +104,10 @@ int stage_read_layer(struct stage *stage, const char *diff_id,
 int stage_place(struct stage *stage, const char *blob, const char *diff_id,
 		struct error *err);
 
+/* The same for a build, leased in its work: it stays when the stage goes. */
+int stage_place_for(struct stage *stage, const char *work, const char *blob,
+		    const char *diff_id, struct error *err);
+
 struct stage_image {
 	struct descriptor manifest;
 	char id[DIGEST_TEXT_MAX];

@@ -190,6 +190,18 @@ int stage_place(struct stage *stage, const char *blob, const char *diff_id,
 	return place_leased(stage, blob, diff_id, err);
 }
 
+int stage_place_for(struct stage *stage, const char *work, const char *blob,
+		    const char *diff_id, struct error *err)
+{
+	const char *hex[] = {digest_hex(blob), digest_hex(diff_id)};
+	int r = 0;
+
+	/* Before they are looked for, so that nobody takes them away then. */
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(hex); i++)
+		r = store_work_lease_for(stage->store, work, hex[i], err);
+	return r < 0 ? r : stage_place(stage, blob, diff_id, err);
+}
+
 /* The manifest that the store has for that ID already, if any. */
 static bool use_known_manifest(const struct stage *stage, const cJSON *index,
 			       struct stage_image *image)

@@ -205,6 +205,13 @@ static int on_name_of_marks(struct diff *diff, const struct tree_item *item,
 	return r < 0 ? r : TREE_LEAVE;
 }
 
+/* Whoever builds it again gets the same layer. */
+static void clamp(struct timespec *time, int64_t epoch)
+{
+	if (time->tv_sec >= epoch)
+		*time = (struct timespec){.tv_sec = epoch};
+}
+
 static int on_item(void *data, struct tree_item *item, struct error *err)
 {
 	struct diff *diff = data;
@@ -220,6 +227,8 @@ static int on_item(void *data, struct tree_item *item, struct error *err)
 		r = put_whiteout(diff, item, item->name, err);
 		return r < 0 ? r : TREE_LEAVE;
 	}
+	if (diff->request->has_epoch)
+		clamp(&item->entry.mtime, diff->request->epoch);
 	if (diff->visit)
 		r = diff->visit(diff->data, DIFF_ENTRY, item->path, item, err);
 	return r < 0 ? r : TREE_TAKE;

@@ -31,6 +31,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -43,6 +44,8 @@ struct diff_request {
 	enum snapshot_driver driver; /* that wrote upper/ */
 	const struct store *store;
 	char *const *diff_ids; /* of the layers below; NULL: none */
+	bool has_epoch;
+	int64_t epoch; /* no entry is younger; seconds since 1970 */
 };
 
 struct diff_report {

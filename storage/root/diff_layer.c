@@ -46,6 +46,21 @@ int diff_layer_stage(struct stage *stage, int upper_fd,
 	return r;
 }
 
+void diff_layer_note(struct job *job, const struct diff_report *report)
+{
+	if (report->tree.sockets > 0)
+		job_note(job, "%llu sockets were left out",
+			 (unsigned long long)report->tree.sockets);
+	if (report->tree.xattrs_skipped > 0)
+		job_note(job, "%llu extended attributes were left out",
+			 (unsigned long long)report->tree.xattrs_skipped);
+	if (report->unnamable > 0)
+		job_note(job,
+			 "%llu files whose names begin with \".wh.\" were left "
+			 "out: layers keep such names for themselves",
+			 (unsigned long long)report->unnamable);
+}
+
 /*
  * FUSE lets in only who is in the user namespace of the mount, and has an ID
  * there.

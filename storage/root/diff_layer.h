@@ -10,6 +10,7 @@
 #include "storage/root/diff.h"
 #include "storage/store/layer.h"
 #include "storage/store/manifest.h"
+#include "storage/job/job.h"
 #include "storage/job/stage.h"
 
 /* 1 and the layer, or 0: nothing has changed, and the stage is as before. */
@@ -17,6 +18,9 @@ int diff_layer_stage(struct stage *stage, int upper_fd,
 		     const struct diff_request *request,
 		     struct descriptor *ret_blob, struct layer *ret_layer,
 		     struct diff_report *ret_report, struct error *err);
+
+/* Tells the user what could not be kept. */
+void diff_layer_note(struct job *job, const struct diff_report *report);
 
 /*
  * Has the kernel hand over what it holds back of a running container's root to
