@@ -5,9 +5,9 @@
 
 The three siblings never include each other. Inside core the runtime knows
 neither monitor nor engine, the monitor does not know the engine. Inside
-storage the store knows nobody, then come tar, job and root; archive, registry,
-check and build stand on those and do not know one another. Helper programs may
-include what their room may.
+storage the store knows nobody, then come tar, job and root; archive, registry
+and check stand on those and do not know one another, build stands on all.
+Helper programs may include what their room may.
 """
 import pathlib
 import re
@@ -29,9 +29,7 @@ MAY_INCLUDE = {
                          "storage/store", "base"},
     "storage/check": {"storage/check", "storage/job", "storage/tar",
                       "storage/store", "base"},
-    "storage/build": {"storage/build", "storage/root", "storage/job",
-                      "storage/tar", "storage/store", "storage/dockerfile",
-                      "base"},
+    "storage/build": {"storage", "base"},
     "storage": {"storage", "base"},
     "net": {"net", "base"},
     "core/runtime": {"core/runtime", "net", "storage", "policy", "base"},
