@@ -315,8 +315,10 @@ static int apply_onbuild(const struct application *application,
 			 struct error *err)
 {
 	cJSON *list = copy_member(application->config, "OnBuild", true);
+	cleanup_free char *trigger =
+		dockerfile_trigger(application->instruction);
 
-	json_push_string(list, application->instruction->trigger->text);
+	json_push_string(list, trigger);
 	json_set(application->config, "OnBuild", list);
 	return 0;
 }

@@ -359,3 +359,14 @@ void dockerfile_release(struct dockerfile *dockerfile)
 	free(dockerfile->check);
 	*dockerfile = (struct dockerfile){0};
 }
+
+char *dockerfile_trigger(const struct dockerfile_instruction *onbuild)
+{
+	struct str text = {0};
+
+	str_append(&text, onbuild->trigger->text);
+	for (size_t i = 0; i < onbuild->heredoc_count; i++)
+		str_appendf(&text, "\n%s%s", onbuild->heredocs[i].content,
+			    onbuild->heredocs[i].name);
+	return str_steal(&text);
+}

@@ -120,6 +120,10 @@ int dockerfile_parse(const char *text, size_t length,
 		     struct dockerfile *ret_dockerfile,
 		     struct dockerfile_range *ret_range, struct error *err);
 
+/* What stands behind an ONBUILD, with its heredocs, to be parsed again by who
+   builds on it; caller frees. */
+char *dockerfile_trigger(const struct dockerfile_instruction *onbuild);
+
 /* "ADD" */
 const char *dockerfile_keyword_name(enum dockerfile_keyword keyword);
 

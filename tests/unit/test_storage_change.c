@@ -46,6 +46,8 @@ static const struct {
 	{"VOLUME [\"/a b\"]", "{\"Volumes\":{\"/a b\":{}}}"},
 	{"STOPSIGNAL SIGQUIT", "{\"StopSignal\":\"SIGQUIT\"}"},
 	{"ONBUILD RUN x", "{\"OnBuild\":[\"RUN x\"]}"},
+	{"ONBUILD COPY <<E /x\nhello\nE\n",
+	 "{\"OnBuild\":[\"COPY <<E /x\\nhello\\nE\"]}"},
 	{"HEALTHCHECK NONE", "{\"Healthcheck\":{\"Test\":[\"NONE\"]}}"},
 	{"HEALTHCHECK --interval=5s --retries=3 CMD curl x",
 	 "{\"Healthcheck\":{\"Interval\":5000000000,\"Retries\":3,\"Test\":"
