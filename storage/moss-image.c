@@ -28,6 +28,7 @@ static const struct command {
 	int (*run)(struct job *job, struct error *err);
 	bool reads_archives; /* and writes nowhere but to the store */
 } commands[] = {
+	{"assemble", assemble_run, .reads_archives = false},
 	{"check", check_run, .reads_archives = true},
 	{"commit", commit_run, .reads_archives = false},
 	{"copy", copy_out_run, .reads_archives = false},

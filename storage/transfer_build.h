@@ -136,3 +136,34 @@ struct layer_diff_request {
 int image_layer_diff(struct store *store,
 		     const struct layer_diff_request *request,
 		     struct layer_ref *ret_layer, struct error *err);
+
+/* ---- the image (storage/build/assemble.c) ---- */
+
+/* An archive of the image, beside the store or in its place. */
+struct assemble_output {
+	bool docker;	  /* with what `docker load` reads; else OCI's alone */
+	const char *path; /* absolute; NULL: the request's output_fd */
+	bool directory;	  /* path gets an OCI layout, else it is a tar */
+};
+
+struct assemble_request {
+	const struct layer_chain *chain;
+	/* A whole OCI config without "created" and "rootfs": what
+	   core/build/image.h drafts. Its history tells of the chain's layers.
+	 */
+	const cJSON *image;
+	char *const *annotations; /* of the manifest: "KEY=VALUE"; or NULL */
+	char *const *references;  /* full; NULL: nameless */
+	bool store;		  /* the image comes into the store */
+	const struct assemble_output *outputs;
+	size_t output_count;
+	int output_fd; /* -1: none */
+	int64_t epoch; /* of all that is new; -1: when the layers were made */
+	int progress_fd;
+};
+/*
+ * *ret_id: "sha256:HEX", caller frees. The same request gives the same ID
+ * (storage/store/image_make.h); an image that is there already is fine.
+ */
+int image_assemble(struct store *store, const struct assemble_request *request,
+		   char **ret_id, struct error *err);

@@ -144,40 +144,6 @@ static int find_image(struct commit *commit, const char *id, struct error *err)
 		       id);
 }
 
-/* From here on nobody can remove them. */
-static int lease_layers(struct commit *commit, struct error *err)
-{
-	const struct manifest *manifest = &commit->manifest;
-
-	if (manifest->layer_count != strv_length(commit->diff_ids))
-		return err_set(err, ERROR_CORRUPT,
-			       "the container's image is damaged: it has %zu "
-			       "layers and %zu diff IDs",
-			       manifest->layer_count,
-			       strv_length(commit->diff_ids));
-	for (size_t i = 0; i < manifest->layer_count; i++) {
-		struct layer layer;
-		int r = stage_has_blob(&commit->stage,
-				       manifest->layers[i].digest, err);
-
-		if (r > 0)
-			r = stage_has_layer(&commit->stage, commit->diff_ids[i],
-					    err);
-		if (r == 0)
-			return err_set(err, ERROR_CORRUPT,
-				       "layer %s of the container's image is "
-				       "not in the store any more",
-				       commit->diff_ids[i]);
-		if (r > 0)
-			r = stage_read_layer(&commit->stage,
-					     commit->diff_ids[i], &layer, err);
-		if (r < 0)
-			return r;
-		commit->image.size += layer.size;
-	}
-	return 0;
-}
-
 /* ---- the new layer ---- */
 
 static int open_upper(const struct commit *commit, struct error *err)
@@ -302,20 +268,13 @@ static int make_image(struct commit *commit, struct error *err)
 {
 	struct stage *stage = &commit->stage;
 	cleanup_json cJSON *config = make_config(commit);
-	cleanup_json cJSON *json = NULL;
 	int r;
 
-	r = stage_write_json(stage, config, OCI_CONFIG,
-			     &commit->manifest.config, err);
-	if (r < 0)
-		return r;
 	manifest_use_oci_types(&commit->manifest);
-	json = manifest_json(&commit->manifest);
-	r = stage_write_json(stage, json, OCI_MANIFEST, &commit->image.manifest,
-			     err);
+	r = stage_write_image(stage, config, &commit->manifest, NULL,
+			      &commit->image, err);
 	if (r < 0)
 		return r;
-	strcpy(commit->image.id, commit->manifest.config.digest);
 	return stage_commit(stage, &commit->image, 1, err);
 }
 
@@ -359,7 +318,9 @@ int commit_run(struct job *job, struct error *err)
 	if (r == 0)
 		r = find_image(&commit, image, err);
 	if (r == 0)
-		r = lease_layers(&commit, err);
+		r = stage_lease_layers(&commit.stage, &commit.manifest,
+				       commit.diff_ids, "the container's image",
+				       &commit.image.size, err);
 	if (r == 0)
 		r = make_layer(&commit, err);
 	if (r == 0)

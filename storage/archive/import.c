@@ -226,19 +226,11 @@ static int make_image(struct import *import, const struct layer *layer,
 {
 	struct manifest manifest = {.layers = blob, .layer_count = 1};
 	cleanup_json cJSON *config = make_config(import, layer);
-	cleanup_json cJSON *json = NULL;
-	int r;
+	int r = stage_write_image(&import->stage, config, &manifest, NULL,
+				  &import->image, err);
 
-	r = stage_write_json(&import->stage, config, OCI_CONFIG,
-			     &manifest.config, err);
 	if (r < 0)
 		return r;
-	json = manifest_json(&manifest);
-	r = stage_write_json(&import->stage, json, OCI_MANIFEST,
-			     &import->image.manifest, err);
-	if (r < 0)
-		return r;
-	strcpy(import->image.id, manifest.config.digest);
 	import->image.size = layer->size;
 	return stage_commit(&import->stage, &import->image, 1, err);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -17,6 +18,8 @@ struct saved_image {
 
 struct save {
 	struct job *job;
+	struct stage *stage;	/* has blobs, too; NULL: all are in the store */
+	bool oci_only;		/* no manifest.json, for what is not docker */
 	struct store_work work; /* holds the leases */
 	struct saved_image *images;
 	size_t count;

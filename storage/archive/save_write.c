@@ -23,6 +23,23 @@
 #define MODE_FILE   0644
 #define MODE_DIR    0755
 
+static int open_blob(const struct save *save, const char *digest,
+		     uint64_t *ret_size, struct error *err)
+{
+	cleanup_fd int fd = -1;
+	struct stat st;
+
+	if (!save->stage)
+		return blob_open(&save->job->store, digest, ret_size, err);
+	fd = stage_open_blob(save->stage, digest, err);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return err_errno(err, "cannot read blob %s", digest);
+	*ret_size = (uint64_t)st.st_size;
+	return steal_fd(&fd);
+}
+
 /* Copies a blob, size known; its digest must come out right. */
 static int copy_blob(const char *digest, int blob_fd, uint64_t size,
 		     tar_sink sink, void *data, struct error *err)
@@ -93,8 +110,7 @@ static int write_blob(struct save *save, const char *digest,
 {
 	char path[BLOB_PATH_MAX];
 	uint64_t size = 0;
-	cleanup_fd int blob_fd =
-		blob_open(&save->job->store, digest, &size, err);
+	cleanup_fd int blob_fd = open_blob(save, digest, &size, err);
 	int r;
 
 	if (blob_fd < 0)
@@ -132,7 +148,7 @@ int save_to_fd(struct save *save, int fd, const char *name, struct error *err)
 		r = write_blob(save, save->blobs[i], tar, err);
 	if (r == 0)
 		r = write_json(tar, OCI_INDEX_FILE, save_index_json(save), err);
-	if (r == 0)
+	if (r == 0 && !save->oci_only)
 		r = write_json(tar, "manifest.json", save_docker_json(save),
 			       err);
 	if (r == 0)
@@ -159,8 +175,7 @@ static int write_blob_file(struct save *save, const char *digest, int dir_fd,
 {
 	char path[BLOB_PATH_MAX];
 	uint64_t size = 0;
-	cleanup_fd int blob_fd =
-		blob_open(&save->job->store, digest, &size, err);
+	cleanup_fd int blob_fd = open_blob(save, digest, &size, err);
 	struct output output = {-1, name};
 	cleanup_fd int fd = -1;
 

@@ -37,6 +37,7 @@ struct job {
 	atomic_bool cancelled;
 };
 
+int assemble_run(struct job *job, struct error *err);
 int check_run(struct job *job, struct error *err);
 int commit_run(struct job *job, struct error *err);
 int copy_in_run(struct job *job, struct error *err);

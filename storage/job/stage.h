@@ -123,6 +123,23 @@ struct stage_image {
 };
 void stage_image_release(struct stage_image *image);
 
+/*
+ * Leases the layers of an image, packed and unpacked, so that nobody removes
+ * them from here on. ERROR_CORRUPT when one is gone; what: "the container's
+ * image". *size grows by their bytes unpacked.
+ */
+int stage_lease_layers(struct stage *stage, const struct manifest *manifest,
+		       char *const *diff_ids, const char *what, uint64_t *size,
+		       struct error *err);
+/*
+ * Writes the config and the manifest, whose descriptor of the config is filled
+ * in, as blobs of the stage; they become the image's. annotations: "KEY=VALUE"
+ * of the manifest, or NULL.
+ */
+int stage_write_image(struct stage *stage, const cJSON *config,
+		      struct manifest *manifest, char *const *annotations,
+		      struct stage_image *image, struct error *err);
+
 /* Puts everything into place and the images into the index. */
 int stage_commit(struct stage *stage, struct stage_image *images, size_t count,
 		 struct error *err);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -37,12 +38,15 @@ int layer_read(const struct store *store, const char *diff_id,
 	int64_t numbers[] = {0, 0, 0, INT64_MAX};
 	static const char *const keys[] = {"size", "entries", "squashed",
 					   "privileged"};
+	struct stat st;
 	int r;
 
 	marker_path(path, diff_id);
 	r = json_read_at(store->layers_fd, path, &json, err);
 	if (r < 0)
 		return r;
+	if (fstatat(store->layers_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		layer.made = st.st_mtim;
 	r = json_get_string(json, path, "blob", &blob, err);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(keys); i++)
 		r = json_get_i64(json, path, keys[i], &numbers[i], err);

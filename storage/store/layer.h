@@ -19,6 +19,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "storage/store/digest.h"
@@ -35,6 +36,7 @@ struct layer {
 	uint64_t entries;
 	uint64_t squashed;
 	uint64_t privileged;
+	struct timespec made; /* of its marker; by layer_read() only */
 };
 
 /* A layer as images and builds name it: unpacked and packed. */

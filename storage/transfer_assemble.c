@@ -1,0 +1,81 @@
+/* image_assemble() of storage/transfer_build.h. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "storage/store/image_event.h"
+#include "storage/store/reference.h"
+#include "storage/transfer_build.h"
+#include "storage/transfer_run.h"
+
+static cJSON *outputs_json(const struct assemble_request *request)
+{
+	cJSON *array = json_array();
+
+	for (size_t i = 0; i < request->output_count; i++) {
+		const struct assemble_output *output = &request->outputs[i];
+		cJSON *json = json_object();
+
+		json_set_string(json, "type",
+				output->docker ? "docker" : "oci");
+		if (output->path)
+			json_set_string(json, "path", output->path);
+		json_set_bool(json, "directory", output->directory);
+		json_push(array, json);
+	}
+	return array;
+}
+
+/* docker tells of the image first, then of each of its names. */
+static void tell(struct store *store, const struct assemble_request *request,
+		 const char *id)
+{
+	image_event(store, "create", id, NULL, NULL);
+	for (size_t i = 0; request->references && request->references[i]; i++) {
+		cleanup_free char *name = NULL;
+		struct reference reference;
+
+		if (reference_parse(request->references[i], &reference, NULL) <
+		    0)
+			continue;
+		name = reference_familiar(&reference);
+		image_event(store, "tag", id, NULL, name);
+	}
+}
+
+int image_assemble(struct store *store, const struct assemble_request *request,
+		   char **ret_id, struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cleanup_json cJSON *result = NULL;
+	struct transfer transfer = {
+		.command = "assemble",
+		.request = json,
+		.input_fd = -1,
+		.output_fd = request->output_fd,
+		.progress_fd = request->progress_fd,
+	};
+	const char *id = NULL;
+	int r;
+
+	json_set(json, "chain", layer_chain_json(request->chain));
+	json_set(json, "image", cJSON_Duplicate(request->image, true));
+	json_set_strv(json, "annotations", request->annotations);
+	json_set_strv(json, "references", request->references);
+	json_set_bool(json, "keep", request->store);
+	json_set(json, "outputs", outputs_json(request));
+	json_set_i64(json, "epoch", request->epoch);
+	r = transfer_run(store, &transfer, &result, err);
+	if (r < 0)
+		return r;
+	r = json_get_string(result, "result", "id", &id, err);
+	if (r <= 0)
+		return r < 0 ? r
+			     : err_set(err, ERROR_GENERIC,
+				       "moss-image returned no image ID");
+	*ret_id = xstrdup(id);
+	if (request->store)
+		tell(store, request, id);
+	return 0;
+}

@@ -1,0 +1,335 @@
+/* image_assemble() of storage/transfer_build.h, by the helper moss-image. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "storage/store/events.h"
+#include "storage/store/image.h"
+#include "storage/transfer.h"
+#include "storage/transfer_build.h"
+#include "tests/unit/namespace.h"
+#include "tests/unit/tar_builder.h"
+
+static char directory[PATH_MAX]; /* of one test */
+static int top;
+static struct store store = {.root_fd = -1,
+			     .image_fd = -1,
+			     .layers_fd = -1,
+			     .volumes_fd = -1,
+			     .tmp_fd = -1};
+static struct error error;
+static char *base_id; /* of an image of one layer */
+static struct layer_chain chain;
+static struct store_work work;
+
+static char *path_of(const char *name)
+{
+	return xasprintf("%s/%s", directory, name);
+}
+
+static void import_base(void)
+{
+	static const struct tar_file files[] = {
+		{.path = "etc/", .type = '5'},
+		{.path = "etc/name", .data = "moss\n"},
+	};
+	cleanup_str struct str tar = {0};
+	cleanup_free char *path = path_of("base.tar");
+	const struct import_request request = {
+		.source = path,
+		.reference = "base",
+		.progress_fd = -1,
+	};
+
+	tar_build(&tar, files, ARRAY_SIZE(files));
+	assert_int_equal(file_write_atomic_at(top, "base.tar", tar.data,
+					      tar.length, 0644, FILE_VOLATILE,
+					      &error),
+			 0);
+	if (image_import(&store, &request, &base_id, &error) < 0)
+		fail_msg("%s", error.message);
+}
+
+static int set_up(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+	cleanup_free char *path = NULL;
+
+	snprintf(directory, sizeof(directory), "%s/moss-assemble-XXXXXX",
+		 tmp ? tmp : "/var/tmp");
+	if (!mkdtemp(directory))
+		return -1;
+	top = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	path = path_of("store");
+	err_clear(&error);
+	if (store_open(path, &store, &error) < 0)
+		return -1;
+	import_base();
+	if (store_work_new(&store, &work, &error) < 0)
+		return -1;
+	return image_chain(&store, &work, base_id, &chain, &error);
+}
+
+static int tear_down(void **state)
+{
+	layer_chain_release(&chain);
+	store_work_release(&work);
+	free(steal_ptr(&base_id));
+	store_close(&store);
+	close_fd(&top);
+	return tree_remove_at(AT_FDCWD, directory, NULL);
+}
+
+static const char image_text[] =
+	"{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"Cmd\":"
+	"[\"/x\"],\"Labels\":{\"a\":\"b\"}},\"history\":[{\"created_by\":"
+	"\"COPY a b\"},{\"created_by\":\"CMD x\",\"empty_layer\":true}]}";
+
+/* The ID (caller frees), or NULL and the error. */
+static char *assemble(const struct assemble_request *wanted)
+{
+	struct assemble_request request = *wanted;
+	cleanup_json cJSON *image = NULL;
+	char *id = NULL;
+
+	assert_int_equal(json_parse(image_text, strlen(image_text), "image",
+				    &image, NULL),
+			 0);
+	request.chain = &chain;
+	request.image = image;
+	request.progress_fd = -1;
+	if (!request.output_fd)
+		request.output_fd = -1;
+	err_clear(&error);
+	return image_assemble(&store, &request, &id, &error) < 0 ? NULL : id;
+}
+
+static void assert_assembled(const char *id)
+{
+	if (!id)
+		fail_msg("%s", error.message);
+}
+
+static size_t count_images(void)
+{
+	struct image *images = NULL;
+	size_t count = 0;
+
+	assert_int_equal(image_list(&store, &images, &count, &error), 0);
+	image_list_free(images, count);
+	return count;
+}
+
+static void assert_tidy(void)
+{
+	cleanup_free char *command =
+		xasprintf("test \"$(ls %s/store/tmp | grep -c '^work-')\" = 2",
+			  directory);
+
+	/* The test's own work and its lock. */
+	assert_int_equal(system(command), 0);
+}
+
+static void test_store(void **state)
+{
+	char *const names[] = {(char[]){"docker.io/library/web:1"},
+			       (char[]){"docker.io/library/web:2"}, NULL};
+	const struct assemble_request request = {
+		.references = names,
+		.store = true,
+		.epoch = -1,
+	};
+	cleanup_free char *id = assemble(&request);
+	cleanup_free char *again = assemble(&request);
+	CLEANUP(image_release) struct image image = {0};
+
+	assert_assembled(id);
+	assert_assembled(again);
+	/* No clock is asked. */
+	assert_string_equal(id, again);
+	assert_int_equal(image_find(&store, "web:2", &image, &error), 0);
+	assert_string_equal(image.id, id);
+	assert_int_equal(strv_length(image.references), 2);
+	assert_int_equal(strv_length(image.diff_ids), 1);
+	assert_int_equal(image.size, 5);
+	assert_true(str_starts(image.created, "20"));
+	assert_int_equal(image_check_layers(&store, &image, &error), 0);
+	assert_int_equal(count_images(), 2);
+	assert_tidy();
+}
+
+static void test_nameless(void **state)
+{
+	const struct assemble_request request = {.store = true, .epoch = -1};
+	cleanup_free char *id = assemble(&request);
+	CLEANUP(image_release) struct image image = {0};
+
+	assert_assembled(id);
+	assert_int_equal(image_find(&store, id, &image, &error), 0);
+	assert_int_equal(strv_length(image.references), 0);
+}
+
+static void test_epoch(void **state)
+{
+	const struct assemble_request request = {
+		.store = true,
+		.epoch = 1700000000,
+	};
+	cleanup_free char *id = assemble(&request);
+	CLEANUP(image_release) struct image image = {0};
+	const cJSON *step;
+
+	assert_assembled(id);
+	assert_int_equal(image_find(&store, id, &image, &error), 0);
+	assert_string_equal(image.created, "2023-11-14T22:13:20Z");
+	cJSON_ArrayForEach(step, json_member(image.config, "history"))
+		assert_string_equal(json_member(step, "created")->valuestring,
+				    "2023-11-14T22:13:20Z");
+}
+
+static void test_annotations(void **state)
+{
+	char *const annotations[] = {(char[]){"org.example=1"}, NULL};
+	const struct assemble_request request = {
+		.annotations = annotations,
+		.store = true,
+		.epoch = -1,
+	};
+	cleanup_free char *id = assemble(&request);
+	cleanup_free char *command = NULL;
+	CLEANUP(image_release) struct image image = {0};
+
+	assert_assembled(id);
+	assert_int_equal(image_find(&store, id, &image, &error), 0);
+	command = xasprintf("grep -q '\"annotations\":{\"org.example\":\"1\"}' "
+			    "%s/store/image/blobs/sha256/%s",
+			    directory, digest_hex(image.manifest));
+	assert_int_equal(system(command), 0);
+}
+
+/* Loaded in another store it is the same; here nothing is to be seen of it. */
+static void load_elsewhere(const char *name, const char *id)
+{
+	cleanup_free char *path = path_of("other");
+	cleanup_free char *source = path_of(name);
+	const struct load_request request = {
+		.source = source,
+		.progress_fd = -1,
+	};
+	cleanup_strv char **loaded = NULL;
+	CLEANUP(image_release) struct image image = {0};
+	struct store other;
+
+	assert_int_equal(store_open(path, &other, &error), 0);
+	if (image_load(&other, &request, &loaded, &error) < 0)
+		fail_msg("%s: %s", name, error.message);
+	assert_string_equal(loaded[0], "web:1");
+	assert_int_equal(image_find(&other, "web:1", &image, &error), 0);
+	assert_string_equal(image.id, id);
+	store_close(&other);
+	assert_int_equal(tree_remove_at(top, "other", NULL), 0);
+}
+
+static void test_outputs(void **state)
+{
+	cleanup_free char *docker = path_of("docker.tar");
+	cleanup_free char *oci = path_of("oci.tar");
+	cleanup_free char *layout = path_of("layout");
+	char *const names[] = {(char[]){"docker.io/library/web:1"}, NULL};
+	const struct assemble_output outputs[] = {
+		{.docker = true, .path = docker},
+		{.docker = false, .path = oci},
+		{.docker = false, .path = layout, .directory = true},
+	};
+	const struct assemble_request request = {
+		.references = names,
+		.outputs = outputs,
+		.output_count = ARRAY_SIZE(outputs),
+		.epoch = 5,
+	};
+	cleanup_free char *id = assemble(&request);
+	cleanup_free char *command = xasprintf(
+		"cd %s && tar tf docker.tar | grep -qx manifest.json && "
+		"! tar tf oci.tar | grep -qx manifest.json && "
+		"test -f layout/oci-layout",
+		directory);
+
+	assert_assembled(id);
+	assert_int_equal(system(command), 0);
+	load_elsewhere("docker.tar", id);
+	load_elsewhere("oci.tar", id);
+	load_elsewhere("layout", id);
+	assert_int_equal(count_images(), 1);
+	assert_tidy();
+}
+
+/* One that cannot be written leaves no image either. */
+static void test_failed_output(void **state)
+{
+	cleanup_free char *path = path_of("not/there.tar");
+	const struct assemble_output output = {.docker = true, .path = path};
+	const struct assemble_request request = {
+		.store = true,
+		.outputs = &output,
+		.output_count = 1,
+		.epoch = -1,
+	};
+
+	assert_null(assemble(&request));
+	assert_non_null(strstr(error.message, "there.tar"));
+	assert_int_equal(count_images(), 1);
+	assert_tidy();
+}
+
+static void test_lost_layer(void **state)
+{
+	const struct assemble_request request = {.store = true, .epoch = -1};
+
+	assert_int_equal(tree_remove_at(store.layers_fd,
+					digest_hex(chain.layers[0].diff_id),
+					&error),
+			 0);
+	assert_null(assemble(&request));
+	assert_int_equal(error.kind, ERROR_CORRUPT);
+	assert_int_equal(count_images(), 1);
+}
+
+static int run(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_store, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_nameless, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_epoch, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_annotations, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_outputs, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_failed_output, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_lost_layer, set_up,
+						tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+	return namespace_run(run);
+}
