@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "storage/store/layer.h"
+#include "storage/tar/tar_xattrs.h"
 
 #define WHITEOUT	".wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
@@ -186,7 +187,7 @@ static bool is_mount_directory(const struct diff *diff,
 		listed = listed || str_equal(item->path, mount_directories[i]);
 	return listed && S_ISDIR(item->st.st_mode) && item->fd >= 0 &&
 	       !is_opaque(diff, item->fd) && holds_mounts_only(item) &&
-	       is_as_below(diff, item) && !tree_has_xattrs(item->fd);
+	       is_as_below(diff, item) && !tar_xattrs_any(item->fd);
 }
 
 /* ---- the walk ---- */

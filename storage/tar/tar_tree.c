@@ -11,13 +11,12 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/store/layer.h"
 #include "storage/store/limits.h"
+#include "storage/tar/tar_xattrs.h"
 
 struct link {
 	dev_t dev;
@@ -34,7 +33,6 @@ struct tree {
 	uint64_t names_held; /* bytes */
 	void *links;	     /* tsearch(3) tree of struct link */
 	size_t link_count;
-	char *value; /* TAR_XATTR_MAX */
 };
 
 /* The entries of one directory, sorted. */
@@ -185,106 +183,18 @@ static void add_link(struct tree *tree, const struct stat *st, const char *path)
 	tree->link_count++;
 }
 
-/* ---- extended attributes ---- */
-
-/* Their names one after the other; caller frees. 0 when there are none. */
-static ssize_t list_xattrs(int fd, char **ret_names)
-{
-	cleanup_free char *names = NULL;
-	ssize_t length = flistxattr(fd, NULL, 0);
-
-	if (length <= 0)
-		return length < 0 && errno != EOPNOTSUPP && errno != ENODATA
-			       ? -errno
-			       : 0;
-	names = xcalloc((size_t)length + 1, 1);
-	length = flistxattr(fd, names, (size_t)length);
-	/* It grew in between. */
-	if (length < 0)
-		return errno == ERANGE ? 0 : -errno;
-	*ret_names = steal_ptr(&names);
-	return length;
-}
-
-bool tree_has_xattrs(int fd)
-{
-	cleanup_free char *names = NULL;
-	ssize_t length = list_xattrs(fd, &names);
-
-	for (const char *name = names; name && name < names + length;
-	     name += strlen(name) + 1) {
-		if (layer_keeps_xattr(name))
-			return true;
-	}
-	return false;
-}
-
-static void release_xattrs(struct tar_entry *entry)
-{
-	for (size_t i = 0; i < entry->xattr_count; i++) {
-		free(entry->xattrs[i].name);
-		free(entry->xattrs[i].value);
-	}
-	free(entry->xattrs);
-	entry->xattrs = NULL;
-	entry->xattr_count = 0;
-}
-
-static void add_xattr(struct tar_entry *entry, const char *name,
-		      const char *value, size_t length)
-{
-	struct tar_xattr xattr = {
-		.name = xstrdup(name),
-		.value = xcalloc(length + 1, 1),
-		.length = length,
-	};
-
-	memcpy(xattr.value, value, length);
-	entry->xattrs = xrealloc(entry->xattrs, entry->xattr_count + 1,
-				 sizeof(*entry->xattrs));
-	entry->xattrs[entry->xattr_count++] = xattr;
-}
-
-static int compare_xattrs(const void *a, const void *b)
-{
-	return strcmp(((const struct tar_xattr *)a)->name,
-		      ((const struct tar_xattr *)b)->name);
-}
+/* ---- entries ---- */
 
 static int read_xattrs(struct tree *tree, int fd, struct tar_entry *entry,
 		       struct error *err)
 {
-	cleanup_free char *names = NULL;
-	size_t room = TAR_XATTR_ROOM;
-	ssize_t length = list_xattrs(fd, &names);
+	uint64_t skipped = 0;
+	int r = tar_xattrs_read(fd, &entry->xattrs, &entry->xattr_count,
+				&skipped);
 
-	if (length < 0)
-		return has_changed((int)-length) ? 0
-						 : fail(tree, (int)length, err);
-	for (const char *name = names; name && name < names + length;
-	     name += strlen(name) + 1) {
-		ssize_t size;
-
-		if (layer_xattr_is_private(name))
-			continue;
-		size = layer_keeps_xattr(name)
-			       ? fgetxattr(fd, name, tree->value, TAR_XATTR_MAX)
-			       : -1;
-		if (size < 0 || entry->xattr_count == TAR_XATTRS_MAX ||
-		    !tar_xattr_fits(name, (size_t)size, &room)) {
-			tree->report.xattrs_skipped++;
-			continue;
-		}
-		add_xattr(entry, name, tree->value, (size_t)size);
-	}
-	/* A file system lists them in any order. */
-	if (entry->xattr_count > 1)
-		qsort(entry->xattrs, entry->xattr_count, sizeof(*entry->xattrs),
-		      compare_xattrs);
-	return 0;
+	tree->report.xattrs_skipped += skipped;
+	return r < 0 && !has_changed(-r) ? fail(tree, r, err) : 0;
 }
-
-/* ---- entries ---- */
 
 static void set_device(struct tar_entry *entry, const struct stat *st)
 {
@@ -351,7 +261,9 @@ static int put(struct tree *tree, struct tree_item *item, struct error *err)
 	} else if (r == 0) {
 		r = tar_write_entry(writer, entry, err);
 	}
-	release_xattrs(entry);
+	tar_xattrs_free(entry->xattrs, entry->xattr_count);
+	entry->xattrs = NULL;
+	entry->xattr_count = 0;
 	if (r == 0)
 		add_link(tree, &item->st, entry->path);
 	return r;
@@ -501,7 +413,6 @@ static void tree_release(struct tree *tree)
 {
 	tdestroy(tree->links, free);
 	str_release(&tree->path);
-	free(tree->value);
 }
 
 /* One descriptor a level, below whatever soft limit the caller was given. */
@@ -520,7 +431,6 @@ static void tree_init(struct tree *tree, const struct tree_request *request)
 {
 	*tree = (struct tree){
 		.request = request,
-		.value = xcalloc(TAR_XATTR_MAX, 1),
 	};
 	str_append(&tree->path, request->prefix ? request->prefix : "");
 	tree->top_length = tree->path.length;

@@ -78,6 +78,3 @@ int tree_write(int top_fd, const struct tree_request *request,
 int tree_write_one(int dir_fd, const char *name,
 		   const struct tree_request *request,
 		   struct tree_report *ret_report, struct error *err);
-
-/* Does an open file or directory have extended attributes to be kept? */
-bool tree_has_xattrs(int fd);
