@@ -47,6 +47,12 @@ int path_open_beneath(int dir_fd, const char *path, int flags)
 			RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
+int path_open_exact(int dir_fd, const char *path, int flags)
+{
+	return open_how(dir_fd, path, flags, 0,
+			RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
 int path_open_in_root(int root_fd, const char *path, int flags, mode_t mode)
 {
 	return open_how(root_fd, path, flags, mode,

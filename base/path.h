@@ -18,6 +18,9 @@ int path_open_in_root(int root_fd, const char *path, int flags, mode_t mode);
 /* A relative path that does not leave dir_fd on its way, by a link or "..":
    -EXDEV when it does. */
 int path_open_beneath(int dir_fd, const char *path, int flags);
+/* The same through no link at all, the last name included: -ELOOP, unless with
+   O_PATH | O_NOFOLLOW. */
+int path_open_exact(int dir_fd, const char *path, int flags);
 
 /*
  * Makes path (all components) a directory inside root_fd, following symbolic

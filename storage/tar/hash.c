@@ -32,15 +32,22 @@ void hash_update(struct hash *hash, const void *bytes, size_t length)
 		abort();
 }
 
-void hash_digest(struct hash *hash, char ret_digest[DIGEST_TEXT_MAX])
+void hash_finish(struct hash *hash, unsigned char ret_bytes[HASH_SIZE])
 {
-	unsigned char bytes[EVP_MAX_MD_SIZE];
-	char hex[2 * EVP_MAX_MD_SIZE + 1];
 	unsigned int length = 0;
 
-	if (EVP_DigestFinal_ex(hash->context, bytes, &length) != 1)
+	if (EVP_DigestFinal_ex(hash->context, ret_bytes, &length) != 1 ||
+	    length != HASH_SIZE)
 		abort();
-	hex_encode(hex, bytes, length);
+}
+
+void hash_digest(struct hash *hash, char ret_digest[DIGEST_TEXT_MAX])
+{
+	unsigned char bytes[HASH_SIZE];
+	char hex[2 * HASH_SIZE + 1];
+
+	hash_finish(hash, bytes);
+	hex_encode(hex, bytes, sizeof(bytes));
 	digest_from_hex(ret_digest, hex);
 }
 
