@@ -122,7 +122,8 @@ enum verdict egress_judge(struct egress *egress,
 	while ((name = egress_names_next(egress->names, address, now,
 					 &index))) {
 		*ret_name = name;
-		if (egress_names_allowed(&egress->policy, name, protocol, port))
+		if (egress_names_allowed(&egress->policy, name, address,
+					 protocol, port))
 			return VERDICT_CHECK;
 	}
 	if (is_resolver(egress, address, port) && protocol == EGRESS_TCP)

@@ -101,6 +101,17 @@ bool egress_address_is_public(const struct net_address_value *address)
 	return true;
 }
 
+/* May a name of the rule's have this address? NULL: whichever it has. */
+static bool covers(const struct egress_rule *rule,
+		   const struct net_address_value *address)
+{
+	if (!address)
+		return true;
+	return rule->prefix.address.family == 0
+		       ? egress_address_is_public(address)
+		       : prefix_contains(&rule->prefix, address);
+}
+
 static bool is_denied(const struct egress_policy *policy, const char *name,
 		      enum egress_protocol protocol, uint16_t port)
 {
@@ -118,6 +129,7 @@ static bool is_denied(const struct egress_policy *policy, const char *name,
 }
 
 bool egress_names_allowed(const struct egress_policy *policy, const char *name,
+			  const struct net_address_value *address,
 			  enum egress_protocol protocol, uint16_t port)
 {
 	if (is_denied(policy, name, protocol, port))
@@ -126,24 +138,8 @@ bool egress_names_allowed(const struct egress_policy *policy, const char *name,
 		const struct egress_rule *rule = &policy->rules[i];
 
 		if (!rule->deny && egress_rule_has_name(rule, name) &&
+		    covers(rule, address) &&
 		    (port == 0 || egress_rule_has_port(rule, protocol, port)))
-			return true;
-	}
-	return false;
-}
-
-/* May name have this address? */
-static bool is_address_of(const struct egress_policy *policy, const char *name,
-			  const struct net_address_value *address)
-{
-	for (size_t i = 0; i < policy->rule_count; i++) {
-		const struct egress_rule *rule = &policy->rules[i];
-
-		if (rule->deny || !egress_rule_has_name(rule, name))
-			continue;
-		if (rule->prefix.address.family == 0
-			    ? egress_address_is_public(address)
-			    : prefix_contains(&rule->prefix, address))
 			return true;
 	}
 	return false;
@@ -322,8 +318,8 @@ enum names_verdict egress_names_ask(struct egress_names *names,
 		answer(&query, packet->data, &content, ret_message);
 		return NAMES_ANSWER;
 	}
-	allowed = egress_names_allowed(names->policy, query.name, EGRESS_TCP,
-				       0) ||
+	allowed = egress_names_allowed(names->policy, query.name, NULL,
+				       EGRESS_TCP, 0) ||
 		  (query.type == DNS_TYPE_PTR &&
 		   is_reverse_allowed(names, query.name, now));
 	if (!allowed) {
@@ -371,7 +367,8 @@ static size_t take_addresses(struct egress_names *names,
 	for (size_t i = 0; i < found->count; i++) {
 		struct net_address_value address = found->addresses[i];
 
-		if (!is_address_of(names->policy, found->name, &address)) {
+		if (!egress_names_allowed(names->policy, found->name, &address,
+					  EGRESS_TCP, 0)) {
 			message->private_address = address;
 			continue;
 		}

@@ -22,7 +22,8 @@
  * still carry data to whoever serves that domain; that is in the nature of such
  * a rule.
  *
- * A pin says that an address was learnt through a name. It holds for the
+ * A pin says that an address was learnt through a name; for which ports the
+ * rules say, of which each has ports and addresses of its own. It holds for the
  * answer's TTL, PIN_MIN_MS at least; connections made in that time go on. There
  * are PINS_MAX; a new one takes the place of the one that ends first.
  */
@@ -81,8 +82,9 @@ const char *egress_names_next(const struct egress_names *names,
 			      const struct net_address_value *address,
 			      int64_t now, size_t *index);
 
-/* Is there an allowed rule for this name, and none that denies it? port 0:
-   whatever the port. */
+/* Is there an allowed rule for this name at this address, and none that denies
+   it? port 0: whatever the port; address NULL: whichever it has. */
 bool egress_names_allowed(const struct egress_policy *policy, const char *name,
+			  const struct net_address_value *address,
 			  enum egress_protocol protocol, uint16_t port);
 bool egress_address_is_public(const struct net_address_value *address);

@@ -242,7 +242,8 @@ static void decide(struct egress *egress, struct flow *flow, int64_t now)
 		break;
 	case EGRESS_HEAD_TLS:
 	case EGRESS_HEAD_HTTP:
-		if (egress_names_allowed(&egress->policy, name, EGRESS_TCP,
+		if (egress_names_allowed(&egress->policy, name,
+					 &flow->key.theirs, EGRESS_TCP,
 					 flow->key.their_port))
 			pass_held(egress, flow);
 		else

@@ -278,6 +278,37 @@ static void test_private_addresses(void **state)
 	assert_int_equal(last_answers(world), 0);
 }
 
+/* Each rule of a name has ports and addresses of its own. */
+static void test_ports_of_addresses(void **state)
+{
+	static const struct {
+		const char *address;
+		uint16_t port;
+		bool passes;
+	} rows[] = {
+		{"10.1.2.3", 80, true},	     {"10.1.2.3", 443, false},
+		{"203.0.113.5", 443, true},  {"203.0.113.5", 80, false},
+		{"192.168.1.1", 443, false}, {"10.1.2.3", 81, false},
+	};
+	cleanup_world struct world *world = make_world(
+		EGRESS_DENY, "a.test@10.0.0.0/8:80,a.test:443", NULL);
+
+	learn(world, "a.test", "10.1.2.3");
+	assert_int_equal(last_answers(world), 1);
+	learn(world, "a.test", "203.0.113.5");
+	assert_int_equal(last_answers(world), 1);
+	learn(world, "a.test", "192.168.1.1");
+	assert_int_equal(last_answers(world), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct packet_path path =
+			path_to(rows[i].address, rows[i].port);
+
+		if (send_tcp(world, &path, TCP_SYN, 1, NULL, 0) !=
+		    rows[i].passes)
+			fail_msg("%s:%u", rows[i].address, rows[i].port);
+	}
+}
+
 /* A flood costs no more memory than it may, and is counted to the end. */
 static void test_flood(void **state)
 {
@@ -369,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_pins),
 		cmocka_unit_test(test_private_addresses),
+		cmocka_unit_test(test_ports_of_addresses),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_reports_wait),
 		cmocka_unit_test(test_record),
