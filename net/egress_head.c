@@ -386,12 +386,29 @@ static bool looks_like_request(const uint8_t *data, size_t length)
 	return method == length || (method > 0 && is_space(data[method]));
 }
 
+/*
+ * A header of the PROXY protocol, version 1 or 2. Who it is for comes behind
+ * it, which a server that takes such a header from anybody would read.
+ */
+static bool is_proxied(const uint8_t *data, size_t length)
+{
+	static const char text[] = "PROXY ";
+	static const uint8_t binary[] = "\r\n\r\n\0";
+
+	return (length >= sizeof(text) - 1 &&
+		memcmp(data, text, sizeof(text) - 1) == 0) ||
+	       (length >= sizeof(binary) - 1 &&
+		memcmp(data, binary, sizeof(binary) - 1) == 0);
+}
+
 static enum egress_head parse_http(const uint8_t *data, size_t length,
 				   bool ended, char ret_name[EGRESS_NAME_MAX])
 {
 	struct request request = {0};
 	size_t line, next;
 
+	if (is_proxied(data, length))
+		return EGRESS_HEAD_BAD;
 	/* Servers pass over empty lines before a request. */
 	while (length > 0 && (*data == '\r' || *data == '\n')) {
 		data++;

@@ -3,7 +3,8 @@
  * ClientHello (RFC 8446, RFC 6066) or the Host of an HTTP/1 request (RFC 9112).
  * All of it is a container's: nothing is allocated, every length is checked,
  * and what a server might read otherwise than we do (two Hosts, a folded line,
- * a target that contradicts its Host) is refused.
+ * a target that contradicts its Host, a PROXY protocol header before it all) is
+ * refused.
  */
 #pragma once
 

@@ -108,6 +108,29 @@ static void test_http(void **state)
 	}
 }
 
+/* PROXY protocol: who is asked for comes behind it. */
+static void test_proxied(void **state)
+{
+	static const char text[] = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
+				   "GET / HTTP/1.1\r\nHost: b.test\r\n\r\n";
+	static const char binary[] = "\r\n\r\n\0\r\nQUIT\n!\x11\0\x0c";
+	static const struct {
+		const char *data;
+		size_t length, from; /* what is enough to be refused */
+	} rows[] = {
+		{text, sizeof(text) - 1, 6},
+		{binary, sizeof(binary), 5},
+	};
+	char name[EGRESS_NAME_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (size_t j = 0; j <= rows[i].length; j++)
+			assert_int_equal(parse(rows[i].data, j, false, name),
+					 j < rows[i].from ? EGRESS_HEAD_MORE
+							  : EGRESS_HEAD_BAD);
+	}
+}
+
 static void test_git(void **state)
 {
 	static const char git[] = "0032git-upload-pack /p.git\0host=a.test";
@@ -272,6 +295,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_http),
+		cmocka_unit_test(test_proxied),
 		cmocka_unit_test(test_git),
 		cmocka_unit_test(test_long_method),
 		cmocka_unit_test(test_end),
