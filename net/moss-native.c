@@ -167,6 +167,8 @@ static int enter(struct supervisor *supervisor, const struct request *request,
 		return err_errno(err, "cannot look at a user namespace");
 	supervisor->userns_device = st.st_dev;
 	supervisor->userns_inode = st.st_ino;
+	supervisor->setting_fd =
+		native_privileged_open(supervisor, request->netns_fd);
 	r = confine_privileges(NATIVE_CAPABILITIES, err);
 	if (r < 0)
 		return r;

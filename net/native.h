@@ -41,7 +41,8 @@
  * the port. Programs that bind it in turn, or share it by SO_REUSEPORT, work as
  * ever; who binds it without that option while another listens gets EADDRINUSE.
  * Two that bind at the same time before one listens are not told apart, nor
- * whether the first one shares.
+ * whether the first one shares. Ports below the container's
+ * ip_unprivileged_port_start are for who may bind them there.
  *
  * UDP, ports published more than once and host addresses of IPv6 given by hand
  * are the forwarder's (net/forward.h), as are ports added while it runs. The

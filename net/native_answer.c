@@ -265,6 +265,29 @@ static int replace(const struct supervisor *supervisor,
 	return 0;
 }
 
+/* May the process itself bind what only root may? */
+static bool has_bind_service(const struct supervisor *supervisor,
+			     const struct question *question)
+{
+	pid_t tid = (pid_t)question->notif->pid;
+	struct stat st;
+	char path[64];
+	long capabilities;
+
+	snprintf(path, sizeof(path), "%d/ns/user", tid);
+	/* In a namespace below the container's it is a right over what is made
+	   there only. */
+	if (question->place == PLACE_CONTAINER &&
+	    (fstatat(supervisor->proc_fd, path, &st, 0) < 0 ||
+	     st.st_dev != supervisor->userns_device ||
+	     st.st_ino != supervisor->userns_inode))
+		return false;
+	capabilities = proc_number(supervisor->proc_fd, tid, "status",
+				   "\nCapEff:", 16);
+	return capabilities > 0 && is_valid(question) &&
+	       (capabilities & 1l << CAP_NET_BIND_SERVICE);
+}
+
 /* 0: it is bound, to a socket of the host's; GO_ON: it is not to be. */
 static int hand_over(struct supervisor *supervisor,
 		     const struct question *question, int own_fd,
@@ -280,6 +303,10 @@ static int hand_over(struct supervisor *supervisor,
 	    get_option(own_fd, SO_DOMAIN) != argument->address.any.sa_family ||
 	    is_bound(own_fd))
 		return GO_ON;
+	/* The host's socket is bound already; this one's rights count. */
+	if (native_is_privileged(supervisor, target->container_port) &&
+	    !has_bind_service(supervisor, question))
+		return -EACCES;
 	host_fd = native_raise(native_socket_make(supervisor, target, own_fd,
 						  &argument->address));
 	if (host_fd < 0)
@@ -315,29 +342,6 @@ static int connect_inside(struct supervisor *supervisor,
 		       ? r
 		       : native_connect_await(supervisor, question->notify_fd,
 					      question->notif->id, host_fd);
-}
-
-/* May the process itself bind what only root may? */
-static bool has_bind_service(const struct supervisor *supervisor,
-			     const struct question *question)
-{
-	pid_t tid = (pid_t)question->notif->pid;
-	struct stat st;
-	char path[64];
-	long capabilities;
-
-	snprintf(path, sizeof(path), "%d/ns/user", tid);
-	/* In a namespace below the container's it is a right over what is made
-	   there only. */
-	if (question->place == PLACE_CONTAINER &&
-	    (fstatat(supervisor->proc_fd, path, &st, 0) < 0 ||
-	     st.st_dev != supervisor->userns_device ||
-	     st.st_ino != supervisor->userns_inode))
-		return false;
-	capabilities = proc_number(supervisor->proc_fd, tid, "status",
-				   "\nCapEff:", 16);
-	return capabilities > 0 && is_valid(question) &&
-	       (capabilities & 1l << CAP_NET_BIND_SERVICE);
 }
 
 /* bind(2), with no more rights than who asked for it has. */

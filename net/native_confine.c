@@ -72,6 +72,7 @@ int native_confine(struct error *err)
 		ALLOW(pidfd_getfd),
 		ALLOW_WITHOUT(openat, 2, WRITE_FLAGS),
 		ALLOW(read),
+		ALLOW(pread64),
 		ALLOW(fstat),
 		ALLOW(newfstatat),
 		/* the sockets */

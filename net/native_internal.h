@@ -37,6 +37,7 @@ struct supervisor {
 	enum native_boundary boundary;
 	int proc_fd;
 	int epoll_fd;
+	int setting_fd; /* native_privileged_open() */
 	struct pending *pending;
 	size_t pending_count;
 	dev_t netns_device;
@@ -106,6 +107,13 @@ int native_socket_connect(const struct supervisor *supervisor,
  */
 void native_epoll_repair(const struct supervisor *supervisor, pid_t tid,
 			 int process_fd, int fd, int own_fd, int host_fd);
+
+/* ---- native_privileged.c ---- */
+
+/* The container's setting, which its root may change; negative: unknown. Needs
+   rights over the network namespace. */
+int native_privileged_open(const struct supervisor *supervisor, int netns_fd);
+bool native_is_privileged(const struct supervisor *supervisor, uint16_t port);
 
 /* ---- native_confine.c ---- */
 

@@ -292,6 +292,33 @@ def test_low_ports_are_lent_to_nobody(moss, debian, free_port):
                 for own in ("None None", "PermissionError None")]
 
 
+@pytest.mark.parametrize("more, own, others", [
+    (["--sysctl", "net.ipv4.ip_unprivileged_port_start=81"], True, False),
+    (["--sysctl", "net.ipv4.ip_unprivileged_port_start=81",
+      "--cap-drop", "NET_BIND_SERVICE"], False, False),
+    (["--sysctl", "net.ipv4.ip_unprivileged_port_start=80",
+      "--cap-drop", "NET_BIND_SERVICE"], True, True)])
+def test_published_low_port_is_roots(moss, debian, free_port, more, own,
+                                     others):
+    """The host's socket for port 80, too, is for who may bind it inside."""
+    program = """if True:
+        import os, socket
+        def bind():
+            try:
+                with socket.socket() as s:
+                    s.bind(('0.0.0.0', 80))
+                    s.listen()
+                    return True
+            except PermissionError:
+                return False
+        print(bind())
+        os.setuid(1234)
+        print(bind())
+    """
+    assert moss.ok(*native(free_port(), "--rm", *more, debian, "python3", "-c",
+                           program)).split() == [str(own), str(others)]
+
+
 def test_nginx_reloads(moss, debian, free_port):
     """Its workers share the socket, or have one each by SO_REUSEPORT."""
     port = free_port()
