@@ -210,8 +210,9 @@ static const struct option *const port_tables[] = {port_options, NULL};
 
 const struct command command_port = {
 	.name = "port",
-	.usage = "CONTAINER [PRIVATE_PORT[/PROTO]] | add CONTAINER SPEC... | "
-		 "rm CONTAINER SPEC...",
+	.usage = "CONTAINER [PRIVATE_PORT[/PROTO]]\n"
+		 "\tmoss port add CONTAINER SPEC...\n"
+		 "\tmoss port rm CONTAINER SPEC...",
 	.summary =
 		"List port mappings or a specific mapping for the container, "
 		"add and remove them",
