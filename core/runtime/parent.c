@@ -212,12 +212,10 @@ int parent_child_died(struct runtime_process *process, struct error *err)
 	process->pid = 0;
 	if (WIFSIGNALED(status))
 		return err_set(err, ERROR_GENERIC,
-			       "the container's first process was killed "
-			       "during its set-up (%s)",
+			       "the process was killed during its set-up (%s)",
 			       signal_name(WTERMSIG(status)));
 	return err_set(err, ERROR_GENERIC,
-		       "the container's first process ended during its set-up "
-		       "(code %d)",
+		       "the process ended during its set-up (code %d)",
 		       WEXITSTATUS(status));
 }
 
