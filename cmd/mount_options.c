@@ -235,6 +235,9 @@ static int mount_key(cJSON *mount, const char *key, const char *value,
 				value);
 	} else if (strcmp(key, "bind-recursive") == 0) {
 		return mount_recursion(mount, value, err);
+	} else if (strcmp(key, "image-subpath") == 0) {
+		json_set_string(sub_object(mount, "ImageOptions"), "Subpath",
+				value);
 	} else if (volume_key(mount, key, value) == 0) {
 		return 0;
 	} else if (strcmp(key, "tmpfs-size") == 0 ||
@@ -250,43 +253,48 @@ static int mount_key(cJSON *mount, const char *key, const char *value,
 
 static int mount_check(const cJSON *mount, struct error *err)
 {
-	static const char *const types[] = {"bind", "volume", "tmpfs"};
+	static const struct {
+		const char *name;
+		const char *options;
+		bool needs_source;
+	} types[] = {
+		{"bind", "BindOptions", true},
+		{"volume", "VolumeOptions", false},
+		{"tmpfs", "TmpfsOptions", false},
+		{"image", "ImageOptions", true},
+	};
 	const char *type = cJSON_GetStringValue(
 		cJSON_GetObjectItemCaseSensitive(mount, "Type"));
-	bool known = false;
+	bool known = false, needs_source = false;
 
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		known = known || str_equal(type, types[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (!str_equal(type, types[i].name))
+			continue;
+		known = true;
+		needs_source = types[i].needs_source;
+	}
 	if (!known)
 		return err_set(err, ERROR_INVALID,
 			       "mount type unknown: \"%s\": expected bind, "
-			       "volume or tmpfs",
+			       "volume, tmpfs or image",
 			       type ? type : "");
 	if (!cJSON_HasObjectItem(mount, "Target"))
 		return err_set(err, ERROR_INVALID, "target is required");
-	if (str_equal(type, "bind") && !cJSON_HasObjectItem(mount, "Source"))
+	if (needs_source && !cJSON_HasObjectItem(mount, "Source"))
 		return err_set(err, ERROR_INVALID,
-			       "source is required for a bind mount");
+			       "source is required for %s %s mount",
+			       str_equal(type, "image") ? "an" : "a", type);
 	if (str_equal(type, "tmpfs") && cJSON_HasObjectItem(mount, "Source"))
 		return err_set(err, ERROR_INVALID,
 			       "a tmpfs mount takes no source");
-	if (!str_equal(type, "volume") &&
-	    cJSON_HasObjectItem(mount, "VolumeOptions"))
-		return err_set(err, ERROR_INVALID,
-			       "cannot mix volume-* options with mount type "
-			       "'%s'",
-			       type);
-	if (!str_equal(type, "bind") &&
-	    cJSON_HasObjectItem(mount, "BindOptions"))
-		return err_set(err, ERROR_INVALID,
-			       "cannot mix bind-* options with mount type '%s'",
-			       type);
-	if (!str_equal(type, "tmpfs") &&
-	    cJSON_HasObjectItem(mount, "TmpfsOptions"))
-		return err_set(err, ERROR_INVALID,
-			       "cannot mix tmpfs-* options with mount type "
-			       "'%s'",
-			       type);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (!str_equal(type, types[i].name) &&
+		    cJSON_HasObjectItem(mount, types[i].options))
+			return err_set(err, ERROR_INVALID,
+				       "cannot mix %s-* options with mount "
+				       "type '%s'",
+				       types[i].name, type);
+	}
 	return 0;
 }
 

@@ -95,6 +95,10 @@ char *container_name_random(unsigned int attempt);
 int image_check_platform(const struct image *image, const char *name,
 			 const char *platform, struct error *err);
 
+/* image_users.c: IDs of its own image and of those that it has mounted, each
+   once; caller frees. */
+char **container_images(const struct container *container);
+
 /*
  * image_users.c: which images the containers use. All records are read when it
  * is first asked, so that many images cost no more than one: made anew for each

@@ -309,6 +309,24 @@ static int choose_network(struct creation *creation, struct error *err)
 	return choose_publish_mode(creation, &conf, err);
 }
 
+/* Layers have the IDs of the pinned namespace, and overlay shifts none. */
+static int find_mounted_images(struct creation *creation, struct error *err)
+{
+	const struct mount_list *list = &creation->mounts;
+
+	for (size_t i = 0; creation->shifted && i < list->count; i++) {
+		if (list->entries[i].kind != MOUNT_IMAGE)
+			continue;
+		err_set(err, ERROR_UNSUPPORTED,
+			"an image cannot be mounted on %s in a container that "
+			"has IDs of its own",
+			list->entries[i].destination);
+		return err_hint(err, "leave --userns away");
+	}
+	return mounts_find_images(&creation->engine->store, &creation->mounts,
+				  err);
+}
+
 static int choose_driver(struct creation *creation, struct error *err)
 {
 	const cJSON *moss = member_get(creation->host, "Moss");
@@ -378,6 +396,9 @@ static int prepare(struct creation *creation, struct error *err)
 			   &creation->mounts, err);
 	if (r >= 0 && creation->step)
 		r = creation_step_mounts(creation, err);
+	if (r < 0)
+		return r;
+	r = find_mounted_images(creation, err);
 	if (r < 0)
 		return r;
 	return choose_driver(creation, err);

@@ -32,11 +32,9 @@ static struct image_user *find(const struct image_users *users,
 	return NULL;
 }
 
-static int add_container(const struct container *container, void *data,
-			 struct error *err)
+static void add_use(struct image_users *users, const char *image_id,
+		    const struct container *container)
 {
-	struct image_users *users = data;
-	const char *image_id = member_string(container->json, "Image");
 	struct image_user *user = find(users, image_id);
 
 	if (!user) {
@@ -53,6 +51,33 @@ static int add_container(const struct container *container, void *data,
 		user->container_id = xstrdup(container->record.id);
 		user->running = container_is_running(container);
 	}
+}
+
+char **container_images(const struct container *container)
+{
+	const cJSON *engine = member_get(container->json, "Engine");
+	const cJSON *mount;
+	char **ids = NULL;
+
+	strv_push(&ids, member_string(container->json, "Image"));
+	cJSON_ArrayForEach(mount, member_get(engine, "Mounts"))
+	{
+		const char *id = member_string(mount, "Source");
+
+		if (str_equal(member_string(mount, "Type"), "image") &&
+		    !strv_contains(ids, id))
+			strv_push(&ids, id);
+	}
+	return ids;
+}
+
+static int add_container(const struct container *container, void *data,
+			 struct error *err)
+{
+	cleanup_strv char **ids = container_images(container);
+
+	for (size_t i = 0; ids[i]; i++)
+		add_use(data, ids[i], container);
 	return 0;
 }
 

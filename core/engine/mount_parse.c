@@ -25,7 +25,7 @@ static const struct member mount_members[] = {
 	{"BindOptions", MEMBER_OBJECT, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"VolumeOptions", MEMBER_OBJECT, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"TmpfsOptions", MEMBER_OBJECT, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
-	{"ImageOptions", MEMBER_OBJECT, MEMBER_REFUSED, MEMBER_OMIT, NULL, NULL},
+	{"ImageOptions", MEMBER_OBJECT, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"ClusterOptions", MEMBER_OBJECT, MEMBER_REFUSED, MEMBER_OMIT, NULL, NULL},
 };
 
@@ -43,6 +43,10 @@ static const struct member volume_members[] = {
 	{"Labels", MEMBER_MAP, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"Subpath", MEMBER_STRING, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 	{"DriverConfig", MEMBER_OBJECT, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
+};
+
+static const struct member image_members[] = {
+	{"Subpath", MEMBER_STRING, MEMBER_USED, MEMBER_OMIT, NULL, NULL},
 };
 
 static const struct member driver_members[] = {
@@ -298,7 +302,8 @@ static int set_subpath(struct mount_point *point, const char *text,
 	if (*text == '/' || depth < 0)
 		return err_set(err, ERROR_INVALID,
 			       "subpath must be a relative path within the "
-			       "volume");
+			       "%s",
+			       point->kind == MOUNT_IMAGE ? "image" : "volume");
 	if (strlen(text) >= PATH_TEXT_MAX)
 		return err_set(err, ERROR_INVALID,
 			       "subpath is longer than %d bytes",
@@ -377,6 +382,23 @@ static int parse_tmpfs_spec(const cJSON *mount, struct mount_point *point,
 				     point->read_only, &point->options, err);
 }
 
+static int parse_image_spec(const cJSON *mount, struct mount_point *point,
+			    struct error *err)
+{
+	const cJSON *options = member_get(mount, "ImageOptions");
+	const char *name = member_string(mount, "Source");
+
+	if (*name == '\0')
+		return err_set(err, ERROR_INVALID,
+			       "field Source must not be empty");
+	point->kind = MOUNT_IMAGE;
+	point->name = xstrdup(name);
+	point->propagation = xstrdup("");
+	/* As docker: whether it was asked for or not. */
+	point->read_only = true;
+	return set_subpath(point, member_string(options, "Subpath"), err);
+}
+
 static const struct {
 	const char *type;
 	const char *own_options;
@@ -386,6 +408,7 @@ static const struct {
 	{"bind", "BindOptions", parse_bind_spec},
 	{"volume", "VolumeOptions", parse_volume_spec},
 	{"tmpfs", "TmpfsOptions", parse_tmpfs_spec},
+	{"image", "ImageOptions", parse_image_spec},
 };
 
 static int check_spec(const cJSON *mount, struct error *err)
@@ -407,6 +430,10 @@ static int check_spec(const cJSON *mount, struct error *err)
 			  err);
 	if (r < 0)
 		return r;
+	r = members_check(member_get(mount, "ImageOptions"), "ImageOptions",
+			  image_members, ARRAY_SIZE(image_members), true, err);
+	if (r < 0)
+		return r;
 	if (*consistency &&
 	    (word < 0 || mode_words[word].group != MODE_CONSISTENCY))
 		return err_set(err, ERROR_INVALID, "invalid consistency: %s",
@@ -426,7 +453,7 @@ static int parse_spec(const cJSON *mount, struct mount_point *point,
 		row++;
 	if (row == ARRAY_SIZE(spec_types)) {
 		err_set(err, ERROR_INVALID, "mount type unknown");
-		return err_hint(err, "use bind, volume or tmpfs");
+		return err_hint(err, "use bind, volume, tmpfs or image");
 	}
 	r = check_spec(mount, err);
 	if (r < 0)

@@ -8,11 +8,13 @@
 #include "base/str.h"
 #include "core/engine/members.h"
 #include "storage/root/volume.h"
+#include "storage/store/image.h"
 
 static const char *const kind_names[] = {
 	[MOUNT_BIND] = "bind",
 	[MOUNT_VOLUME] = "volume",
 	[MOUNT_TMPFS] = "tmpfs",
+	[MOUNT_IMAGE] = "image",
 };
 
 void mount_point_release(struct mount_point *point)
@@ -26,6 +28,8 @@ void mount_point_release(struct mount_point *point)
 	free(point->propagation);
 	free(point->options);
 	free(point->subpath);
+	strv_free(point->layers);
+	strv_free(point->directories);
 	cJSON_Delete(point->labels);
 	cJSON_Delete(point->driver_options);
 	*point = (struct mount_point){0};
@@ -200,6 +204,26 @@ int mounts_make_volumes(struct store *store, struct mount_list *list,
 	return 0;
 }
 
+int mounts_find_images(struct store *store, struct mount_list *list,
+		       struct error *err)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		struct mount_point *point = &list->entries[i];
+		CLEANUP(image_release) struct image image = {0};
+		int r;
+
+		/* With a source it is another container's, or a build's. */
+		if (point->kind != MOUNT_IMAGE || point->source)
+			continue;
+		r = image_find(store, point->name, &image, err);
+		if (r < 0)
+			return r;
+		point->source = steal_ptr(&image.id);
+		point->layers = steal_ptr(&image.diff_ids);
+	}
+	return 0;
+}
+
 static const char *or_empty(const char *text)
 {
 	return text ? text : "";
@@ -210,7 +234,7 @@ static cJSON *docker_json(const struct mount_point *point)
 	cJSON *json = json_object();
 
 	json_set_string(json, "Type", kind_names[point->kind]);
-	if (point->kind == MOUNT_VOLUME)
+	if (point->kind == MOUNT_VOLUME || point->kind == MOUNT_IMAGE)
 		json_set_string(json, "Name", or_empty(point->name));
 	json_set_string(json, "Source", or_empty(point->source));
 	json_set_string(json, "Destination", point->destination);
@@ -257,6 +281,16 @@ static const struct {
 	{"NonRecursive", offsetof(struct mount_point, non_recursive)},
 	{"Chown", offsetof(struct mount_point, chown)},
 	{"Listed", offsetof(struct mount_point, listed)},
+	{"InRoot", offsetof(struct mount_point, in_root)},
+	{"Temporary", offsetof(struct mount_point, temporary)},
+};
+
+static const struct {
+	const char *name;
+	size_t offset;
+} list_members[] = {
+	{"Layers", offsetof(struct mount_point, layers)},
+	{"Directories", offsetof(struct mount_point, directories)},
 };
 
 cJSON *mounts_json(const struct mount_list *list)
@@ -282,6 +316,13 @@ cJSON *mounts_json(const struct mount_list *list)
 
 			if (*(const bool *)at)
 				json_set_bool(json, bool_members[j].name, true);
+		}
+		for (size_t j = 0; j < ARRAY_SIZE(list_members); j++) {
+			const void *at = point + list_members[j].offset;
+			char *const *strv = *(char *const *const *)at;
+
+			if (strv)
+				json_set_strv(json, list_members[j].name, strv);
 		}
 		json_push(array, json);
 	}
@@ -314,6 +355,11 @@ static int parse_point(const cJSON *json, struct mount_point *point,
 
 		*(bool *)at = member_bool(json, bool_members[i].name);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(list_members); i++) {
+		void *at = base + list_members[i].offset;
+
+		*(char ***)at = member_strv(json, list_members[i].name);
+	}
 	if (str_empty(point->destination) ||
 	    (point->kind != MOUNT_TMPFS && str_empty(point->source)))
 		return err_set(err, ERROR_CORRUPT,
@@ -344,23 +390,39 @@ int mounts_parse_json(const cJSON *array, struct mount_list *ret_list,
 	return 0;
 }
 
-cJSON *mount_oci_json(const struct mount_point *point, bool first)
+static cJSON *tmpfs_oci_options(const struct mount_point *point)
 {
-	cJSON *json = json_object();
-	cJSON *options;
+	cleanup_strv char **words = strv_split(or_empty(point->options), ',');
+	cJSON *options = json_array();
 
-	json_set_string(json, "destination", point->destination);
-	if (point->kind == MOUNT_TMPFS) {
-		cleanup_strv char **list = strv_split(point->options, ',');
+	for (size_t i = 0; words[i]; i++)
+		json_push_string(options, words[i]);
+	return options;
+}
 
-		json_set_string(json, "type", "tmpfs");
-		json_set_string(json, "source", "tmpfs");
-		json_set_strv(json, "options", list);
-		return json;
+static void push_each(cJSON *options, const char *key, char *const *values)
+{
+	for (size_t i = 0; values && values[i]; i++) {
+		cleanup_free char *word = xasprintf("%s=%s", key, values[i]);
+
+		json_push_string(options, word);
 	}
-	json_set_string(json, "type", "bind");
-	json_set_string(json, "source", point->source);
-	options = json_array();
+}
+
+static cJSON *layers_oci_options(const struct mount_point *point)
+{
+	cJSON *options = json_array();
+
+	push_each(options, "layer", point->layers);
+	push_each(options, "lower", point->directories);
+	json_push_string(options, point->read_only ? "ro" : "rw");
+	return options;
+}
+
+static cJSON *bind_oci_options(const struct mount_point *point, bool first)
+{
+	cJSON *options = json_array();
+
 	json_push_string(options, point->non_recursive ? "bind" : "rbind");
 	if (point->read_only)
 		json_push_string(options, "ro");
@@ -371,12 +433,39 @@ cJSON *mount_oci_json(const struct mount_point *point, bool first)
 		json_push_string(options, "copyup");
 	if (point->chown)
 		json_push_string(options, "chown");
+	return options;
+}
+
+cJSON *mount_oci_json(const struct mount_point *point, bool first)
+{
+	cJSON *json = json_object();
+	cJSON *options;
+
+	json_set_string(json, "destination", point->destination);
+	if (point->kind == MOUNT_TMPFS) {
+		json_set_string(json, "type", "tmpfs");
+		json_set_string(json, "source", "tmpfs");
+		options = tmpfs_oci_options(point);
+	} else if (point->kind == MOUNT_IMAGE) {
+		json_set_string(json, "type", "layers");
+		json_set_string(json, "source",
+				point->name ? point->name : point->source);
+		options = layers_oci_options(point);
+	} else {
+		json_set_string(json, "type", "bind");
+		json_set_string(json, "source", point->source);
+		options = bind_oci_options(point, first);
+	}
 	if (point->subpath) {
+		bool in_root = point->in_root || point->kind == MOUNT_IMAGE;
 		cleanup_free char *word =
-			xasprintf("subpath=%s", point->subpath);
+			xasprintf("%s=%s", in_root ? "rootpath" : "subpath",
+				  point->subpath);
 
 		json_push_string(options, word);
 	}
+	if (point->temporary)
+		json_push_string(options, "temporary");
 	json_set(json, "options", options);
 	return json;
 }

@@ -9,6 +9,11 @@
  * the OCI mounts. A later destination never silently replaces an earlier one,
  * but for docker's two exceptions: binds replace what --volumes-from brings,
  * and a volume of the image gives way to anything.
+ *
+ * An image (type "image") is always read-only, as docker has it, and kept for
+ * as long as the container is there, like the container's own. What a build
+ * mounts (core/build/run_mounts.h) may be written to; what is written is gone
+ * when the container ends.
  */
 #pragma once
 
@@ -21,17 +26,22 @@
 
 #define MOUNTS_MAX 512
 
-enum mount_kind { MOUNT_BIND, MOUNT_VOLUME, MOUNT_TMPFS };
+enum mount_kind { MOUNT_BIND, MOUNT_VOLUME, MOUNT_TMPFS, MOUNT_IMAGE };
 
 struct mount_point {
 	enum mount_kind kind;
-	char *name;   /* of the volume; NULL until an anonymous one has one */
-	char *source; /* on the host, NULL for tmpfs */
-	char *destination;     /* absolute and clean */
-	char *mode;	       /* as inspect shows it */
-	char *propagation;     /* "rprivate" … for binds, else "" */
-	char *options;	       /* tmpfs: "noexec,size=64m,…" */
-	char *subpath;	       /* of a volume, relative; NULL: all of it */
+	/* Of the volume, NULL until an anonymous one has one; of an image as
+	   the user has it. */
+	char *name;
+	char *source;	   /* on the host; an image's ID; NULL for tmpfs */
+	char *destination; /* absolute and clean */
+	char *mode;	   /* as inspect shows it */
+	char *propagation; /* "rprivate" … for binds, else "" */
+	char *options;	   /* tmpfs: "noexec,size=64m,…" */
+	char *subpath; /* of a volume or an image, relative; NULL: all of it */
+	char **layers; /* of an image: diff IDs, lowest first */
+	/* Instead of layers, for a build only: absolute, lowest first. */
+	char **directories;
 	cJSON *labels;	       /* of a volume to be made, may be NULL */
 	cJSON *driver_options; /* likewise */
 	bool read_only;
@@ -41,6 +51,9 @@ struct mount_point {
 	bool non_recursive;
 	bool chown;  /* "U": given to the container's user at each start */
 	bool listed; /* in docker's Mounts (HostConfig.Tmpfs is not) */
+	/* For a build only: */
+	bool in_root; /* bind: subpath's links are those of a root at source */
+	bool temporary; /* a mount point that was made goes with the mount */
 };
 
 struct mount_list {
@@ -74,6 +87,12 @@ int mount_parse_volumes_from(const char *text, char **ret_name,
  */
 int mounts_collect(const cJSON *host, const cJSON *volumes,
 		   struct mount_list *list, struct error *err);
+
+/*
+ * Finds the images, under the store's lock. ERROR_NOT_FOUND "No such image: …".
+ */
+int mounts_find_images(struct store *store, struct mount_list *list,
+		       struct error *err);
 
 /*
  * Makes the volumes. *created (strv) gets the names of those that were not

@@ -98,7 +98,7 @@ static int remove_locked(struct engine *engine, const char *id, bool volumes,
 			 struct error *err)
 {
 	CLEANUP(container_close) struct container container = CONTAINER_INIT;
-	cleanup_free char *image = NULL;
+	cleanup_strv char **images = NULL;
 	int r;
 
 	r = container_open_locked(engine, id, &container, err);
@@ -120,12 +120,13 @@ static int remove_locked(struct engine *engine, const char *id, bool volumes,
 			       "force remove",
 			       container.name, status);
 	}
-	image = xstrdup(member_string(container.json, "Image"));
+	images = container_images(&container);
 	r = container_discard(engine, &container, volumes, err);
 	if (r < 0)
 		return err_wrap(err, "cannot remove container \"/%s\"",
 				container.name);
-	collect_image(engine, image);
+	for (size_t i = 0; images[i]; i++)
+		collect_image(engine, images[i]);
 	return 0;
 }
 

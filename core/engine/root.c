@@ -87,7 +87,7 @@ static int compare_depth(const void *a, const void *b)
 	return depth_of(a) - depth_of(b);
 }
 
-/* As the program in the container sees it, tmpfs aside. */
+/* As the program in the container sees it, tmpfs and images aside. */
 static int collect_mounts(const struct container *container, struct root *root,
 			  struct error *err)
 {
@@ -106,7 +106,9 @@ static int collect_mounts(const struct container *container, struct root *root,
 		add_file(root->mounts, root->directory, files[i]);
 	}
 	for (size_t i = 0; i < list.count; i++) {
-		if (list.entries[i].kind != MOUNT_TMPFS)
+		enum mount_kind kind = list.entries[i].kind;
+
+		if (kind == MOUNT_BIND || kind == MOUNT_VOLUME)
 			add_mount(
 				root->mounts, &list.entries[i],
 				is_filled_by_copy(container, &list.entries[i]));

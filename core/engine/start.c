@@ -84,7 +84,8 @@ static int check_sources(const struct start *start, struct error *err)
 		const struct mount_point *point = &list.entries[i];
 		struct stat status;
 
-		if (!point->source || stat(point->source, &status) == 0)
+		if (!point->source || point->kind == MOUNT_IMAGE ||
+		    stat(point->source, &status) == 0)
 			continue;
 		if (errno != ENOENT)
 			r = err_errno(err, "cannot use mount source path %s",

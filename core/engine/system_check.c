@@ -9,15 +9,27 @@
 static int add_container(const struct container *container, void *data,
 			 struct error *err)
 {
+	const cJSON *engine = member_get(container->json, "Engine");
 	cleanup_strv char **layers = NULL;
+	cleanup_strv char **images = container_images(container);
 	cJSON *json = json_object();
+	const cJSON *mount;
 	int r = json_get_strv(member_get(container->json, "Moss"), "Moss",
 			      "DiffIds", &layers, err);
 
 	(void)r; /* of a damaged record the rest may still be told */
 	json_set_string(json, "id", container->record.id);
 	json_set_string(json, "name", container->name);
-	json_set_string(json, "image", member_string(container->json, "Image"));
+	cJSON_ArrayForEach(mount, member_get(engine, "Mounts"))
+	{
+		cleanup_strv char **more = member_strv(mount, "Layers");
+
+		for (size_t i = 0; more && more[i]; i++) {
+			if (!strv_contains(layers, more[i]))
+				strv_push(&layers, more[i]);
+		}
+	}
+	json_set_strv(json, "images", images);
 	json_set_bool(json, "running", container_is_running(container));
 	json_set_strv(json, "layers", layers);
 	json_push(data, json);

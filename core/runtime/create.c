@@ -11,6 +11,7 @@
 #include "base/proc.h"
 #include "core/runtime/kernel.h"
 #include "core/runtime/keyring.h"
+#include "core/runtime/layers.h"
 #include "core/runtime/memfd.h"
 #include "core/runtime/namespaces.h"
 #include "core/runtime/parent.h"
@@ -211,6 +212,8 @@ int runtime_create(const struct runtime_request *request,
 	cleanup_fd int program_fd = -1;
 	int r = check_request(request, err);
 
+	if (r == 0)
+		r = layers_prepare(request, err);
 	if (r == 0)
 		r = keyring_renew(err);
 	if (r < 0)

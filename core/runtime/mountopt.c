@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "core/runtime/kernel.h"
+#include "storage/root/snapshot.h"
 
 /* The access time words share one field, which is cleared and then set. */
 static const struct {
@@ -108,6 +109,7 @@ static bool parse_word(const char *word, struct mount_options *options)
 		{"copyup", &options->copy_up},
 		{"chown", &options->chown},
 		{"tmpcopyup", &options->temporary_copy_up},
+		{"temporary", &options->temporary},
 		{"bind", &options->bind},
 	};
 
@@ -129,6 +131,19 @@ static bool parse_word(const char *word, struct mount_options *options)
 		options->subpath = word + strlen("subpath=");
 		return true;
 	}
+	if (str_starts(word, "rootpath=") &&
+	    (options->bind || options->layers)) {
+		options->root_path = word + strlen("rootpath=");
+		return true;
+	}
+	if (str_starts(word, "layer=") && options->layers) {
+		strv_push(&options->diff_ids, word + strlen("layer="));
+		return true;
+	}
+	if (str_starts(word, "lower=/") && options->layers) {
+		strv_push(&options->directories, word + strlen("lower="));
+		return true;
+	}
 	return str_equal(word, "defaults") || str_empty(word);
 }
 
@@ -145,6 +160,7 @@ int mount_options_parse(const struct spec_mount *mount,
 	CLEANUP(mount_options_release)
 	struct mount_options options = {
 		.bind = is_bind(mount),
+		.layers = str_equal(mount->type, "layers"),
 		/* "bind" as the type alone says nothing of depth. */
 		.recursive = !strv_contains(mount->options, "bind"),
 	};
@@ -158,7 +174,8 @@ int mount_options_parse(const struct spec_mount *mount,
 		    parse_word(word, &options) ||
 		    mount_propagation(word, &options.propagation) == 0)
 			continue;
-		if (options.bind || str_equal(word, "remount"))
+		if (options.bind || options.layers ||
+		    str_equal(word, "remount"))
 			return err_set(err, ERROR_INVALID,
 				       "[%zu]: unknown option \"%s\"", i, word);
 		options.data[options.data_count++] = word;
@@ -166,12 +183,22 @@ int mount_options_parse(const struct spec_mount *mount,
 	if (options.temporary_copy_up && !str_equal(mount->type, "tmpfs"))
 		return err_set(err, ERROR_INVALID,
 			       "tmpcopyup is for a tmpfs only");
+	if (options.layers && options.bind)
+		return err_set(err, ERROR_INVALID,
+			       "layers cannot be a bind mount");
+	if (options.layers && options.diff_ids && options.directories)
+		return err_set(err, ERROR_INVALID,
+			       "layers and directories cannot be mixed");
+	if (strv_length(options.directories) > SNAPSHOT_DIRECTORIES_MAX)
+		return err_set(err, ERROR_INVALID,
+			       "more than %d directories below a root",
+			       SNAPSHOT_DIRECTORIES_MAX);
 	if ((options.copy_up || options.chown) && !options.bind)
 		return err_set(err, ERROR_INVALID,
 			       "%s is for a bind mount only",
 			       options.chown ? "chown" : "copyup");
 	*ret_options = options;
-	options.data = NULL;
+	options = (struct mount_options){0};
 	return 0;
 }
 
@@ -180,6 +207,9 @@ void mount_options_release(struct mount_options *options)
 	if (!options)
 		return;
 	free(options->data);
+	strv_free(options->diff_ids);
+	strv_free(options->directories);
+	options->diff_ids = options->directories = NULL;
 	options->data = NULL;
 	options->data_count = 0;
 }

@@ -18,9 +18,14 @@ struct mount_options {
 	uint64_t set_recursive, clear_recursive;
 	unsigned long propagation; /* MS_…, perhaps with MS_REC; 0: not given */
 	bool bind, recursive;
-	bool copy_up;		/* bind: fill an empty volume */
-	bool chown;		/* bind: give it to the container's user */
-	const char *subpath;	/* bind: what of the source; borrowed */
+	bool copy_up;	       /* bind: fill an empty volume */
+	bool chown;	       /* bind: give it to the container's user */
+	const char *subpath;   /* bind: what of the source; borrowed */
+	const char *root_path; /* bind, layers: likewise, in that root */
+	bool temporary;	       /* the mount point goes with it */
+	bool layers;
+	char **diff_ids; /* layers: one of these two */
+	char **directories;
 	bool temporary_copy_up; /* tmpfs: the same */
 	const char **data;	/* borrowed words for the file system */
 	size_t data_count;

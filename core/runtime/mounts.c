@@ -11,6 +11,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "core/runtime/kernel.h"
+#include "core/runtime/layers.h"
 #include "core/runtime/mountopt.h"
 #include "core/runtime/setup.h"
 #include "storage/root/volume.h"
@@ -56,7 +57,7 @@ static int clone_source(const struct spec_mount *mount,
 	cleanup_fd int fd = -1;
 	int r;
 
-	if (!options->subpath) {
+	if (!options->subpath && !options->root_path) {
 		r = mount_clone(AT_FDCWD, mount->source, options->recursive);
 		if (r == -EINVAL && str_starts(mount->source, "/proc/"))
 			r = mount_clone_of_process(mount->source,
@@ -68,6 +69,8 @@ static int clone_source(const struct spec_mount *mount,
 	base_fd = open(mount->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (base_fd < 0)
 		return -errno;
+	if (options->root_path)
+		return layers_clone(base_fd, options);
 	fd = path_open_beneath(base_fd, options->subpath, O_PATH);
 	return fd < 0 ? steal_fd(&fd) : mount_clone(fd, "", options->recursive);
 }
@@ -81,10 +84,11 @@ static int source_failed(const struct spec_mount *mount,
 			       "cannot mount %s of %s: it leads out of the "
 			       "volume",
 			       options->subpath, mount->source);
-	if (options->subpath)
+	if (options->subpath || options->root_path)
 		return err_number(err, r, "cannot mount %s of %s on %s",
-				  options->subpath, mount->source,
-				  mount->destination);
+				  options->subpath ? options->subpath
+						   : options->root_path,
+				  mount->source, mount->destination);
 	err_number(err, r, "cannot mount %s on %s", mount->source,
 		   mount->destination);
 	if (r == -EINVAL && !options->recursive)
@@ -101,6 +105,9 @@ int mounts_open_sources(struct setup *setup, struct error *err)
 	setup->owned = xcalloc(spec->mount_count + 1, sizeof(int));
 	for (size_t i = 0; i < spec->mount_count; i++)
 		setup->sources[i] = setup->owned[i] = -1;
+	setup->points_fd = layers_open_points(setup, err);
+	if (setup->points_fd < -1)
+		return setup->points_fd;
 	for (size_t i = 0; i < spec->mount_count; i++) {
 		const struct spec_mount *mount = &spec->mounts[i];
 		CLEANUP(mount_options_release)
@@ -109,6 +116,13 @@ int mounts_open_sources(struct setup *setup, struct error *err)
 
 		if (r < 0)
 			return r;
+		if (options.layers) {
+			setup->sources[i] = r =
+				layers_mount(setup, i, &options, err);
+			if (r < 0)
+				return err_wrap(err, "cannot mount on %s",
+						mount->destination);
+		}
 		if (!options.bind)
 			continue;
 		setup->sources[i] = r = clone_source(mount, &options);
@@ -151,11 +165,13 @@ int mounts_give(struct setup *setup, struct error *err)
 
 /* The mount point, made when missing: a directory or a file, as is needed. */
 static int open_target(const struct setup *setup, const char *path,
-		       bool directory, bool *ret_existed, struct error *err)
+		       bool directory, bool temporary, bool *ret_existed,
+		       struct error *err)
 {
 	const char *rest;
 	int base_fd = base_of(setup, path, &rest);
 	int fd = path_open_in_root(base_fd, rest, O_PATH, 0);
+	int r;
 
 	*ret_existed = fd >= 0;
 	if (fd == -ENOENT)
@@ -163,7 +179,12 @@ static int open_target(const struct setup *setup, const char *path,
 			       : path_touch_in_root(base_fd, rest, 0644, err);
 	else if (fd < 0)
 		err_number(err, fd, "cannot reach %s in the container", path);
-	return fd;
+	if (fd < 0 || *ret_existed || !temporary)
+		return fd;
+	r = layers_tell_point(setup, fd, err);
+	if (r < 0)
+		close_fd(&fd);
+	return r < 0 ? r : fd;
 }
 
 /* What the image has at target fills the mount, see storage/root/volume.h. */
@@ -209,7 +230,7 @@ static int bind_mount(const struct setup *setup, const struct spec_mount *mount,
 		return err_errno(err, "cannot mount %s on %s", mount->source,
 				 mount->destination);
 	target_fd = open_target(setup, mount->destination, S_ISDIR(st.st_mode),
-				&existed, err);
+				options->temporary, &existed, err);
 	if (target_fd < 0)
 		return err_wrap(err, "cannot mount %s", mount->source);
 	if (options->copy_up && existed && S_ISDIR(st.st_mode)) {
@@ -233,6 +254,20 @@ static int bind_mount(const struct setup *setup, const struct spec_mount *mount,
 		return err_number(err, r, "cannot mount %s on %s",
 				  mount->source, mount->destination);
 	return 0;
+}
+
+static int layers_bind(struct setup *setup, size_t index,
+		       const struct mount_options *options, int *ret_fd,
+		       struct error *err)
+{
+	const struct spec_mount *mount = &setup->spec->mounts[index];
+	cleanup_fd int root_fd = steal_fd(&setup->sources[index]);
+	int fd = layers_clone(root_fd, options);
+
+	if (fd < 0)
+		return source_failed(mount, options, fd, err);
+	*ret_fd = fd;
+	return bind_mount(setup, mount, options, fd, err);
 }
 
 /* A read-only view of the host's directory, when an own one cannot be had. */
@@ -387,7 +422,8 @@ static int new_mount(const struct setup *setup, const struct spec_mount *mount,
 	bool existed;
 	int r;
 
-	target_fd = open_target(setup, mount->destination, true, &existed, err);
+	target_fd = open_target(setup, mount->destination, true,
+				options->temporary, &existed, err);
 	if (target_fd < 0)
 		return err_wrap(err, "cannot mount %s", type);
 	if (str_equal(type, "devpts"))
@@ -471,6 +507,8 @@ int mounts_make(struct setup *setup, struct error *err)
 		if (options.bind) {
 			fd = steal_fd(&setup->sources[i]);
 			r = bind_mount(setup, mount, &options, fd, err);
+		} else if (options.layers) {
+			r = layers_bind(setup, i, &options, &fd, err);
 		} else {
 			r = new_mount(setup, mount, &options, &fd, err);
 		}

@@ -24,6 +24,8 @@
 #include "core/runtime/task_limit.h"
 #include "net/netns.h"
 
+#define OWN_NAME_MAX 64
+
 static _Noreturn void fail(const struct setup *setup, const struct error *err)
 {
 	error_write(setup->launch.sync_fd, err);
@@ -97,26 +99,31 @@ static int serve_fuse(struct setup *setup, int fuse_fd, struct error *err)
 	return r < 0 ? r : sync_expect(setup->launch.sync_fd, SYNC_SERVED, err);
 }
 
-/*
- * By its path: directory_fd is from before our mount namespace, and so would be
- * what is below it.
- */
-static int open_snapshot(struct setup *setup, struct error *err)
+int setup_open_own(const struct setup *setup, const char *name, int flags,
+		   struct error *err)
 {
 	char link[PATH_FD_MAX];
-	char path[PATH_MAX + sizeof("/merged")];
+	char path[PATH_MAX + OWN_NAME_MAX];
 	ssize_t length;
+	int fd;
 
 	path_of_fd(link, setup->request->snapshot->directory_fd);
 	length = readlink(link, path, PATH_MAX);
-	if (length < 0 || length == PATH_MAX)
+	if (length < 0 || length == PATH_MAX || strlen(name) >= OWN_NAME_MAX)
 		return err_number(err, length < 0 ? errno : ENAMETOOLONG,
 				  "cannot tell where the container is");
-	strcpy(path + length, "/merged");
-	setup->root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (setup->root_fd < 0)
-		return err_errno(err, "cannot open the container's root");
-	return 0;
+	strcpy(path + length, name);
+	fd = open(path, flags | O_CLOEXEC, 0600);
+	return fd < 0 ? err_errno(err, "cannot open the container's %s",
+				  name + 1)
+		      : fd;
+}
+
+static int open_snapshot(struct setup *setup, struct error *err)
+{
+	setup->root_fd =
+		setup_open_own(setup, "/merged", O_PATH | O_DIRECTORY, err);
+	return setup->root_fd < 0 ? setup->root_fd : 0;
 }
 
 /*
@@ -386,6 +393,7 @@ static void setup_init(struct setup *setup,
 		.proc_fd = -1,
 		.sys_fd = -1,
 		.devpts_fd = -1,
+		.points_fd = -1,
 		.tap_fd = -1,
 		.master_fd = -1,
 		.slave_fd = -1,

@@ -27,6 +27,7 @@ struct setup {
 	/* Mounts made here by their place; -1: there is none, or not ours. */
 	int dev_fd, proc_fd, sys_fd, devpts_fd;
 	bool dev_is_foreign; /* someone's /dev, left as it is */
+	int points_fd;	     /* layers.h; -1: nobody wants to know */
 	int tap_fd, master_fd, slave_fd;
 };
 
@@ -40,6 +41,14 @@ _Noreturn void setup_joiner(const struct runtime_request *request, int sync_fd,
 /* The process between, for a container with a task_limit. */
 _Noreturn void setup_counter(const struct runtime_request *request, int sync_fd,
 			     int program_fd);
+
+/*
+ * A file of the container's directory, by its path: the descriptor that we were
+ * given is from before our mount namespace, and so would be what is below it.
+ * name begins with a slash. Before the identity changes.
+ */
+int setup_open_own(const struct setup *setup, const char *name, int flags,
+		   struct error *err);
 
 /* mounts.c */
 int mounts_open_sources(struct setup *setup, struct error *err);

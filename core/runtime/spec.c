@@ -163,6 +163,9 @@ static int parse_mount(const cJSON *item, const char *path,
 	if (options.bind && (!mount->source || mount->source[0] != '/'))
 		return err_set(err, ERROR_INVALID,
 			       "%s.source: must be an absolute path", path);
+	if (options.layers && str_empty(mount->source))
+		return err_set(err, ERROR_INVALID, "%s.source: is missing",
+			       path);
 	if (!options.bind && str_empty(mount->type))
 		return err_set(err, ERROR_INVALID, "%s.type: is missing", path);
 	return 0;

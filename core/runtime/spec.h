@@ -25,6 +25,15 @@
  *   chown               all of it is given to the container's user, each time
  *   subpath=PATH        only that below the source, which it may not lead out
  *                       of by links or ".."
+ *   rootpath=PATH       the same, looked up as if the source were "/"
+ *   temporary           a mount point that had to be made for it is told
+ *                       (layers.h)
+ * The type "layers" is a root made of layers, read-only or to be written to,
+ * where what is written is gone at the end (layers.h). Its options, the lowest
+ * first:
+ *   layer=sha256:HEX    a layer of the store
+ *   lower=PATH          a directory of the host's, instead
+ * and ro, rw, rootpath and temporary as above.
  * "ro" on an "rbind" mount covers what is mounted below its source too. Without
  * a propagation word a mount is rprivate.
  *

@@ -27,7 +27,7 @@
  *   - leftovers are removed.
  *
  * Request: {"repair", "quick", "force": bool, "containers": [{"id", "name",
- * "image", "running", "layers": [diff ID…]}]}; quick leaves the trees out.
+ * "images", "running", "layers": [diff ID…]}]}; quick leaves the trees out.
  * Result:
  *   {"findings": [{"subject", "problem", "advice", "mended": bool}…],
  *    "images", "layers", "blobs": how many were checked,

@@ -141,12 +141,12 @@ static const char *image_user(const struct check *check, const char *id)
 
 	cJSON_ArrayForEach(container, check->containers)
 	{
-		const char *image = NULL;
+		cleanup_strv char **images = NULL;
 		const char *name = "?";
 
-		(void)json_get_string(container, "", "image", &image, NULL);
+		(void)json_get_strv(container, "", "images", &images, NULL);
 		(void)json_get_string(container, "", "name", &name, NULL);
-		if (*id && str_equal(image, id))
+		if (*id && strv_contains(images, id))
 			return name;
 	}
 	return NULL;

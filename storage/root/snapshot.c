@@ -125,11 +125,27 @@ static int make_directory(int dir_fd, const char *name, mode_t mode,
 	return 1;
 }
 
+static int prepare_place(int place_fd, struct error *err)
+{
+	static const char *const names[] = {
+		SNAPSHOT_MERGED,
+		SNAPSHOT_NONE,
+		SNAPSHOT_MORE,
+	};
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(names); i++)
+		r = make_directory(place_fd, names[i], 0755, err);
+	return r < 0 ? r : 0;
+}
+
 int snapshot_prepare(const struct snapshot *snapshot, struct error *err)
 {
 	int dir_fd = snapshot->directory_fd;
 	int r;
 
+	if (snapshot->view)
+		return prepare_place(snapshot->view->place_fd, err);
 	/* What "/" looks like, as docker has it: root's, 0755. */
 	r = make_directory(dir_fd, SNAPSHOT_UPPER, 0755, err);
 	if (r < 0)

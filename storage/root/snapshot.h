@@ -95,12 +95,17 @@ struct snapshot_view {
 	bool with_upper; /* upper/ is one more layer, on top */
 };
 
+#define SNAPSHOT_DIRECTORIES_MAX 4
+
 struct snapshot {
 	enum snapshot_driver driver;
 	struct store *store;
 	char *const *diff_ids; /* lowest first; NULL: none */
-	int directory_fd;      /* the container's directory */
-	bool is_volatile;      /* nothing is synced to disk: --rm only */
+	/* overlay: directories of the host's instead, absolute, lowest first,
+	   at most SNAPSHOT_DIRECTORIES_MAX; NULL: no. */
+	char *const *directories;
+	int directory_fd; /* the container's directory */
+	bool is_volatile; /* nothing is synced to disk: --rm only */
 	/*
 	 * The root will be made read-only by the caller: it is still mounted
 	 * writable, as mount points must be made in it first. What is written
@@ -111,7 +116,7 @@ struct snapshot {
 };
 
 /* Makes upper, a fresh work and merged; in the pinned namespace, before start.
- */
+   Of a view what its place must have. */
 int snapshot_prepare(const struct snapshot *snapshot, struct error *err);
 
 /*

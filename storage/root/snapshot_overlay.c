@@ -75,8 +75,9 @@ static int add_lower(struct open_mount *mount, int dir_fd, const char *path,
 	int fd = add(mount, dir_fd, path);
 
 	if (fd < 0) {
-		err_number(err, fd, "cannot open layer %s", path);
-		if (fd == -ENOENT)
+		err_number(err, fd, "cannot open %s%s",
+			   dir_fd == AT_FDCWD ? "" : "layer ", path);
+		if (fd == -ENOENT && dir_fd != AT_FDCWD)
 			err_hint(err, "the image is damaged: remove it and "
 				      "load it again");
 		return fd;
@@ -86,20 +87,37 @@ static int add_lower(struct open_mount *mount, int dir_fd, const char *path,
 	return 0;
 }
 
+/* Highest first. */
+static int add_directories(struct open_mount *mount, char *const *directories,
+			   struct error *err)
+{
+	for (size_t i = strv_length(directories); i-- > 0;) {
+		int r = add_lower(mount, AT_FDCWD, directories[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int add_lowers(struct open_mount *mount, const struct snapshot *snapshot,
 		      struct error *err)
 {
 	cleanup_free struct snapshot_lowers *lowers =
 		xcalloc(1, sizeof(*lowers));
 	const struct snapshot_view *view = snapshot->view;
-	int r = snapshot_lowers_of(snapshot, lowers, err);
+	int r = 0;
 
+	if (!snapshot->directories)
+		r = snapshot_lowers_of(snapshot, lowers, err);
 	if (r < 0)
 		return r;
 	raise_limit(mount, lowers->count);
 	if (view && view->with_upper)
 		r = add_lower(mount, snapshot->directory_fd, SNAPSHOT_UPPER,
 			      err);
+	if (r == 0)
+		r = add_directories(mount, snapshot->directories, err);
 	for (size_t i = 0; r == 0 && i < lowers->count; i++)
 		r = add_lower(mount, lowers->dir_fd, lowers->paths[i], err);
 	/* There is no overlay of one layer alone. */

@@ -533,7 +533,9 @@ static void test_mount_round_trip(void **state)
 		"\"Tmpfs\":{\"/c\":\"size=1m\"},\"Mounts\":[{\"Type\":"
 		"\"volume\",\"Target\":\"/d\",\"VolumeOptions\":{\"NoCopy\":"
 		"true}},{\"Type\":\"tmpfs\",\"Target\":\"/e\",\"TmpfsOptions\":"
-		"{\"SizeBytes\":4096,\"Mode\":448}}]}");
+		"{\"SizeBytes\":4096,\"Mode\":448}},{\"Type\":\"image\","
+		"\"Source\":\"web:1\",\"Target\":\"/g\",\"ImageOptions\":"
+		"{\"Subpath\":\"a\"}}]}");
 	cleanup_json cJSON *volumes = parse("{\"/a\":{},\"/f/\":{}}");
 	CLEANUP(mount_list_release) struct mount_list list = {0};
 	CLEANUP(mount_list_release) struct mount_list again = {0};
@@ -547,7 +549,10 @@ static void test_mount_round_trip(void **state)
 	if (mounts_collect(host, volumes, &list, &err) < 0)
 		fail_msg("%s", err.message);
 	/* /a is taken, so the image's volume there is not made. */
-	assert_int_equal(list.count, 6);
+	assert_int_equal(list.count, 7);
+	assert_true(mount_list_find(&list, "/g")->read_only);
+	assert_string_equal(mount_list_find(&list, "/g")->name, "web:1");
+	assert_string_equal(mount_list_find(&list, "/g")->subpath, "a");
 	assert_true(mount_list_find(&list, "/f")->anonymous);
 	assert_true(mount_list_find(&list, "/f")->copy);
 	assert_false(mount_list_find(&list, "/d")->copy);
@@ -558,6 +563,13 @@ static void test_mount_round_trip(void **state)
 	for (size_t i = 0; i < list.count; i++) {
 		if (list.entries[i].kind == MOUNT_VOLUME)
 			list.entries[i].source = xstrdup("/v");
+		if (list.entries[i].kind == MOUNT_IMAGE) {
+			list.entries[i].source = xstrdup("sha256:1");
+			strv_push(&list.entries[i].layers, "sha256:2");
+			strv_push(&list.entries[i].directories, "/d");
+			list.entries[i].in_root = true;
+			list.entries[i].temporary = true;
+		}
 	}
 	first = mounts_json(&list);
 	assert_int_equal(mounts_parse_json(first, &again, NULL), 0);
@@ -567,7 +579,7 @@ static void test_mount_round_trip(void **state)
 	assert_string_equal(a, b);
 	/* --tmpfs is not listed, --mount type=tmpfs is. */
 	docker = mounts_docker_json(&list);
-	assert_int_equal(cJSON_GetArraySize(docker), 5);
+	assert_int_equal(cJSON_GetArraySize(docker), 6);
 }
 
 static void test_volumes_from(void **state)

@@ -90,6 +90,65 @@ static void test_bind_options(void **state)
 			     ERROR_INVALID, "one is a directory");
 }
 
+/* Links are looked up as if the source were a root of its own. */
+static void test_bind_in_root(void **state)
+{
+	cleanup_free char *link = xasprintf("%s/directory/link", outside);
+	cleanup_free char *up = xasprintf("%s/directory/up", outside);
+
+	assert_int_equal(symlink("/inner", link), 0);
+	assert_int_equal(symlink("../secret", up), 0);
+	harness_expect(bind_spec("cat /linked", "directory", "/linked",
+				 "\"rbind\",\"rootpath=link\""),
+		       "inner\n");
+	harness_expect(bind_spec("cat /data/inner", "directory", "/data",
+				 "\"rbind\",\"rootpath=../..\""),
+		       "inner\n");
+	harness_expect_error(bind_spec("true", "directory", "/data",
+				       "\"rbind\",\"rootpath=up\""),
+			     ERROR_NOT_FOUND, "cannot mount up of ");
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(unlink(up), 0);
+}
+
+static void test_layers_refused(void **state)
+{
+	static const struct {
+		const char *source;
+		const char *options;
+		const char *message;
+	} rows[] = {
+		{"x", "\"lower=relative\"", "unknown option"},
+		{"x", "\"subpath=a\"", "unknown option"},
+		{"x", "\"size=1m\"", "unknown option"},
+		{"x", "\"copyup\"", "for a bind mount only"},
+		{"x", "\"rbind\"", "layers cannot be a bind mount"},
+		{"x", "\"layer=a\",\"lower=/a\"", "cannot be mixed"},
+		{"x",
+		 "\"lower=/\",\"lower=/\",\"lower=/\",\"lower=/\","
+		 "\"lower=/\"",
+		 "more than 4 directories"},
+		{"", "\"lower=/a\"", "source: is missing"},
+		{"x", "\"lower=/a\"", "layers need a container of layers"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_free char *mount =
+			xasprintf("{\"destination\":\"/data\",\"type\":"
+				  "\"layers\",\"source\":\"%s\","
+				  "\"options\":[%s]}",
+				  rows[i].source, rows[i].options);
+		cJSON *spec = harness_spec("true");
+
+		harness_add_mount(spec, mount);
+		harness_expect_error(spec,
+				     i == ARRAY_SIZE(rows) - 1
+					     ? ERROR_UNSUPPORTED
+					     : ERROR_INVALID,
+				     rows[i].message);
+	}
+}
+
 /* Read-only goes for what is mounted below the source, too. */
 static void test_bind_recursive(void **state)
 {
@@ -268,6 +327,8 @@ static int all_tests(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bind),
 		cmocka_unit_test(test_bind_options),
+		cmocka_unit_test(test_bind_in_root),
+		cmocka_unit_test(test_layers_refused),
 		cmocka_unit_test(test_bind_recursive),
 		cmocka_unit_test(test_links),
 		cmocka_unit_test(test_magic_links),

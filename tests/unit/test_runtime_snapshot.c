@@ -145,10 +145,73 @@ static void test_fuse_error(void **state)
 	harness_end(&harness);
 }
 
+/* What of the host's directory a container may write is not the host's. */
+static void check_layers(const char *script, const char *options,
+			 const char *expected)
+{
+	static struct harness harness;
+	cleanup_free char *mount =
+		xasprintf("{\"destination\":\"/made/here\",\"type\":\"layers\","
+			  "\"source\":\"x\",\"options\":[%s]}",
+			  options);
+	cJSON *spec = harness_spec(script);
+
+	harness_add_mount(spec, mount);
+	run_on(SNAPSHOT_OVERLAY, spec, &harness);
+	if (harness.result < 0)
+		fail_msg("%s", harness.err.message);
+	assert_string_equal(harness.output, expected);
+	harness_end(&harness);
+}
+
+static void test_layers(void **state)
+{
+	cleanup_free char *directory = xasprintf("%s/host", harness_directory);
+	cleanup_free char *file = xasprintf("%s/file", directory);
+	cleanup_free char *points = xasprintf("%s/mounts/points", container);
+	cleanup_free char *cover = xasprintf("%s/cover", harness_directory);
+	cleanup_free char *cover_file = xasprintf("%s/more", cover);
+	cleanup_free char *options = NULL;
+	cleanup_free char *text = NULL;
+	size_t length = 0;
+
+	assert_int_equal(mkdir(directory, 0755), 0);
+	assert_int_equal(mkdir(cover, 0755), 0);
+	harness_write(file, "host\n");
+	harness_write(cover_file, "more\n");
+
+	check_layers("cat /made/here/srv/from-image; touch /made/here/x "
+		     "2> /dev/null || echo ro",
+		     "\"layer=sha256:" HEX "\",\"ro\"", "x\nro\n");
+	assert_int_equal(access(points, F_OK), -1);
+	check_layers("cat /made/here",
+		     "\"layer=sha256:" HEX
+		     "\",\"ro\",\"rootpath=/../srv/from-image\"",
+		     "x\n");
+
+	options = xasprintf("\"lower=%s\",\"lower=%s\",\"rw\","
+			    "\"temporary\"",
+			    directory, cover);
+	for (int i = 0; i < 2; i++)
+		check_layers("cd /made/here; cat file more; echo new > file; "
+			     "cat file; rm more; ls",
+			     options, "host\nmore\nnew\nfile\n");
+	assert_int_equal(file_read_at(AT_FDCWD, file, 64, &text, &length, NULL),
+			 0);
+	assert_string_equal(text, "host\n");
+	free(text);
+	assert_int_equal(access(cover_file, F_OK), 0);
+	assert_int_equal(
+		file_read_at(AT_FDCWD, points, 64, &text, &length, NULL), 0);
+	assert_int_equal(length, sizeof("/made/here"));
+	assert_string_equal(text, "/made/here");
+}
+
 static int all_tests(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_overlay),
+		cmocka_unit_test(test_layers),
 		cmocka_unit_test(test_fuse),
 		cmocka_unit_test(test_fuse_error),
 	};
