@@ -1,0 +1,55 @@
+/*
+ * Where the result of a build goes. Members of the request's "outputs", or the
+ * store where there are none:
+ *
+ *   {"type":"image"}                 an image in the store
+ *   {"type":"docker","dest"}         an archive for `docker load`
+ *   {"type":"oci","dest"}            an archive with an OCI image layout; with
+ *                                    "tar": false (docker as well) a directory
+ *                                    that is new or empty
+ *   {"type":"tar","dest"}            the files of the root, as an archive
+ *   {"type":"local","dest"}          the files of the root, into a directory
+ *
+ * dest: absolute, or "-", standard output. docker without dest is image.
+ *
+ * A directory for files is made with those above it, or merged into: a file
+ * gives way to a file, but no directory to a file and no file to a directory.
+ * Nothing follows a link in it (storage/root/copy.h). All becomes the user's,
+ * without set-ID bits. Files and archives are there whole or not at all, a
+ * directory that is merged into as far as it came.
+ *
+ * Nothing stays in the store of an image that is only written out, whatever
+ * ends the build: its layers are the build's, leased.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/build/image.h"
+#include "core/build/progress.h"
+#include "storage/store/store.h"
+#include "storage/transfer_build.h"
+
+/* What can be found wrong before anything is built. */
+int output_check(const cJSON *outputs, struct error *err);
+
+struct output_request {
+	const cJSON *outputs; /* NULL: the store */
+	const struct layer_chain *chain;
+	const struct image_draft *image;
+	char *const *references; /* full; NULL: none */
+	char *const *annotations;
+	int output_fd; /* of "-" */
+	int64_t epoch; /* -1: none */
+	const struct progress *progress;
+	unsigned int vertex;
+};
+/*
+ * *ret_id: the image's ID, caller frees, where it is in the store; NULL where
+ * it was only written out.
+ */
+int output_write(struct store *store, const struct output_request *request,
+		 char **ret_id, struct error *err);
