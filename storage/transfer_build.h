@@ -1,8 +1,8 @@
 /*
- * Commands of moss-image (storage/transfer.h) that make the layers and the
- * image of a build. The builder (core/build) decides what is done, and in which
- * order; each layer is made by a process of its own, confined, which is gone
- * with its result.
+ * Commands of moss-image and moss-layer (storage/transfer.h) that make the
+ * layers and the image of a build. The builder (core/build) decides what is
+ * done, and in which order; each layer is made by a process of its own,
+ * confined, which is gone with its result.
  *
  * What a step of a build leaves behind is a chain of layers, lowest first: the
  * root file system so far. A layer is known by its diff ID, which says where it

@@ -13,6 +13,7 @@ int image_layer_diff(struct store *store,
 	cleanup_json cJSON *json = json_object();
 	cleanup_json cJSON *result = NULL;
 	struct transfer transfer = {
+		.helper = "moss-layer",
 		.command = "layer-diff",
 		.request = json,
 		.input_fd = -1,

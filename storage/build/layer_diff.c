@@ -1,5 +1,5 @@
 /*
- * moss-image layer-diff: what a step of a build has changed becomes a layer, in
+ * moss-layer layer-diff: what a step of a build has changed becomes a layer, in
  * the store and leased by the build's work.
  *
  * Request: {"directory", "driver", "diffIds", "lease", "epoch"}, see
