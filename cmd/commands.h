@@ -60,6 +60,8 @@ extern const struct command command_volume_prune;
 extern const struct command command_volume_rm;
 extern const struct command command_completion;
 extern const struct command command_help;
+extern const struct command command_builder_du;
+extern const struct command command_builder_prune;
 extern const struct command command_container_inspect;
 extern const struct command command_container_prune;
 extern const struct command command_image_inspect;

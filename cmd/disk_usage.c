@@ -25,17 +25,6 @@ static const struct listing_column summary_columns[] = {
 	{"Type", "TYPE"}, {"TotalCount", "TOTAL"},	  {"Active", "ACTIVE"},
 	{"Size", "SIZE"}, {"Reclaimable", "RECLAIMABLE"}, {0},
 };
-static const struct listing_column cache_columns[] = {
-	{"ID", "CACHE ID"},
-	{"CacheType", "CACHE TYPE"},
-	{"Size", "SIZE"},
-	{"CreatedSince", "CREATED"},
-	{"LastUsedSince", "LAST USED"},
-	{"UsageCount", "USAGE"},
-	{"Shared", "SHARED"},
-	{0},
-};
-
 /* ---- a row a kind ---- */
 
 struct total {
@@ -130,6 +119,26 @@ static struct total total_volumes(const cJSON *usage)
 	return total;
 }
 
+/* What an image has, too, is counted there. */
+static struct total total_build_cache(const cJSON *usage)
+{
+	struct total total = {0};
+	const cJSON *record;
+
+	cJSON_ArrayForEach(record, member_of(usage, "BuildCache"))
+	{
+		bool in_use = flag_of(record, "InUse");
+
+		total.count++;
+		total.active += in_use;
+		if (flag_of(record, "Shared"))
+			continue;
+		total.bytes += number_of(record, "Size");
+		total.reclaimable += in_use ? 0 : number_of(record, "Size");
+	}
+	return total;
+}
+
 static int print_summary(const cJSON *usage, const char *format,
 			 struct error *err)
 {
@@ -139,7 +148,7 @@ static int print_summary(const cJSON *usage, const char *format,
 		total_images(usage),
 		total_containers(usage),
 		total_volumes(usage),
-		{0},
+		total_build_cache(usage),
 	};
 	static const char *const types[] = {"Images", "Containers",
 					    "Local Volumes", "Build Cache"};
@@ -222,6 +231,18 @@ static cJSON *volume_rows(const cJSON *usage)
 	return rows;
 }
 
+static cJSON *build_cache_rows(const cJSON *usage, bool whole)
+{
+	cJSON *rows = json_array();
+	const cJSON *record;
+
+	cJSON_ArrayForEach(record, member_of(usage, "BuildCache"))
+	{
+		json_push(rows, build_cache_row(record, whole));
+	}
+	return rows;
+}
+
 static const char *const image_shown[] = {
 	"Repository", "Tag",	    "ID", "CreatedSince", "Size", "SharedSize",
 	"UniqueSize", "Containers", NULL};
@@ -234,8 +255,8 @@ static const char *const cache_shown[] = {
 	"UsageCount", "Shared",	   NULL};
 
 static const struct section {
-	const char *heading;
-	const char *member; /* of the usage, and of the object --format sees */
+	const char *heading; /* NULL: it has the sum in it */
+	const char *member;  /* of the usage, and of the object --format sees */
 	const struct listing_column *columns;
 	const char *const *shown;
 } sections[] = {
@@ -243,11 +264,16 @@ static const struct section {
 	{"Containers space usage:", "Containers", container_columns,
 	 container_shown},
 	{"Local Volumes space usage:", "Volumes", volume_columns, volume_shown},
-	{"Build cache usage: 0B", "BuildCache", cache_columns, cache_shown},
+	{NULL, "BuildCache", build_cache_columns, cache_shown},
 };
 
-static int print_sections(const cJSON *rows, struct error *err)
+static int print_sections(const cJSON *usage, const cJSON *rows,
+			  struct error *err)
 {
+	const struct total total = total_build_cache(usage);
+	cleanup_free char *size = format_bytes((uint64_t)total.bytes);
+	cleanup_free char *cache = xasprintf("Build cache usage: %s", size);
+
 	for (size_t i = 0; i < ARRAY_SIZE(sections); i++) {
 		const struct section *section = &sections[i];
 		struct listing listing = {
@@ -256,7 +282,8 @@ static int print_sections(const cJSON *rows, struct error *err)
 		};
 		int r;
 
-		printf("%s%s\n\n", i > 0 ? "\n" : "", section->heading);
+		printf("%s%s\n\n", i > 0 ? "\n" : "",
+		       section->heading ? section->heading : cache);
 		r = listing_print(&listing, member_of(rows, section->member),
 				  err);
 		if (r < 0)
@@ -286,10 +313,10 @@ static int df_main(struct context *context, const struct options *options)
 	json_set(rows, "Images", image_rows(usage, whole));
 	json_set(rows, "Containers", container_rows(usage, whole));
 	json_set(rows, "Volumes", volume_rows(usage));
-	json_set(rows, "BuildCache", json_array());
+	json_set(rows, "BuildCache", build_cache_rows(usage, whole));
 	if (whole)
 		return format_object(context, format, rows) ? 1 : 0;
-	r = print_sections(rows, &err);
+	r = print_sections(usage, rows, &err);
 	return r < 0 ? command_fail(context, &err) : 0;
 }
 

@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "cmd/commands.h"
 #include "cmd/format.h"
+#include "cmd/listing.h"
 #include "cmd/member.h"
 #include "cmd/template.h"
 #include "cmd/text.h"
@@ -210,25 +211,16 @@ static int print_all(const struct printer *printer, struct event_stream *stream,
 static int read_filters(char *const *list, cJSON **ret_filters,
 			struct error *err)
 {
-	cleanup_json cJSON *filters = json_object();
+	const struct filters filters = {list};
 
-	for (; *list; list++) {
-		const char *equals = strchr(*list, '=');
-		cleanup_free char *key = NULL;
-
-		if (!equals)
+	for (size_t i = 0; list[i]; i++)
+		if (!strchr(list[i], '='))
 			return err_set(err, ERROR_INVALID,
 				       "invalid argument \"%s\" for \"-f, "
 				       "--filter\" flag: bad format of filter "
 				       "(expected name=value)",
-				       *list);
-		key = xstrndup(*list, (size_t)(equals - *list));
-		if (!member_of(filters, key))
-			json_set(filters, key, json_array());
-		json_push_string(cJSON_GetObjectItemCaseSensitive(filters, key),
-				 equals + 1);
-	}
-	*ret_filters = steal_ptr(&filters);
+				       list[i]);
+	*ret_filters = filters_json(&filters);
 	return 0;
 }
 

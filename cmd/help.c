@@ -169,6 +169,7 @@ static const struct {
 	const char *group;
 	const char *summary;
 } groups_of_objects[] = {
+	{"builder", "Manage builds"},
 	{"container", "Manage containers"},
 	{"image", "Manage images"},
 	{"manifest", "Look at manifests in registries"},

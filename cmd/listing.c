@@ -301,6 +301,25 @@ bool filters_refuse(const struct filters *filters, const char *key,
 	return answers.asked > 0 && answers.asked == answers.matched;
 }
 
+cJSON *filters_json(const struct filters *filters)
+{
+	cJSON *json = json_object();
+
+	for (size_t i = 0; filters->list[i]; i++) {
+		const char *text = filters->list[i];
+		const char *equals = strchr(text, '=');
+		cleanup_free char *key =
+			equals ? xstrndup(text, (size_t)(equals - text))
+			       : xstrdup(text);
+
+		if (!json_member(json, key))
+			json_set(json, key, json_array());
+		json_push_string(cJSON_GetObjectItemCaseSensitive(json, key),
+				 equals ? equals + 1 : "");
+	}
+	return json;
+}
+
 char **filters_values(const struct filters *filters, const char *key)
 {
 	char **values = NULL;

@@ -54,6 +54,8 @@ bool filters_pass_all(const struct filters *filters, const char *key,
 /* docker's "label!": there are values of key, and all of them match. */
 bool filters_refuse(const struct filters *filters, const char *key,
 		    filter_match match, const void *data);
+/* {key: [value…]}, as the engine takes filters; caller owns. */
+cJSON *filters_json(const struct filters *filters);
 /* The values of key (strv, caller frees; NULL: none). */
 char **filters_values(const struct filters *filters, const char *key);
 

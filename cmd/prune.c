@@ -1,6 +1,6 @@
 /*
- * moss container, volume, network, image and system prune: what nobody needs
- * goes, after a question.
+ * moss container, volume, network, image, builder and system prune: what nobody
+ * needs goes, after a question.
  */
 #include "cmd/command.h"
 
@@ -40,6 +40,14 @@ static const struct option image_options[] = {
 	{'f', "force", OPTION_FLAG, NULL, NULL, "Do not prompt for confirmation", false},
 	{0},
 };
+static const struct option builder_options[] = {
+	{'a', "all", OPTION_FLAG, NULL, NULL, "Remove all unused build cache, not just dangling ones", false},
+	{0, "filter", OPTION_LIST, "filter", NULL, "Provide filter values (e.g. \"until=24h\")", false},
+	{'f', "force", OPTION_FLAG, NULL, NULL, "Do not prompt for confirmation", false},
+	{0, "keep-storage", OPTION_BYTES, NULL, NULL, "Amount of disk space to keep for cache", false},
+	{0, "reserved-space", OPTION_BYTES, NULL, NULL, "The same, under its newer name", false},
+	{0},
+};
 static const struct option system_options[] = {
 	{'a', "all", OPTION_FLAG, NULL, NULL, "Remove all unused images not just dangling ones", false},
 	{0, "filter", OPTION_LIST, "filter", NULL, "Provide filter values (e.g. \"label=<key>=<value>\")", false},
@@ -50,16 +58,21 @@ static const struct option system_options[] = {
 /* clang-format on */
 
 static const char *const time_keys[] = {"label", "label!", "until", NULL};
+static const char *const builder_keys[] = {"description", "id",		"inuse",
+					   "private",	  "shared",	"type",
+					   "until",	  "unused-for", NULL};
 static const char *const volume_keys[] = {"all", "label", "label!", NULL};
 
 struct prune {
 	struct engine_prune wanted;
 	char **labels;
 	char **other_labels;
+	cJSON *filters; /* of the build cache */
 };
 
 static void prune_release(struct prune *prune)
 {
+	cJSON_Delete(prune->filters);
 	strv_free(prune->labels);
 	strv_free(prune->other_labels);
 }
@@ -69,9 +82,12 @@ static int read_until(const struct filters *filters, struct prune *prune,
 		      struct error *err)
 {
 	cleanup_strv char **values = filters_values(filters, "until");
+	cleanup_strv char **older = filters_values(filters, "unused-for");
 	struct timespec time;
 	int r;
 
+	for (size_t i = 0; older && older[i]; i++)
+		strv_push(&values, older[i]);
 	if (!values)
 		return 0;
 	if (values[1])
@@ -188,6 +204,8 @@ static const struct step volumes = {engine_volume_prune, "VolumesDeleted",
 				    "Deleted Volumes:"};
 static const struct step networks = {engine_network_prune, "NetworksDeleted",
 				     "Deleted Networks:"};
+static const struct step build_cache = {engine_build_prune, "CachesDeleted",
+					"Deleted build cache objects:"};
 static const struct step images = {engine_image_prune, "ImagesDeleted",
 				   "Deleted Images:"};
 
@@ -280,8 +298,43 @@ static int network_main(struct context *context, const struct options *options)
 	return run_step(context, &networks, &prune.wanted, &bytes);
 }
 
-/* docker's question. There is no build cache to be removed, which is soon done.
- */
+/* What may stay: --keep-storage, which is --reserved-space as well. */
+static int read_kept(const struct options *options, struct prune *prune,
+		     struct error *err)
+{
+	int64_t kept = option_number(options, "keep-storage");
+	int64_t reserved = option_number(options, "reserved-space");
+
+	if (kept > 0 && reserved > 0)
+		return err_set(err, ERROR_INVALID,
+			       "conflicting options: --keep-storage and "
+			       "--reserved-space are the same");
+	prune->wanted.cache_kept = kept > 0 ? kept : reserved;
+	return 0;
+}
+
+static int builder_main(struct context *context, const struct options *options)
+{
+	CLEANUP(prune_release) struct prune prune = {0};
+	const struct filters filters = {option_list(options, "filter")};
+	struct error err = {0};
+
+	if (prune_read(options, builder_keys, option_flag(options, "all"),
+		       &prune, &err) < 0 ||
+	    read_kept(options, &prune, &err) < 0)
+		return command_fail(context, &err);
+	prune.filters = filters_json(&filters);
+	prune.wanted.cache_filters = prune.filters;
+	if (!confirmed(options,
+		       prune.wanted.all
+			       ? "WARNING! This will remove all build cache."
+			       : "WARNING! This will remove all dangling build "
+				 "cache."))
+		return 0;
+	return run_alone(context, &build_cache, &prune);
+}
+
+/* docker's question. */
 static char *system_question(const struct options *options, bool all,
 			     bool with_volumes)
 {
@@ -337,6 +390,7 @@ static int system_main(struct context *context, const struct options *options)
 	if (with_volumes)
 		code |= run_step(context, &volumes, &anonymous, &bytes);
 	code |= run_step(context, &images, &prune.wanted, &bytes);
+	code |= run_step(context, &build_cache, &prune.wanted, &bytes);
 	print_total(bytes);
 	return code;
 }
@@ -346,6 +400,7 @@ static const struct option *const container_tables[] = {container_options,
 static const struct option *const volume_tables[] = {volume_options, NULL};
 static const struct option *const network_tables[] = {network_options, NULL};
 static const struct option *const image_tables[] = {image_options, NULL};
+static const struct option *const builder_tables[] = {builder_options, NULL};
 static const struct option *const system_tables[] = {system_options, NULL};
 
 const struct command command_container_prune = {
@@ -382,6 +437,15 @@ const struct command command_image_prune = {
 	.options = image_tables,
 	.hidden = true,
 	.run = image_main,
+};
+
+const struct command command_builder_prune = {
+	.name = "builder-prune",
+	.usage = "[OPTIONS]",
+	.summary = "Remove build cache",
+	.options = builder_tables,
+	.hidden = true,
+	.run = builder_main,
 };
 
 const struct command command_system_prune = {

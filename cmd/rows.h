@@ -40,6 +40,10 @@ extern const struct listing_column container_columns[];
 cJSON *network_row(const cJSON *network, bool whole);
 extern const struct listing_column network_columns[];
 
+/* builder.c; whole: long ID. */
+cJSON *build_cache_row(const cJSON *record, bool whole);
+extern const struct listing_column build_cache_columns[];
+
 /* volume.c */
 cJSON *volume_row(const cJSON *volume);
 extern const struct listing_column volume_columns[];

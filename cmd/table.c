@@ -54,6 +54,8 @@ const struct command *const command_table[] = {
 	&command_completion,
 	&command_help,
 	/* Reached as `moss container inspect` and the like */
+	&command_builder_du,
+	&command_builder_prune,
 	&command_container_inspect,
 	&command_container_prune,
 	&command_image_inspect,
@@ -85,6 +87,8 @@ const struct command *const command_table[] = {
 };
 
 const struct command_path command_paths[] = {
+	{"builder", "du", "builder-du", false},
+	{"builder", "prune", "builder-prune", false},
 	{"container", "attach", "attach", false},
 	{"container", "commit", "commit", false},
 	{"container", "cp", "cp", false},

@@ -105,6 +105,7 @@ int engine_disk_usage(struct engine *engine, cJSON **ret_json,
 {
 	cleanup_json cJSON *json = json_object();
 	cJSON *containers = NULL;
+	cJSON *cache = NULL;
 	int r;
 
 	r = add_images(engine, json, err);
@@ -118,7 +119,10 @@ int engine_disk_usage(struct engine *engine, cJSON **ret_json,
 	r = add_volumes(engine, json, containers, err);
 	if (r < 0)
 		return r;
-	json_set(json, "BuildCache", json_array());
+	r = engine_build_cache_list(engine, NULL, &cache, err);
+	if (r < 0)
+		return r;
+	json_set(json, "BuildCache", cache);
 	*ret_json = steal_ptr(&json);
 	return 0;
 }

@@ -422,6 +422,11 @@ struct engine_prune {
 	int64_t until;	     /* made before, seconds since the epoch */
 	char *const *labels; /* "key" or "key=value", has each; NULL: none */
 	char *const *other_labels; /* has not all of them; NULL: none */
+	/* Of the build cache only: bytes that may stay, 0: nothing; docker's
+	   {key: [value…]} besides until, NULL: none. Its "until" is about the
+	   last use, its "all" about what an image has, too. */
+	int64_t cache_kept;
+	const cJSON *cache_filters;
 };
 /*
  * Containers that do not run, volumes that no container mentions, images that
@@ -443,6 +448,14 @@ int engine_image_prune(struct engine *engine, const struct engine_prune *prune,
 int engine_network_prune(struct engine *engine,
 			 const struct engine_prune *prune, cJSON **ret_json,
 			 struct error *err);
+/* What no build is using: {"CachesDeleted": [ID…], …}. */
+int engine_build_prune(struct engine *engine, const struct engine_prune *prune,
+		       cJSON **ret_json, struct error *err);
+/*
+ * Keeps the build cache within its limit (core/engine/build_cache.h): for a
+ * build that made something new, when it is done and has released its work.
+ */
+int engine_build_cache_trim(struct engine *engine, struct error *err);
 
 /* ---- events ---- */
 
@@ -478,11 +491,21 @@ int engine_system_check(struct engine *engine, const struct engine_check *check,
 			cJSON **ret_json, struct error *err);
 
 /*
+ * Of the build cache what passes the filters ({key: [value…]}, NULL: all):
+ * [{"ID", "Type": "regular", "Description", "InUse", "Shared", "Size",
+ * "CreatedAt", "LastUsedAt", "UsageCount"}…], least recently used first. Shared
+ * ones are in an image, too. Of results that are the same layer one has its
+ * size.
+ */
+int engine_build_cache_list(struct engine *engine, const cJSON *filters,
+			    cJSON **ret_json, struct error *err);
+/*
  * DiskUsage: {"LayersSize", "Images", "Containers", "Volumes", "BuildCache"},
  * with ImageSummary's Containers, Size (blobs and unpacked layers, unlike in
  * the list) and SharedSize, ContainerSummary's SizeRw, and Volume's UsageData.
- * LayersSize is all that the image store takes, "Moss": {"Reclaimable"} how
- * much of it engine_image_prune() with all would free.
+ * LayersSize is all that the image store takes but for what only the build
+ * cache has, "Moss": {"Reclaimable"} how much of it engine_image_prune() with
+ * all would free. BuildCache: see core/engine/build_cache.h.
  */
 int engine_disk_usage(struct engine *engine, cJSON **ret_json,
 		      struct error *err);

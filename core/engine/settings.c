@@ -3,12 +3,14 @@
 #include <stddef.h>
 
 #include "base/cleanup.h"
+#include "core/engine/build_cache.h"
 #include "net/port.h"
 #include "storage/store/limits.h"
 #include "storage/registry/registries.h"
 
 /* A module with settings adds its rows here. */
 static const struct conf_key *const schema[] = {
+	build_conf_keys,
 	limits_conf_keys,
 	port_conf_keys,
 	registries_conf_keys,

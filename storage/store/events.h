@@ -45,6 +45,7 @@
 #define EVENT_IMAGE	"image"
 #define EVENT_VOLUME	"volume"
 #define EVENT_NETWORK	"network"
+#define EVENT_BUILDER	"builder"
 
 /* An object of texts: name, value, … NULL; a pair without value is left out. */
 cJSON *event_attributes(const char *name, ...) __attribute__((sentinel));

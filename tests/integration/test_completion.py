@@ -83,6 +83,7 @@ def shell(moss, request, tmp_path):
 
 CASES = {
     "moss vol": ["volume"],
+    "moss builder pr": ["prune"],
     "moss volume ": ["create", "inspect", "ls", "prune", "rm"],
     "moss container renam": ["rename"],
     "moss rm --fo": ["--force"],

@@ -426,6 +426,8 @@ WARNINGS = {
                          "used by at least one container.",
     ("volume", "prune", "-a"): "WARNING! This will remove all local volumes not "
                                "used by at least one container.",
+    ("builder", "prune"): "WARNING! This will remove all dangling build cache.",
+    ("builder", "prune", "-a"): "WARNING! This will remove all build cache.",
     ("system", "prune", "-a", "--volumes", "--filter", "label=x"): """\
 WARNING! This will remove:
   - all stopped containers

@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 # Groups of commands whose names moss joins: "volume create", volume-create.
-GROUP = re.compile(r"^(container|image|manifest|network|system|volume)-")
+GROUP = re.compile(r"^(builder|container|image|manifest|network|system|volume)-")
 OPTION = re.compile(r"^(?:(-\w) )?(--[\w-]+)(?: (\S+))?$")
 
 

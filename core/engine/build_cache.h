@@ -1,0 +1,20 @@
+/*
+ * The build cache as the engine's users see it: results of steps
+ * (storage/store/build_cache.h) in one list of docker's BuildCache objects,
+ * which du shows and prune chooses from. What is removed is chosen without a
+ * lock; a result that a build takes into use in between stays.
+ *
+ * How much it may take is said by moss.conf ([build] cache-size), and by
+ * default follows docker's: up to 80 % of the disk and 100 GB, as long as a
+ * fifth of the disk stays free, but 10 % of the disk, 10 GB at most, in any
+ * case. A build that made something new keeps to that in the end: what was not
+ * used for the longest time goes, of what was used together the last step
+ * first, as nothing finds it without those before. What an image has, too,
+ * takes no room here.
+ */
+#pragma once
+
+#include "base/conf.h"
+#include "core/engine/engine.h"
+
+extern const struct conf_key build_conf_keys[];
