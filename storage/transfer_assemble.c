@@ -64,6 +64,9 @@ int image_assemble(struct store *store, const struct assemble_request *request,
 	json_set_strv(json, "annotations", request->annotations);
 	json_set_strv(json, "references", request->references);
 	json_set_bool(json, "keep", request->store);
+	if (request->squash)
+		json_set_i64(json, "squashAbove",
+			     (int64_t)request->base_layers);
 	json_set(json, "outputs", outputs_json(request));
 	json_set_i64(json, "epoch", request->epoch);
 	r = transfer_run(store, &transfer, &result, err);

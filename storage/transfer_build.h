@@ -155,6 +155,10 @@ struct assemble_request {
 	char *const *annotations; /* of the manifest: "KEY=VALUE"; or NULL */
 	char *const *references;  /* full; NULL: nameless */
 	bool store;		  /* the image comes into the store */
+	/* The layers above the lowest base_layers become one, as far as there
+	   are several; the history keeps its entries. */
+	bool squash;
+	size_t base_layers;
 	const struct assemble_output *outputs;
 	size_t output_count;
 	int output_fd; /* -1: none */

@@ -42,6 +42,7 @@ struct output_request {
 	const struct image_draft *image;
 	char *const *references; /* full; NULL: none */
 	char *const *annotations;
+	bool squash;   /* layers above the base image's become one */
 	int output_fd; /* of "-" */
 	int64_t epoch; /* -1: none */
 	const struct progress *progress;

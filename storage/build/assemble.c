@@ -12,22 +12,11 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/archive/save.h"
+#include "storage/build/assembly.h"
 #include "storage/job/confine.h"
 #include "storage/job/job.h"
 #include "storage/store/image_entry.h"
 #include "storage/store/image_make.h"
-#include "storage/transfer_build.h"
-
-struct assembly {
-	struct job *job;
-	struct stage stage;
-	struct layer_chain chain;
-	char **diff_ids;
-	struct manifest manifest;
-	char **annotations;
-	struct stage_image image;
-	bool keep;
-};
 
 static void assembly_release(struct assembly *assembly)
 {
@@ -58,7 +47,7 @@ static int read_references(struct assembly *assembly, struct error *err)
 	return r < 0 ? r : 0;
 }
 
-static void use_chain(struct assembly *assembly)
+void assembly_use_chain(struct assembly *assembly)
 {
 	const struct layer_chain *chain = &assembly->chain;
 	struct manifest *manifest = &assembly->manifest;
@@ -88,7 +77,7 @@ static int read_request(struct assembly *assembly, struct error *err)
 		r = json_get_bool(request, "", "keep", &assembly->keep, err);
 	if (r < 0)
 		return r;
-	use_chain(assembly);
+	assembly_use_chain(assembly);
 	return 0;
 }
 
@@ -133,6 +122,8 @@ static int make_image(struct assembly *assembly, struct error *err)
 		return r;
 	make.times = times;
 	r = image_make_config(&make, &config, err);
+	if (r == 0)
+		r = assembly_squash(assembly, config, err);
 	if (r < 0)
 		return r;
 	return stage_write_image(&assembly->stage, config, &assembly->manifest,

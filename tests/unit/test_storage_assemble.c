@@ -22,6 +22,7 @@
 #include "storage/store/image.h"
 #include "storage/transfer.h"
 #include "storage/transfer_build.h"
+#include "storage/transfer_root.h"
 #include "tests/unit/namespace.h"
 #include "tests/unit/tar_builder.h"
 
@@ -42,27 +43,37 @@ static char *path_of(const char *name)
 	return xasprintf("%s/%s", directory, name);
 }
 
+/* An image of one layer; its ID, caller frees. */
+static char *import(const char *reference, const struct tar_file *files,
+		    size_t count)
+{
+	cleanup_str struct str tar = {0};
+	cleanup_free char *path = path_of("layer.tar");
+	const struct import_request request = {
+		.source = path,
+		.reference = reference,
+		.progress_fd = -1,
+	};
+	char *id = NULL;
+
+	tar_build(&tar, files, count);
+	assert_int_equal(file_write_atomic_at(top, "layer.tar", tar.data,
+					      tar.length, 0644, FILE_VOLATILE,
+					      &error),
+			 0);
+	if (image_import(&store, &request, &id, &error) < 0)
+		fail_msg("%s", error.message);
+	return id;
+}
+
 static void import_base(void)
 {
 	static const struct tar_file files[] = {
 		{.path = "etc/", .type = '5'},
 		{.path = "etc/name", .data = "moss\n"},
 	};
-	cleanup_str struct str tar = {0};
-	cleanup_free char *path = path_of("base.tar");
-	const struct import_request request = {
-		.source = path,
-		.reference = "base",
-		.progress_fd = -1,
-	};
 
-	tar_build(&tar, files, ARRAY_SIZE(files));
-	assert_int_equal(file_write_atomic_at(top, "base.tar", tar.data,
-					      tar.length, 0644, FILE_VOLATILE,
-					      &error),
-			 0);
-	if (image_import(&store, &request, &base_id, &error) < 0)
-		fail_msg("%s", error.message);
+	base_id = import("base", files, ARRAY_SIZE(files));
 }
 
 static int set_up(void **state)
@@ -309,6 +320,195 @@ static void test_lost_layer(void **state)
 	assert_int_equal(count_images(), 1);
 }
 
+/* ---- squash ---- */
+
+static const struct tar_file squash_base[] = {
+	{.path = "dir/", .type = '5', .mode = 0700, .mtime = 7},
+	{.path = "dir/below", .data = "b"},
+	{.path = "etc/", .type = '5'},
+	{.path = "etc/gone", .data = "g"},
+	{.path = "etc/kept", .data = "k"},
+	{.path = "tree/", .type = '5'},
+	{.path = "tree/below", .data = "b"},
+};
+
+static const struct tar_file squash_first[] = {
+	{.path = "dir/", .type = '5'},
+	{.path = "dir/first", .data = "1"},
+	{.path = "etc/.wh.gone"},
+	{.path = "etc/changed", .data = "1"},
+	{.path = "new/", .type = '5'},
+	{.path = "new/link", .type = '2', .link = "/etc/kept"},
+	{.path = "new/short", .data = "1"},
+	{.path = "tree/", .type = '5'},
+	{.path = "tree/first", .data = "1"},
+	{.path = "was", .data = "file"},
+};
+
+static const struct tar_file squash_second[] = {
+	{.path = ".wh.tree"},
+	{.path = "dir/", .type = '5', .mode = 0711, .mtime = 9},
+	{.path = "dir/.wh..wh..opq"},
+	{.path = "dir/second", .data = "22"},
+	{.path = "etc/changed", .data = "22"},
+	{.path = "new/.wh.short"},
+	{.path = "was/", .type = '5'},
+	{.path = "was/second", .data = "22"},
+};
+
+static const struct tar_file squash_third[] = {
+	{.path = "tree/", .type = '5'},
+	{.path = "tree/third", .data = "333"},
+};
+
+static void push_layer(const char *name, const struct tar_file *files,
+		       size_t count)
+{
+	CLEANUP(layer_chain_release) struct layer_chain layers = {0};
+	cleanup_free char *id = import(name, files, count);
+
+	assert_int_equal(image_chain(&store, &work, id, &layers, &error), 0);
+	assert_int_equal(layer_chain_push(&chain, &layers.layers[0], &error),
+			 0);
+}
+
+static void push_layers(void)
+{
+	chain.count = 0;
+	push_layer("l0", squash_base, ARRAY_SIZE(squash_base));
+	push_layer("l1", squash_first, ARRAY_SIZE(squash_first));
+	push_layer("l2", squash_second, ARRAY_SIZE(squash_second));
+	push_layer("l3", squash_third, ARRAY_SIZE(squash_third));
+}
+
+static const char squash_text[] =
+	"{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{},"
+	"\"history\":[{\"created_by\":\"base\"},{\"created_by\":\"1\"},"
+	"{\"created_by\":\"ENV\",\"empty_layer\":true},"
+	"{\"created_by\":\"2\"},{\"created_by\":\"3\"}]}";
+
+/* "base+ 1 ENV", "+" behind those that made a layer; caller frees. */
+static char *history_of(const struct image *image)
+{
+	cleanup_str struct str text = {0};
+	const cJSON *step;
+
+	cJSON_ArrayForEach(step, json_member(image->config, "history"))
+	{
+		const cJSON *name = json_member(step, "created_by");
+
+		if (!name)
+			name = json_member(step, "comment");
+		assert_non_null(json_member(step, "created"));
+		str_appendf(&text, "%s%s%s", text.length ? "," : "",
+			    name->valuestring,
+			    json_member(step, "empty_layer") ? "" : "+");
+	}
+	return str_steal(&text);
+}
+
+static void squash(size_t base, const char *name)
+{
+	cleanup_free char *full = xasprintf("docker.io/library/%s:1", name);
+	char *const names[] = {full, NULL};
+	cleanup_json cJSON *image = NULL;
+	struct assemble_request request = {
+		.chain = &chain,
+		.references = names,
+		.store = true,
+		.squash = true,
+		.base_layers = base,
+		.output_fd = -1,
+		.epoch = -1,
+		.progress_fd = -1,
+	};
+	cleanup_free char *id = NULL;
+
+	assert_int_equal(json_parse(squash_text, strlen(squash_text), "image",
+				    &image, NULL),
+			 0);
+	request.image = image;
+	if (image_assemble(&store, &request, &id, &error) < 0)
+		fail_msg("%s", error.message);
+}
+
+/* The root that layers make, as tar lists it. */
+static void list_root(char *const *diff_ids, const char *name)
+{
+	cleanup_free char *path = path_of(name);
+	cleanup_free char *command = xasprintf(
+		"tar --full-time -tvf %s | sort > %s.list", path, path);
+	const struct export_request request = {
+		.root = {.what = "root", .diff_ids = diff_ids},
+		.output = path,
+		.output_fd = -1,
+		.progress_fd = -1,
+	};
+
+	if (root_export(&store, &request, &error) < 0)
+		fail_msg("%s", error.message);
+	assert_int_equal(system(command), 0);
+}
+
+static void test_squash(void **state)
+{
+	cleanup_strv char **diff_ids = NULL;
+	cleanup_free char *history = NULL;
+	cleanup_free char *same =
+		xasprintf("cmp %s/a.list %s/b.list", directory, directory);
+	cleanup_free char *layer = NULL;
+	CLEANUP(image_release) struct image image = {0};
+
+	push_layers();
+	diff_ids = layer_chain_diff_ids(&chain);
+	squash(1, "squashed");
+	assert_int_equal(image_find(&store, "squashed:1", &image, &error), 0);
+	assert_int_equal(strv_length(image.diff_ids), 2);
+	assert_string_equal(image.diff_ids[0], diff_ids[0]);
+	history = history_of(&image);
+	assert_string_equal(history, "base+,1,ENV,2,3,"
+				     "moss.build: 3 layers squashed+");
+	list_root(diff_ids, "a");
+	list_root(image.diff_ids, "b");
+	assert_int_equal(system(same), 0);
+	/* No walk over the base, no whiteout of what it does not have. */
+	layer = xasprintf(
+		"cd %s/store/layers/%s/diff && test \"$(find . | sort | "
+		"tr '\\n' ' ')\" = '. ./dir ./dir/second ./etc "
+		"./etc/changed ./etc/gone ./new ./new/link ./tree "
+		"./tree/third ./was ./was/second '",
+		directory, digest_hex(image.diff_ids[1]));
+	assert_int_equal(system(layer), 0);
+	assert_int_equal(image.size, 4 + 2 + 2 + 3 + 2);
+	assert_tidy();
+}
+
+/* The same again is the same image. */
+static void test_squash_again(void **state)
+{
+	CLEANUP(image_release) struct image first = {0};
+	CLEANUP(image_release) struct image second = {0};
+
+	push_layers();
+	squash(0, "first");
+	squash(0, "second");
+	assert_int_equal(image_find(&store, "first:1", &first, &error), 0);
+	assert_int_equal(image_find(&store, "second:1", &second, &error), 0);
+	assert_int_equal(strv_length(first.diff_ids), 1);
+	assert_string_equal(first.id, second.id);
+}
+
+/* One layer is one already. */
+static void test_squash_one(void **state)
+{
+	CLEANUP(image_release) struct image image = {0};
+
+	push_layers();
+	squash(3, "same");
+	assert_int_equal(image_find(&store, "same:1", &image, &error), 0);
+	assert_int_equal(strv_length(image.diff_ids), 4);
+}
+
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +523,11 @@ static int run(void)
 		cmocka_unit_test_setup_teardown(test_failed_output, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_lost_layer, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_squash, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_squash_again, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_squash_one, set_up,
 						tear_down),
 	};
 
