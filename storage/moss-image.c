@@ -7,7 +7,6 @@
 #include "storage/job/program.h"
 
 static const struct job_command commands[] = {
-	{"assemble", assemble_run, .reads_archives = false},
 	{"check", check_run, .reads_archives = true},
 	{"commit", commit_run, .reads_archives = false},
 	{"copy", copy_out_run, .reads_archives = false},

@@ -8,6 +8,7 @@
 #include "storage/job/program.h"
 
 static const struct job_command commands[] = {
+	{"assemble", assemble_run, .reads_archives = false},
 	{"layer-diff", layer_diff_run, .reads_archives = true},
 };
 

@@ -50,6 +50,7 @@ int image_assemble(struct store *store, const struct assemble_request *request,
 	cleanup_json cJSON *json = json_object();
 	cleanup_json cJSON *result = NULL;
 	struct transfer transfer = {
+		.helper = "moss-layer",
 		.command = "assemble",
 		.request = json,
 		.input_fd = -1,
@@ -76,7 +77,7 @@ int image_assemble(struct store *store, const struct assemble_request *request,
 	if (r <= 0)
 		return r < 0 ? r
 			     : err_set(err, ERROR_GENERIC,
-				       "moss-image returned no image ID");
+				       "moss-layer returned no image ID");
 	*ret_id = xstrdup(id);
 	if (request->store)
 		tell(store, request, id);

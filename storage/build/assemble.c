@@ -1,5 +1,5 @@
 /*
- * moss-image assemble: the layers that a build made and what its instructions
+ * moss-layer assemble: the layers that a build made and what its instructions
  * said become an image, in the store, written out, or both. Nothing is to be
  * seen of an image that is only written out: its config and manifest stay in
  * the stage, its layers are leased.

@@ -1,4 +1,4 @@
-/* Parts of moss-image assemble, see storage/build/assemble.c. */
+/* Parts of moss-layer assemble, see storage/build/assemble.c. */
 #pragma once
 
 #include <cjson/cJSON.h>

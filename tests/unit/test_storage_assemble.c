@@ -1,4 +1,4 @@
-/* image_assemble() of storage/transfer_build.h, by the helper moss-image. */
+/* image_assemble() of storage/transfer_build.h, by the helper moss-layer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
