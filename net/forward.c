@@ -17,6 +17,8 @@
 
 #define EVENT_BATCH   256
 #define UDP_FLOWS_MAX 4096
+/* Descriptors that are never clients': a quarter, at most so many. */
+#define UPLINK_RESERVE 2048
 
 /*
  * To sleep and be woken takes longer than most servers take to answer: the next
@@ -176,6 +178,12 @@ static int start(struct forwarder *forwarder,
 	return control_start(forwarder);
 }
 
+/* So that no number of clients takes the container's way out. */
+static size_t left_to_uplink(size_t fd_max)
+{
+	return fd_max / 4 < UPLINK_RESERVE ? fd_max / 4 : UPLINK_RESERVE;
+}
+
 int forwarder_new(const struct forward_config *config, int proc_fd,
 		  struct forwarder **ret_forwarder, struct error *err)
 {
@@ -206,11 +214,7 @@ int forwarder_new(const struct forward_config *config, int proc_fd,
 		free(forwarder);
 		return err_errno(err, "cannot make an epoll instance");
 	}
-	/*
-	 * A quarter is the uplink's, so that no number of clients takes the
-	 * container's way out.
-	 */
-	forwarder->fd_share = config->fd_max - config->fd_max / 4;
+	forwarder->fd_share = config->fd_max - left_to_uplink(config->fd_max);
 	share_flows(forwarder);
 	r = start(forwarder, config);
 	if (r < 0) {
