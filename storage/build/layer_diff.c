@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/job/job.h"
@@ -65,6 +66,18 @@ static int read_request(const struct job *job, struct diff_request *request,
 	return 0;
 }
 
+/*
+ * What becomes of it is on its way to the disk: what it was made of need not
+ * go there, too.
+ */
+static void drop_upper(const struct job *job)
+{
+	cleanup_free char *path =
+		xasprintf("%s/upper", job_string(job, "directory"));
+
+	(void)tree_remove_at(AT_FDCWD, path, NULL);
+}
+
 /* 1 and the layer, 0: none. */
 static int make_layer(struct job *job, struct stage *stage,
 		      struct layer_ref *ref, struct error *err)
@@ -88,6 +101,7 @@ static int make_layer(struct job *job, struct stage *stage,
 	diff_layer_note(job, &report);
 	if (r == 0)
 		return 0;
+	drop_upper(job);
 	memcpy(ref->diff_id, layer.diff_id, sizeof(ref->diff_id));
 	r = stage_place_for(stage, job_string(job, "lease"), ref->blob.digest,
 			    ref->diff_id, err);
