@@ -18,10 +18,11 @@
 #include "core/build/run_mounts.h"
 #include "core/build/run_output.h"
 #include "core/engine/engine.h"
+#include "core/engine/members.h"
 #include "core/engine/step.h"
 #include "storage/transfer_build.h"
 
-#define SCRIPT_MODE 0755 /* whoever the step runs as starts it */
+#define FILE_MODE 0755 /* whoever the step runs as reads and starts it */
 
 struct run {
 	const struct run_request *request;
@@ -30,7 +31,7 @@ struct run {
 	char **environment;
 	struct mount_list mounts;
 	struct run_mounts_held *held;
-	char *script;	      /* its name in the work; NULL: there is none */
+	char **files;	      /* of its own, in the work */
 	char id[ID_TEXT_MAX]; /* "": there is no container */
 };
 
@@ -40,9 +41,9 @@ static void run_release(struct run *run)
 	if (*run->id)
 		engine_step_remove(&run->engine, run->id);
 	run_mounts_release_held(run->held);
-	if (run->script)
-		unlinkat(run->request->work->fd, run->script, 0);
-	free(run->script);
+	for (size_t i = 0; run->files && run->files[i]; i++)
+		unlinkat(run->request->work->fd, run->files[i], 0);
+	strv_free(run->files);
 	mount_list_release(&run->mounts);
 	strv_free(run->environment);
 	strv_free(run->diff_ids);
@@ -50,31 +51,58 @@ static void run_release(struct run *run)
 
 /* ---- what it is made of ---- */
 
-static int add_script(struct run *run, struct error *err)
+static bool has_variable(char *const *environment, const char *start)
 {
-	const struct run_request *request = run->request;
-	const struct store_work *work = request->work;
-	cleanup_free char *name = xasprintf("script-%u", request->vertex);
+	for (size_t i = 0; environment && environment[i]; i++) {
+		if (str_starts(environment[i], start))
+			return true;
+	}
+	return false;
+}
+
+/* A file that only the step sees; content goes with it. */
+static int add_file(struct run *run, const char *kind, const char *content,
+		    const char *destination, struct error *err)
+{
+	const struct store_work *work = run->request->work;
+	cleanup_free char *name =
+		xasprintf("%s-%u", kind, run->request->vertex);
 	struct mount_point point = {
 		.kind = MOUNT_BIND,
 		.source = xasprintf("%s/tmp/%s/%s", run->engine.store.path,
 				    work->name, name),
-		.destination = xstrdup(request->command[0]),
+		.destination = xstrdup(destination),
 		.propagation = xstrdup("rprivate"),
 		.mode = xstrdup(""),
 		.read_only = true,
 	};
 	int r;
 
-	r = file_write_atomic_at(work->fd, name, request->script,
-				 strlen(request->script), SCRIPT_MODE,
-				 FILE_VOLATILE, err);
-	if (r >= 0) {
-		run->script = steal_ptr(&name);
+	strv_push(&run->files, name);
+	r = file_write_atomic_at(work->fd, name, content, strlen(content),
+				 FILE_MODE, FILE_VOLATILE, err);
+	if (r >= 0)
 		r = mount_list_add(&run->mounts, &point, err);
-	}
 	mount_point_release(&point);
 	return r;
+}
+
+/*
+ * Where there is one ID only, apt, which downloads as a user of its own and
+ * makes sure that it is that user, would download nothing.
+ */
+static int help_apt(struct run *run, struct error *err)
+{
+	static const char destination[] = "/dev/pipes/apt.conf";
+	cleanup_strv char **own = member_strv(run->request->config, "Env");
+
+	if (run->engine.identity.mapped || has_variable(own, "APT_CONFIG=") ||
+	    has_variable(run->environment, "APT_CONFIG="))
+		return 0;
+	strv_push_take(&run->environment,
+		       xasprintf("APT_CONFIG=%s", destination));
+	return add_file(run, "apt", "APT::Sandbox::User \"root\";\n",
+			destination, err);
 }
 
 static int prepare(struct run *run, struct error *err)
@@ -88,8 +116,9 @@ static int prepare(struct run *run, struct error *err)
 		r = run_mounts_apply(request->mounts, &run->mounts,
 				     &run->environment, &run->held, err);
 	if (r >= 0 && request->script)
-		r = add_script(run, err);
-	return r;
+		r = add_file(run, "script", request->script,
+			     request->command[0], err);
+	return r < 0 ? r : help_apt(run, err);
 }
 
 static cJSON *host_config(const struct run_request *request)

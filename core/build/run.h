@@ -9,6 +9,7 @@
  *   command      the step's argv, without the image's entrypoint
  *   environment  the image's, then the build's arguments, then what mounts add
  *   volumes      none: what a RUN writes where the image has a volume is kept
+ *                (where there is one ID only, APT_CONFIG, too: see run.c)
  *   hostname     "buildsandbox"
  *   input        /dev/null; no health check, no log, no restart, no port
  *
