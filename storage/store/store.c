@@ -329,19 +329,30 @@ static bool is_work_name(const char *name)
 	       strspn(name + length, "0123456789abcdef") == 2 * WORK_RANDOM;
 }
 
-int store_work_lease_for(const struct store *store, const char *name,
-			 const char *hex, struct error *err)
+int store_work_open(const struct store *store, const char *name,
+		    struct error *err)
 {
-	cleanup_fd int fd = -1;
+	int fd;
 
-	if (!is_work_name(name) || !digest_is_hex(hex, strlen(hex)))
+	if (!is_work_name(name))
 		return err_set(err, ERROR_INVALID,
 			       "\"%s\" is no name of work in the store", name);
 	fd = openat(store->tmp_fd, name,
 		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? err_errno(err, "cannot open %s/tmp/%s", store->path,
+				  name)
+		      : fd;
+}
+
+int store_work_lease_for(const struct store *store, const char *name,
+			 const char *hex, struct error *err)
+{
+	cleanup_fd int fd = store_work_open(store, name, err);
+
 	if (fd < 0)
-		return err_errno(err, "cannot open %s/tmp/%s", store->path,
-				 name);
+		return fd;
+	if (!digest_is_hex(hex, strlen(hex)))
+		return err_set(err, ERROR_INVALID, "\"%s\" is no digest", hex);
 	return lease(fd, name, hex, err);
 }
 

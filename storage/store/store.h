@@ -94,8 +94,12 @@ void store_work_release(struct store_work *work);
  */
 int store_work_lease(const struct store_work *work, const char *hex,
 		     struct error *err);
-/* The same in the work called name, which another process owns: what a helper
-   has made is to outlive the helper. ERROR_NOT_FOUND when that work is gone. */
+/* The directory of the work called name, which another process owns.
+   ERROR_NOT_FOUND when it is gone. */
+int store_work_open(const struct store *store, const char *name,
+		    struct error *err);
+/* store_work_lease() for that work: what a helper has made is to outlive the
+   helper. */
 int store_work_lease_for(const struct store *store, const char *name,
 			 const char *hex, struct error *err);
 /* Gives back what was leased. */

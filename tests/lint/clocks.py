@@ -18,6 +18,7 @@ ALLOWED = {
     "core/log_writer.c": "the time of a line of the log",
     "core/progress.c": "when a step of a build started and ended",
     "core/probe.c": "start and end of a probe in its log",
+    "storage/copy_entry.c": "the time of a directory that WORKDIR makes",
     "storage/events.c": "the time of an event",
     "storage/stat_cache.c": "against files' times, which are the wall clock's",
     "storage/http_answer.c": "Retry-After with a date, of a limited wait",
