@@ -5,11 +5,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
-#include "cmd/credentials.h"
-#include "cmd/progress.h"
 #include "cmd/pulling.h"
 #include "storage/store/reference.h"
 
@@ -83,46 +80,21 @@ static int pull_main(struct context *context, const struct options *options)
 	return 0;
 }
 
-static int push(struct context *context, const struct options *options,
-		struct error *err)
+static int push_main(struct context *context, const struct options *options)
 {
-	const struct progress_options shown = {
-		.fd = STDOUT_FILENO,
-		.quiet = option_flag(options, "quiet"),
-	};
-	struct engine_pull_request request = {
+	const struct pulling pushing = {
 		.name = options->operands[0],
 		.platform = option_string(options, "platform"),
 		.all_tags = option_flag(options, "all-tags"),
+		.quiet = option_flag(options, "quiet"),
+		.fd = STDOUT_FILENO,
 	};
-	cleanup_strv char **names = NULL;
-	cleanup_json cJSON *result = NULL;
-	struct progress progress;
-	cJSON *auths;
-	int r;
-
-	r = engine_registry_names(&context->engine, request.name, true, &names,
-				  err);
-	if (r < 0)
-		return r;
-	auths = credentials_find_all(context->credentials, names);
-	request.auths = auths;
-	progress_open(&shown, &progress);
-	request.progress_fd = progress.fd;
-	r = engine_image_push(&context->engine, &request, &result, err);
-	r = progress_close(&progress, r, err);
-	credentials_wipe(auths);
-	return r;
-}
-
-static int push_main(struct context *context, const struct options *options)
-{
 	cleanup_free char *name = NULL;
 	struct error err = {0};
 	int r;
 
 	r = read_name(options, &name, &err);
-	r = r < 0 ? r : push(context, options, &err);
+	r = r < 0 ? r : pushing_run(context, &pushing, &err);
 	if (r < 0)
 		return command_fail(context, &err);
 	if (option_flag(options, "quiet"))

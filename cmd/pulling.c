@@ -19,9 +19,14 @@ enum pull_policy {
 	PULL_NEVER,
 };
 
-int pulling_run(struct context *context, const struct pulling *pulling,
-		struct error *err)
+typedef int (*transfer)(struct engine *engine,
+			const struct engine_pull_request *request,
+			cJSON **ret_result, struct error *err);
+
+static int run_transfer(struct context *context, const struct pulling *pulling,
+			bool push, struct error *err)
 {
+	const transfer run = push ? engine_image_push : engine_image_pull;
 	const struct progress_options shown = {.fd = pulling->fd,
 					       .quiet = pulling->quiet};
 	struct engine_pull_request request = {
@@ -35,19 +40,31 @@ int pulling_run(struct context *context, const struct pulling *pulling,
 	cJSON *auths;
 	int r;
 
-	r = engine_registry_names(&context->engine, pulling->name, false,
-				  &names, err);
+	r = engine_registry_names(&context->engine, pulling->name, push, &names,
+				  err);
 	if (r < 0)
 		return r;
 	auths = credentials_find_all(context->credentials, names);
 	request.auths = auths;
 	progress_open(&shown, &progress);
 	request.progress_fd = progress.fd;
-	r = engine_image_pull(&context->engine, &request, &result, err);
+	r = run(&context->engine, &request, &result, err);
 	r = progress_close(&progress, r, err);
 	credentials_wipe(auths);
 	credentials_forget(context->credentials);
 	return r;
+}
+
+int pulling_run(struct context *context, const struct pulling *pulling,
+		struct error *err)
+{
+	return run_transfer(context, pulling, false, err);
+}
+
+int pushing_run(struct context *context, const struct pulling *pushing,
+		struct error *err)
+{
+	return run_transfer(context, pushing, true, err);
 }
 
 int content_trust_check(const struct options *options, struct error *err)

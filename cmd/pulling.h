@@ -1,4 +1,5 @@
-/* Pulling an image and showing it, for `moss pull` and for run and create. */
+/* Pulling and pushing an image and showing it, for `moss pull` and `push`, and
+   for run, create and build. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,6 +20,10 @@ struct pulling {
 int content_trust_check(const struct options *options, struct error *err);
 
 int pulling_run(struct context *context, const struct pulling *pulling,
+		struct error *err);
+
+/* The same the other way. */
+int pushing_run(struct context *context, const struct pulling *pushing,
 		struct error *err);
 
 /*
