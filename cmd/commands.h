@@ -6,6 +6,7 @@
 extern const struct command command_run;
 extern const struct command command_exec;
 extern const struct command command_ps;
+extern const struct command command_build;
 extern const struct command command_pull;
 extern const struct command command_push;
 extern const struct command command_images;

@@ -36,7 +36,9 @@ static const struct {
 	const char *option;
 	const char *words;
 } values[] = {
+	{"allow", "network.host"},
 	{"attach", "stdin stdout stderr"},
+	{"build-network", "default none host"},
 	{"cap-add", CAPABILITIES},
 	{"cap-drop", CAPABILITIES},
 	{"driver", "local"},
@@ -47,6 +49,7 @@ static const struct {
 	{"log-opt", "max-size= max-file= compress="},
 	{"network", "@network-mode"},
 	{"pid", "host container:"},
+	{"progress", "auto plain tty quiet rawjson"},
 	{"publish-mode", "auto splice slirp native"},
 	{"pull", "always missing never"},
 	{"restart", "no on-failure always unless-stopped"},
@@ -62,8 +65,9 @@ static const struct {
 };
 
 static const char *const file_options[] = {
-	"cidfile", "device",	 "egress-policy", "env-file",
-	"input",   "label-file", "output",	  "volume",
+	"cidfile",	 "device",  "egress-policy", "env-file",
+	"file",		 "iidfile", "input",	     "label-file",
+	"metadata-file", "output",  "volume",
 };
 
 /* The option's name in the tables above. */
@@ -73,6 +77,9 @@ static const char *value_key(const struct command *command,
 	if (str_equal(command->name, "save") &&
 	    str_equal(option->name, "format"))
 		return "save-format";
+	if (str_equal(command->name, "build") &&
+	    str_equal(option->name, "network"))
+		return "build-network";
 	return option->name;
 }
 

@@ -290,7 +290,7 @@ static int add_env(const struct options *options, cJSON *body,
 }
 
 /* A label's name has no white space, nor is it empty. */
-static int check_label(const char *label, struct error *err)
+int label_option_check(const char *label, struct error *err)
 {
 	static const char white[] = " \t\n\v\f\r";
 	const char *name = label + strspn(label, white);
@@ -322,7 +322,7 @@ static int add_labels(const struct options *options, cJSON *body,
 	for (size_t i = 0; list[i]; i++)
 		strv_push(&labels, list[i]);
 	for (size_t i = 0; labels && labels[i]; i++) {
-		r = check_label(labels[i], err);
+		r = label_option_check(labels[i], err);
 		if (r < 0)
 			return r;
 	}
@@ -506,7 +506,7 @@ static int add_restart(const struct options *options, cJSON *host,
 }
 
 /* "name=soft[:hard]" */
-static int add_ulimits(const struct options *options, cJSON *host,
+int ulimit_options_add(const struct options *options, cJSON *host,
 		       struct error *err)
 {
 	char *const *list = option_list(options, "ulimit");
@@ -705,7 +705,7 @@ int container_body(const struct options *options, bool detached,
 	r = r < 0 ? r : add_restart(options, host, err);
 	r = r < 0 ? r : add_health(options, body, err);
 	r = r < 0 ? r : limit_options_add(options, host, err);
-	r = r < 0 ? r : add_ulimits(options, host, err);
+	r = r < 0 ? r : ulimit_options_add(options, host, err);
 	r = r < 0 ? r : add_devices(options, host, err);
 	r = r < 0 ? r : mount_options_body(options, body, host, err);
 	if (r < 0)

@@ -19,6 +19,12 @@ extern const struct option container_options[];
 int container_body(const struct options *options, bool detached,
 		   cJSON **ret_body, struct error *err);
 
+/* --ulimit, of `build` too: Ulimits of a HostConfig. */
+int ulimit_options_add(const struct options *options, cJSON *host,
+		       struct error *err);
+/* "NAME=value" or "NAME" of --label. */
+int label_option_check(const char *label, struct error *err);
+
 /* --restart, of `update` too: a member of a HostConfig. */
 int restart_option_add(const char *text, cJSON *host, struct error *err);
 

@@ -170,6 +170,7 @@ static const struct {
 	const char *summary;
 } groups_of_objects[] = {
 	{"builder", "Manage builds"},
+	{"buildx", "Manage builds, as docker's plugin of that name"},
 	{"container", "Manage containers"},
 	{"image", "Manage images"},
 	{"manifest", "Look at manifests in registries"},

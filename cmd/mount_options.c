@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "cmd/fields.h"
 
 /* -v: a source that begins with a dot is a path here, as docker's client has
    it; whatever else is not absolute is a volume's name. */
@@ -321,37 +322,24 @@ static int mount_check_recursion(const cJSON *mount, struct error *err)
 	return 0;
 }
 
-/* "type=bind,source=/a,target=/b,readonly"; a field may be "quoted". */
+/* "type=bind,source=/a,target=/b,readonly" */
 static int mount_parse(const char *text, cJSON **ret_mount, struct error *err)
 {
 	cleanup_json cJSON *mount = json_object();
-	cleanup_str struct str field = {0};
-	bool quoted = false;
+	cleanup_strv char **fields = NULL;
 	int r;
 
 	json_set_string(mount, "Type", "volume");
-	for (const char *c = text;; c++) {
-		if (*c == '\0' && quoted)
-			return err_set(err, ERROR_INVALID,
-				       "a quote is not closed");
-		if (*c == '"') {
-			quoted = !quoted;
-		} else if (*c == '\0' || (*c == ',' && !quoted)) {
-			cleanup_free char *key = xstrdup(str_text(&field));
-			char *equals = strchr(key, '=');
+	r = fields_split(text, &fields, err);
+	for (size_t i = 0; r >= 0 && fields[i]; i++) {
+		char *equals = strchr(fields[i], '=');
 
-			if (equals)
-				*equals++ = '\0';
-			r = mount_key(mount, key, equals, err);
-			if (r < 0)
-				return r;
-			str_clear(&field);
-			if (*c == '\0')
-				break;
-		} else {
-			str_append_char(&field, *c);
-		}
+		if (equals)
+			*equals++ = '\0';
+		r = mount_key(mount, fields[i], equals, err);
 	}
+	if (r < 0)
+		return r;
 	r = mount_check(mount, err);
 	r = r < 0 ? r : mount_check_recursion(mount, err);
 	if (r < 0)

@@ -15,6 +15,16 @@ const struct option refused_container_options[] = {
 	{0, "use-api-socket", OPTION_FLAG, NULL, NULL, "Bind mount Docker API socket and required auth", true},
 	{0},
 };
+const struct option refused_build_options[] = {
+	{0, "attest", OPTION_LIST, NULL, NULL, "Attestation parameters (format: \"type=sbom,generator=image\")", true},
+	{0, "builder", OPTION_STRING, NULL, NULL, "Override the configured builder instance", true},
+	{0, "call", OPTION_STRING, NULL, NULL, "Set method for evaluating build (\"check\", \"outline\", \"targets\")", true},
+	{0, "check", OPTION_FLAG, NULL, NULL, "Shorthand for \"--call=check\"", true},
+	{0, "provenance", OPTION_STRING, NULL, NULL, "Shorthand for \"--attest=type=provenance\"", true},
+	{0, "sbom", OPTION_STRING, NULL, NULL, "Shorthand for \"--attest=type=sbom\"", true},
+	{0, "security-opt", OPTION_LIST, "strings", NULL, "Security options", true},
+	{0},
+};
 const struct option refused_rm_options[] = {
 	{'l', "link", OPTION_FLAG, NULL, NULL, "Remove the specified link", true},
 	{0},
@@ -29,34 +39,48 @@ static const char windows[] = "it is for containers of Windows";
 static const char use_cpus[] = "Use --cpus.";
 static const char use_blkio[] = "Use --device-read-bps, --device-write-bps and the like.";
 
+static const char no_checks[] = "Dockerfiles are built, not judged";
+static const char build_it[] = "Leave it out: what is wrong is said while it is built.";
+static const char no_attestations[] = "images get no attestations";
+static const char leave_out[] = "Leave it out.";
+
 static const struct {
 	const char *option;
 	const char *why;
 	const char *instead;
+	const char *nothing; /* a value that asks for nothing, beside "" and 0 */
 } refusals[] = {
-	{"cpu-count", windows, use_cpus},
-	{"cpu-percent", windows, use_cpus},
-	{"device-cgroup-rule", "only root can make device nodes or rules for them", "A container has the devices that --device names, and no others."},
-	{"gpus", "no driver's libraries and device nodes are found for you", "Give the devices with --device (/dev/dri, /dev/nvidia0) and the driver's libraries with -v."},
-	{"io-maxbandwidth", windows, use_blkio},
-	{"io-maxiops", windows, use_blkio},
-	{"storage-opt", "root file systems here have no options", "Their size is what the disk of the store has; --tmpfs /PATH:size=64m has a limit."},
-	{"use-api-socket", "there is no API socket that a container could use", "Mount a socket of your own with -v."},
-	{"link", "there are no links between containers that rm could remove", "Leave it out to remove the container."},
-	{"checkpoint", "checkpoints cannot be restored without root", "Use `moss commit` to keep a container's files."},
-	{"checkpoint-dir", "checkpoints cannot be restored without root", "Use `moss commit` to keep a container's files."},
+	{"attest", no_attestations, leave_out, NULL},
+	{"builder", "there is only the one builder", leave_out, "default"},
+	{"call", no_checks, build_it, "build"},
+	{"check", no_checks, build_it, NULL},
+	{"provenance", no_attestations, leave_out, "false"},
+	{"sbom", no_attestations, leave_out, "false"},
+	{"security-opt", "every step of a build is confined by the default profile", leave_out, NULL},
+	{"cpu-count", windows, use_cpus, NULL},
+	{"cpu-percent", windows, use_cpus, NULL},
+	{"device-cgroup-rule", "only root can make device nodes or rules for them", "A container has the devices that --device names, and no others.", NULL},
+	{"gpus", "no driver's libraries and device nodes are found for you", "Give the devices with --device (/dev/dri, /dev/nvidia0) and the driver's libraries with -v.", NULL},
+	{"io-maxbandwidth", windows, use_blkio, NULL},
+	{"io-maxiops", windows, use_blkio, NULL},
+	{"storage-opt", "root file systems here have no options", "Their size is what the disk of the store has; --tmpfs /PATH:size=64m has a limit.", NULL},
+	{"use-api-socket", "there is no API socket that a container could use", "Mount a socket of your own with -v.", NULL},
+	{"link", "there are no links between containers that rm could remove", "Leave it out to remove the container.", NULL},
+	{"checkpoint", "checkpoints cannot be restored without root", "Use `moss commit` to keep a container's files.", NULL},
+	{"checkpoint-dir", "checkpoints cannot be restored without root", "Use `moss commit` to keep a container's files.", NULL},
 };
 /* clang-format on */
 
 static bool asks_for_nothing(const struct options *options,
-			     const struct option *option)
+			     const struct option *option, const char *nothing)
 {
 	if (option->type == OPTION_FLAG)
 		return !option_flag(options, option->name);
 	if (option->type == OPTION_LIST)
 		return false;
 	return str_equal(option_string(options, option->name), "") ||
-	       str_equal(option_string(options, option->name), "0");
+	       str_equal(option_string(options, option->name), "0") ||
+	       str_equal(option_string(options, option->name), nothing);
 }
 
 int refused_options_check(const struct options *options, struct error *err)
@@ -69,7 +93,8 @@ int refused_options_check(const struct options *options, struct error *err)
 			continue;
 		for (size_t j = 0; j < ARRAY_SIZE(refusals); j++) {
 			if (!str_equal(refusals[j].option, name) ||
-			    asks_for_nothing(options, value->option))
+			    asks_for_nothing(options, value->option,
+					     refusals[j].nothing))
 				continue;
 			err_set(err, ERROR_UNSUPPORTED,
 				"--%s is not supported: %s", name,

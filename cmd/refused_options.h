@@ -3,13 +3,15 @@
  * same, so that whoever uses one reads why it is refused and what to do
  * instead, not "unknown flag". They are in no help and no completion.
  *
- * A value that asks for nothing (--oom-kill-disable=false) is accepted.
+ * A value that asks for nothing (--use-api-socket=false, --provenance=false) is
+ * accepted.
  */
 #pragma once
 
 #include "cmd/command.h"
 
 extern const struct option refused_container_options[]; /* run, create */
+extern const struct option refused_build_options[];
 extern const struct option refused_rm_options[];
 extern const struct option refused_start_options[];
 

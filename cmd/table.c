@@ -13,6 +13,7 @@ const struct command *const command_table[] = {
 	&command_run,
 	&command_exec,
 	&command_ps,
+	&command_build,
 	&command_pull,
 	&command_push,
 	&command_images,
@@ -87,8 +88,10 @@ const struct command *const command_table[] = {
 };
 
 const struct command_path command_paths[] = {
+	{"builder", "build", "build", false},
 	{"builder", "du", "builder-du", false},
 	{"builder", "prune", "builder-prune", false},
+	{"buildx", "build", "build", false},
 	{"container", "attach", "attach", false},
 	{"container", "commit", "commit", false},
 	{"container", "cp", "cp", false},
@@ -117,6 +120,7 @@ const struct command_path command_paths[] = {
 	{"container", "unpause", "unpause", false},
 	{"container", "update", "update", false},
 	{"container", "wait", "wait", false},
+	{"image", "build", "build", false},
 	{"image", "history", "history", false},
 	{"image", "import", "import", false},
 	{"image", "inspect", "image-inspect", false},
