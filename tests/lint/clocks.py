@@ -10,6 +10,7 @@ WALL_CLOCK = re.compile(r"CLOCK_REALTIME|\bgettimeofday\s*\(|\btime\s*\(NULL\)")
 # By room and file, wherever in the room that is.
 ALLOWED = {
     "base/format.c": "format_now()",
+    "cmd/builder.c": "how old what a step came to is",
     "cmd/history.c": "how old an image is",
     "cmd/image_rows.c": "how old an image is",
     "cmd/ps.c": "how old a container is",
