@@ -107,12 +107,16 @@ static int take(void *data, const void *bytes, size_t length, struct error *err)
 	return 0;
 }
 
+static int64_t epoch = -1;
+
 static int make(enum snapshot_driver driver)
 {
 	const struct diff_request request = {
 		.driver = driver,
 		.store = &store,
 		.diff_ids = diff_ids,
+		.has_epoch = epoch >= 0,
+		.epoch = epoch,
 	};
 	cleanup_tar_writer struct tar_writer *writer =
 		tar_writer_new(take, NULL);
@@ -181,6 +185,51 @@ static void test_entries(void **state)
 	add_file(upper, "n\n\xe9", "");
 	DIFFERS(SNAPSHOT_OVERLAY, "a b/ b/One b/two>a link>b/two n\n\xe9 pipe");
 	assert_int_equal(report.tree.entries, 7);
+}
+
+static void set_time(const char *path, int64_t seconds)
+{
+	const struct timespec times[] = {{.tv_nsec = UTIME_OMIT},
+					 {.tv_sec = seconds, .tv_nsec = 5}};
+
+	assert_int_equal(utimensat(upper, path, times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+/* What is younger than the epoch is as old; the rest stays. */
+static void test_epoch(void **state)
+{
+	static const struct {
+		const char *path;
+		int64_t seconds, expected;
+	} rows[] = {{"a", 10, 10}, {"b", 1000, 1000}, {"c", 2000, 1000}};
+	bool given = false;
+	cleanup_tar_reader struct tar_reader *reader = NULL;
+	cleanup_free char *first = NULL;
+	const struct tar_entry *entry;
+	size_t length;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		add_file(upper, rows[i].path, "");
+		set_time(rows[i].path, rows[i].seconds);
+	}
+	epoch = 1000;
+	assert_int_equal(make(SNAPSHOT_OVERLAY), 0);
+	reader = tar_reader_new(give, &given);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		assert_int_equal(tar_next(reader, &entry, &error), 1);
+		assert_string_equal(entry->path, rows[i].path);
+		assert_int_equal(entry->mtime.tv_sec, rows[i].expected);
+		assert_int_equal(entry->mtime.tv_nsec, i == 0 ? 5 : 0);
+	}
+	/* Made again later it is the same to the last byte. */
+	length = archive.length;
+	first = str_steal(&archive);
+	set_time("b", 3000);
+	set_time("c", 4000);
+	assert_int_equal(make(SNAPSHOT_OVERLAY), 0);
+	epoch = -1;
+	assert_int_equal(archive.length, length);
+	assert_memory_equal(archive.data, first, length);
 }
 
 static void test_whiteouts(void **state)
@@ -383,12 +432,19 @@ static void test_walk(void **state)
 static int all_tests(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_nothing),	 TEST(test_entries),
-		TEST(test_whiteouts),	 TEST(test_xattr_whiteouts),
-		TEST(test_fuse_forms),	 TEST(test_names_of_marks),
-		TEST(test_xattrs),	 TEST(test_sockets),
-		TEST(test_mount_points), TEST(test_links_lead_nowhere),
-		TEST(test_too_deep),	 TEST(test_name_too_long),
+		TEST(test_epoch),
+		TEST(test_nothing),
+		TEST(test_entries),
+		TEST(test_whiteouts),
+		TEST(test_xattr_whiteouts),
+		TEST(test_fuse_forms),
+		TEST(test_names_of_marks),
+		TEST(test_xattrs),
+		TEST(test_sockets),
+		TEST(test_mount_points),
+		TEST(test_links_lead_nowhere),
+		TEST(test_too_deep),
+		TEST(test_name_too_long),
 		TEST(test_walk),
 	};
 
