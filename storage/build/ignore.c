@@ -9,15 +9,29 @@
 #include "base/str.h"
 #include "storage/dockerfile/glob.h"
 
+/*
+ * Each file of a context is asked for, and most rules are of simple kinds: so
+ * that the wildcards' machine runs but once for a path, if at all.
+ */
+enum rule_kind {
+	RULE_LITERAL, /* no wildcards */
+	RULE_NAME,    /* "**" and one name: of any component */
+	RULE_DEPTH,   /* no "**": of the path's first `depth` components */
+	RULE_ANY,     /* of the path, or any directory above it */
+};
+
 struct rule {
+	enum rule_kind kind;
 	bool back_in; /* "!" */
-	struct glob *glob;
+	char *pattern;
+	size_t literal; /* its bytes before the first wildcard */
+	size_t depth;
+	struct glob *glob; /* RULE_NAME: of the name */
 };
 
 struct ignore {
 	struct rule *rules;
 	size_t count;
-	bool has_back_in;
 };
 
 struct ignore *ignore_new(void)
@@ -29,8 +43,10 @@ void ignore_free(struct ignore *ignore)
 {
 	if (!ignore)
 		return;
-	for (size_t i = 0; i < ignore->count; i++)
+	for (size_t i = 0; i < ignore->count; i++) {
 		glob_free(ignore->rules[i].glob);
+		free(ignore->rules[i].pattern);
+	}
 	free(ignore->rules);
 	free(ignore);
 }
@@ -47,6 +63,39 @@ static char *clean(const char *path)
 	cleanup_free char *cleaned = path_clean(absolute);
 
 	return xstrdup(cleaned + 1);
+}
+
+static size_t count_names(const char *path)
+{
+	size_t count = 1;
+
+	for (; *path; path++)
+		count += *path == '/';
+	return count;
+}
+
+/* Takes pattern, which is clean and not empty. */
+static int rule_init(struct rule *rule, char *pattern, struct error *err)
+{
+	const bool stars = strstr(pattern, "**") != NULL;
+	const char *name = pattern;
+
+	rule->pattern = pattern;
+	rule->literal = strcspn(pattern, "*?[\\");
+	rule->depth = count_names(pattern);
+	if (!pattern[rule->literal]) {
+		rule->kind = RULE_LITERAL;
+	} else if (str_starts(pattern, "**/") &&
+		   !strpbrk(pattern + 3, "/[\\") &&
+		   !strstr(pattern + 3, "**")) {
+		rule->kind = RULE_NAME;
+		name = pattern + 3;
+	} else {
+		/* What is between brackets may be a slash. */
+		rule->kind =
+			stars || strchr(pattern, '[') ? RULE_ANY : RULE_DEPTH;
+	}
+	return glob_compile(name, GLOB_IGNORE, &rule->glob, err);
 }
 
 int ignore_add(struct ignore *ignore, const char *pattern, struct error *err)
@@ -67,13 +116,14 @@ int ignore_add(struct ignore *ignore, const char *pattern, struct error *err)
 	path = clean(pattern);
 	if (!*path)
 		return 0;
-	r = glob_compile(path, GLOB_IGNORE, &rule.glob, err);
-	if (r < 0)
+	r = rule_init(&rule, steal_ptr(&path), err);
+	if (r < 0) {
+		free(rule.pattern);
 		return r;
+	}
 	ignore->rules = xrealloc(ignore->rules, ignore->count + 1,
 				 sizeof(*ignore->rules));
 	ignore->rules[ignore->count++] = rule;
-	ignore->has_back_in |= rule.back_in;
 	return 0;
 }
 
@@ -119,8 +169,46 @@ int ignore_add_file(struct ignore *ignore, const char *text, size_t length,
 	return 0;
 }
 
-/* Does it match path or a directory above it? */
-static bool rule_matches(const struct rule *rule, const char *path)
+static bool matches_name(const struct rule *rule, char *path)
+{
+	for (char *name = path; name;) {
+		char *end = strchr(name, '/');
+		bool matches;
+
+		if (end)
+			*end = '\0';
+		matches = glob_matches(rule->glob, name);
+		if (end)
+			*end = '/';
+		if (matches)
+			return true;
+		name = end ? end + 1 : NULL;
+	}
+	return false;
+}
+
+static bool matches_depth(const struct rule *rule, char *path)
+{
+	char *end = path;
+	bool matches;
+
+	for (size_t depth = 1;; depth++) {
+		end = strchrnul(end, '/');
+		if (depth == rule->depth)
+			break;
+		if (!*end)
+			return false;
+		end++;
+	}
+	if (!*end)
+		return glob_matches(rule->glob, path);
+	*end = '\0';
+	matches = glob_matches(rule->glob, path);
+	*end = '/';
+	return matches;
+}
+
+static bool matches_any(const struct rule *rule, const char *path)
 {
 	cleanup_free char *copy = xstrdup(path);
 
@@ -132,22 +220,62 @@ static bool rule_matches(const struct rule *rule, const char *path)
 	return false;
 }
 
+/* Does it match path or a directory above it? path is as it was afterwards. */
+static bool rule_matches(const struct rule *rule, char *path)
+{
+	if (strncmp(path, rule->pattern, rule->literal) != 0)
+		return false;
+	switch (rule->kind) {
+	case RULE_LITERAL:
+		return path[rule->literal] == '\0' ||
+		       path[rule->literal] == '/';
+	case RULE_NAME:
+		return matches_name(rule, path);
+	case RULE_DEPTH:
+		return matches_depth(rule, path);
+	case RULE_ANY:
+		break;
+	}
+	return matches_any(rule, path);
+}
+
 bool ignore_matches(struct ignore *ignore, const char *path)
 {
+	cleanup_free char *copy = NULL;
 	bool ignored = false;
 
+	if (ignore->count > 0)
+		copy = xstrdup(path);
 	for (size_t i = 0; i < ignore->count; i++) {
 		const struct rule *rule = &ignore->rules[i];
 
 		/* A rule that would change nothing need not be asked. */
 		if (rule->back_in == ignored)
-			ignored = rule_matches(rule, path) ? !rule->back_in
+			ignored = rule_matches(rule, copy) ? !rule->back_in
 							   : ignored;
 	}
 	return ignored;
 }
 
+/* Could it match something below the directory? */
+static bool may_match_below(const struct rule *rule, const char *directory)
+{
+	size_t length = strlen(directory);
+
+	if (rule->literal <= length)
+		return strncmp(rule->pattern, directory, rule->literal) == 0;
+	return strncmp(rule->pattern, directory, length) == 0 &&
+	       rule->pattern[length] == '/';
+}
+
 bool ignore_prunes(struct ignore *ignore, const char *path)
 {
-	return !ignore->has_back_in && ignore_matches(ignore, path);
+	if (!ignore_matches(ignore, path))
+		return false;
+	for (size_t i = 0; i < ignore->count; i++) {
+		if (ignore->rules[i].back_in &&
+		    may_match_below(&ignore->rules[i], path))
+			return false;
+	}
+	return true;
 }

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "storage/dockerfile/glob.h"
 
 static void test_ignore(void **state)
 {
@@ -80,6 +81,97 @@ static void test_prunes(void **state)
 	assert_false(ignore_prunes(ignore, "b"));
 	assert_int_equal(ignore_add(ignore, "!a/b", NULL), 0);
 	assert_false(ignore_prunes(ignore, "a"));
+	assert_false(ignore_prunes(ignore, "a/b"));
+	assert_true(ignore_prunes(ignore, "a/c"));
+	assert_int_equal(ignore_add(ignore, "ab", NULL), 0);
+	assert_true(ignore_prunes(ignore, "ab"));
+	assert_int_equal(ignore_add(ignore, "!a/c*/d", NULL), 0);
+	assert_false(ignore_prunes(ignore, "a/c"));
+	assert_false(ignore_prunes(ignore, "a/cc"));
+	assert_true(ignore_prunes(ignore, "a/d"));
+	assert_int_equal(ignore_add(ignore, "!**/x", NULL), 0);
+	assert_false(ignore_prunes(ignore, "a/d"));
+}
+
+#define RULES 4
+
+/* What the header says, with no thought of time. */
+static bool matches_plainly(char *const *rules, const char *path)
+{
+	bool ignored = false;
+
+	for (size_t i = 0; i < RULES; i++) {
+		const bool back_in = rules[i][0] == '!';
+		cleanup_free char *copy = xstrdup(path);
+		cleanup_glob struct glob *glob = NULL;
+
+		if (glob_compile(rules[i] + back_in, GLOB_IGNORE, &glob, NULL) <
+		    0)
+			continue;
+		for (char *end = copy + strlen(copy); end;
+		     end = strrchr(copy, '/')) {
+			*end = '\0';
+			if (glob_matches(glob, copy))
+				ignored = !back_in;
+		}
+	}
+	return ignored;
+}
+
+static char *random_text(const char *const *parts, size_t count,
+			 unsigned int names)
+{
+	struct str text = {0};
+
+	for (unsigned int i = 0; i <= random() % names; i++) {
+		if (i > 0)
+			str_append_char(&text, '/');
+		for (long j = random() % 3; j >= 0; j--)
+			str_append(&text, parts[(size_t)random() % count]);
+	}
+	return str_steal(&text);
+}
+
+/* The short cuts lead where the long way does. */
+static void test_short_cuts(void **state)
+{
+	static const char *const wild[] = {"a",	 "b",	 "ab",	 "*",  "?",
+					   "**", "[ab]", "[^a]", "\\a"};
+	static const char *const plain[] = {"a", "b", "ab"};
+	unsigned int ignored = 0;
+
+	srandom(1);
+	for (int i = 0; i < 20000; i++) {
+		cleanup_ignore struct ignore *ignore = ignore_new();
+		cleanup_strv char **rules = NULL;
+		cleanup_free char *path = random_text(plain, 3, 4);
+		bool wanted;
+
+		for (int j = 0; j < RULES; j++) {
+			cleanup_free char *text =
+				random_text(wild, ARRAY_SIZE(wild), 3);
+			cleanup_free char *rule = xasprintf(
+				"%s%s%s", random() % 3 == 0 ? "!" : "",
+				random() % 4 == 0 ? "**/" : "", text);
+
+			strv_push(&rules, rule);
+			(void)ignore_add(ignore, rule, NULL);
+		}
+		wanted = matches_plainly(rules, path);
+		if (ignore_matches(ignore, path) != wanted)
+			fail_msg("%s of %s %s %s %s: wanted %d", path, rules[0],
+				 rules[1], rules[2], rules[3], wanted);
+		/* What is below a directory that was pruned is ignored. */
+		if (ignore_prunes(ignore, path)) {
+			cleanup_free char *more = random_text(plain, 3, 3);
+			cleanup_free char *below =
+				xasprintf("%s/%s", path, more);
+
+			assert_true(ignore_matches(ignore, below));
+			ignored++;
+		}
+	}
+	assert_in_range(ignored, 1000, 19000);
 }
 
 int main(void)
@@ -88,6 +180,7 @@ int main(void)
 		cmocka_unit_test(test_ignore),
 		cmocka_unit_test(test_ignore_errors),
 		cmocka_unit_test(test_prunes),
+		cmocka_unit_test(test_short_cuts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
