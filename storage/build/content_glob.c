@@ -37,7 +37,7 @@ static char *join(const char *directory, const char *name)
 	return xasprintf("%s%s%s", directory, *directory ? "/" : "", name);
 }
 
-static bool is_wanted(void *data, const char *name, unsigned char d_type)
+static int is_wanted(void *data, const char *name, unsigned char d_type)
 {
 	const struct level *level = data;
 	struct ignore *ignore = level->glob->request->ignore;

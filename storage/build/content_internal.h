@@ -69,14 +69,15 @@ struct content_name {
 	char *name;
 	char *link; /* of a symbolic link */
 	struct stat st;
+	int wanted; /* what content_wanted said */
 };
 struct content_names {
 	struct content_name *list; /* sorted by bytes */
 	size_t count;
 };
-/* Is a name of the directory wanted? d_type may be DT_UNKNOWN. */
-typedef bool (*content_wanted)(void *data, const char *name,
-			       unsigned char d_type);
+/* Is a name of the directory wanted? 0: no. d_type may be DT_UNKNOWN. */
+typedef int (*content_wanted)(void *data, const char *name,
+			      unsigned char d_type);
 #define cleanup_content_names CLEANUP(content_names_release)
 void content_names_release(struct content_names *names);
 /* A directory that is gone is empty. real: from the root. */

@@ -65,10 +65,13 @@ static int read_all(DIR *dir, const struct content_request *request,
 
 	while (errno = 0, (entry = readdir(dir))) {
 		const char *name = entry->d_name;
+		int verdict;
 		int r;
 
-		if (str_equal(name, ".") || str_equal(name, "..") ||
-		    !wanted(data, name, entry->d_type))
+		if (str_equal(name, ".") || str_equal(name, ".."))
+			continue;
+		verdict = wanted(data, name, entry->d_type);
+		if (verdict == 0)
 			continue;
 		held += strlen(name) + sizeof(*names->list);
 		if (held > LAYER_NAMES_MAX)
@@ -83,7 +86,7 @@ static int read_all(DIR *dir, const struct content_request *request,
 		if (r < 0)
 			return content_unreadable(request, real, r, err);
 		if (r == 0)
-			names->count++;
+			names->list[names->count++].wanted = verdict;
 	}
 	return errno == 0 ? 0 : content_unreadable(request, real, errno, err);
 }

@@ -108,7 +108,7 @@ static int show_levels(struct scan *scan, struct error *err)
 	return 0;
 }
 
-enum verdict { LEAVE, ENTER, TAKE };
+enum verdict { LEAVE, ENTER /* if it is a directory */, TAKE };
 
 /* Can something below the directory be wanted by --parents? */
 static bool leads_to_parts(const struct scan *scan, const char *path)
@@ -142,7 +142,7 @@ static enum verdict judge(const struct scan *scan, bool may_be_directory)
 	return ENTER;
 }
 
-static bool is_wanted(void *data, const char *name, unsigned char d_type)
+static int is_wanted(void *data, const char *name, unsigned char d_type)
 {
 	struct scan *scan = data;
 	size_t length = scan->path.length;
@@ -151,7 +151,7 @@ static bool is_wanted(void *data, const char *name, unsigned char d_type)
 	push(scan, name);
 	verdict = judge(scan, d_type == DT_DIR || d_type == DT_UNKNOWN);
 	cut(scan, length);
-	return verdict != LEAVE;
+	return (int)verdict;
 }
 
 /* ---- directories ---- */
@@ -163,17 +163,17 @@ static int scan_name(struct scan *scan, const struct content_name *name,
 		     struct error *err)
 {
 	bool directory = S_ISDIR(name->st.st_mode);
-	enum verdict verdict = judge(scan, directory);
 	int r;
 
 	if (scan->path.length >= TAR_PATH_MAX)
 		return err_set(err, ERROR_INVALID,
 			       "\"/%.512s…\": the path is too long",
 			       scan->path.data);
-	if (verdict == LEAVE)
-		return 0;
 	if (directory)
-		return scan_directory(scan, &name->st, verdict == TAKE, err);
+		return scan_directory(scan, &name->st, name->wanted == TAKE,
+				      err);
+	if (name->wanted != TAKE)
+		return 0;
 	r = show_levels(scan, err);
 	return r < 0 ? r
 		     : add(scan, scan->path.length, &name->st, name->link, err);

@@ -558,11 +558,11 @@ static void test_deep(void **state)
 		.patterns = everything,
 	};
 
-	for (int i = 0; i < 500; i++)
+	for (int i = 0; i < 100; i++)
 		str_append(&path, "d/");
 	tree_add(&tree, str_text(&path));
 	found = walk(&request);
-	assert_int_equal(strlen(found), 3 + 500 * 3 + 499 * 500);
+	assert_int_equal(strlen(found), 3 + 100 * 3 + 99 * 100);
 	str_clear(&path);
 	for (unsigned int i = 0; i <= TAR_DEPTH_MAX; i++)
 		str_append(&path, "d/");
