@@ -492,10 +492,10 @@ int engine_system_check(struct engine *engine, const struct engine_check *check,
 
 /*
  * Of the build cache what passes the filters ({key: [value…]}, NULL: all):
- * [{"ID", "Type": "regular", "Description", "InUse", "Shared", "Size",
- * "CreatedAt", "LastUsedAt", "UsageCount"}…], least recently used first. Shared
- * ones are in an image, too. Of results that are the same layer one has its
- * size.
+ * [{"ID", "Type": "regular" | "exec.cachemount", "Description", "InUse",
+ * "Shared", "Size", "CreatedAt", "LastUsedAt", "UsageCount"}…], least recently
+ * used first. Shared ones are in an image, too. Of results that are the same
+ * layer one has its size.
  */
 int engine_build_cache_list(struct engine *engine, const cJSON *filters,
 			    cJSON **ret_json, struct error *err);

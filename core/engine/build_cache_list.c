@@ -1,0 +1,193 @@
+#include "core/engine/build_cache_list.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "core/engine/build_cache.h"
+#include "core/engine/settings.h"
+
+#define SECTION	   "build"
+#define CACHE_SIZE "cache-size"
+#define BYTES_MIN  (1ll << 20)
+#define BYTES_MAX  (1ll << 52) /* what JSON carries exactly */
+
+/* docker's defaults. */
+#define KEPT_BYTES    10000000000ull
+#define KEPT_PERCENT  10u
+#define LIMIT_BYTES   100000000000ull
+#define LIMIT_PERCENT 80u
+#define FREE_PERCENT  20u
+
+#define TOGETHER_SECONDS 60
+#define MEASURED_FILE	 BUILD_DIR "/measured"
+#define MEASURED_SECONDS 3600
+
+const struct conf_key build_conf_keys[] = {
+	{SECTION, CACHE_SIZE, CONF_BYTES, 0, BYTES_MIN, BYTES_MAX},
+	{0},
+};
+
+void cached_id(char ret_id[CACHED_ID_MAX], const char *key)
+{
+	snprintf(ret_id, CACHED_ID_MAX, "%.25s", key);
+}
+
+void cached_list_release(struct cached_list *list)
+{
+	build_cache_release(&list->results);
+	cache_mount_list_free(list->mounts, list->mount_count);
+	free(list->items);
+	*list = (struct cached_list){0};
+}
+
+static struct cached of_record(const struct build_cache_record *record)
+{
+	return (struct cached){
+		.key = record->key,
+		.type = "regular",
+		.description = record->description,
+		.created = record->created,
+		.last_used = record->last_used,
+		.uses = record->uses,
+		.size = record->repeated ? 0 : record->size,
+		.in_use = record->in_use,
+		.shared = record->in_image,
+	};
+}
+
+static struct cached of_mount(const struct cache_mount *mount)
+{
+	return (struct cached){
+		.is_mount = true,
+		.key = mount->id,
+		.type = "exec.cachemount",
+		.description = mount->description,
+		.created = mount->created,
+		.last_used = mount->last_used,
+		.uses = mount->uses,
+		.size = mount->size,
+		.in_use = mount->in_use,
+	};
+}
+
+/*
+ * A build goes through its steps from first to last, and the last ones can be
+ * found only by those before: within a minute the one made last goes first.
+ */
+static int compare_use(const void *a, const void *b)
+{
+	const struct cached *left = a;
+	const struct cached *right = b;
+	const int64_t left_used = left->last_used.tv_sec / TOGETHER_SECONDS;
+	const int64_t right_used = right->last_used.tv_sec / TOGETHER_SECONDS;
+
+	if (left_used != right_used)
+		return left_used < right_used ? -1 : 1;
+	/* RFC 3339 in UTC with all its digits: later texts are greater. */
+	return strcmp(right->created, left->created);
+}
+
+int cached_list_read(struct engine *engine, bool with_mounts,
+		     struct cached_list *ret_list, struct error *err)
+{
+	CLEANUP(cached_list_release) struct cached_list list = {0};
+	int r = build_cache_usage(&engine->store, &list.results, err);
+
+	if (r == 0 && with_mounts)
+		r = cache_mount_list(&engine->store, &list.mounts,
+				     &list.mount_count, err);
+	if (r < 0)
+		return r;
+	list.items = xcalloc(list.results.count + list.mount_count + 1,
+			     sizeof(*list.items));
+	for (size_t i = 0; i < list.results.count; i++)
+		list.items[list.count++] = of_record(&list.results.records[i]);
+	for (size_t i = 0; i < list.mount_count; i++)
+		list.items[list.count++] = of_mount(&list.mounts[i]);
+	qsort(list.items, list.count, sizeof(*list.items), compare_use);
+	*ret_list = list;
+	list = (struct cached_list){0};
+	return 0;
+}
+
+uint64_t cached_list_size(const struct cached_list *list)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		size += list->items[i].shared ? 0 : list->items[i].size;
+	return size;
+}
+
+/* ---- the limit ---- */
+
+static uint64_t percent_of(uint64_t bytes, unsigned int percent, uint64_t most)
+{
+	uint64_t part = bytes / 100 * percent;
+
+	return part < most ? part : most;
+}
+
+static uint64_t default_limit(const struct statvfs *disk, uint64_t size)
+{
+	const uint64_t total = (uint64_t)disk->f_blocks * disk->f_frsize;
+	const uint64_t available = (uint64_t)disk->f_bavail * disk->f_frsize;
+	const uint64_t wanted = percent_of(total, FREE_PERCENT, UINT64_MAX);
+	const uint64_t kept = percent_of(total, KEPT_PERCENT, KEPT_BYTES);
+	uint64_t limit = percent_of(total, LIMIT_PERCENT, LIMIT_BYTES);
+
+	if (available < wanted) {
+		uint64_t missing = wanted - available;
+		uint64_t left = size > missing ? size - missing : 0;
+
+		limit = left < limit ? left : limit;
+	}
+	return limit > kept ? limit : kept;
+}
+
+int cached_limit(struct engine *engine, uint64_t size, uint64_t *ret_limit,
+		 struct error *err)
+{
+	CLEANUP(conf_release) struct conf conf = {0};
+	const struct conf_entry *entry;
+	struct statvfs disk;
+	int r = settings_read(engine, &conf, err);
+
+	if (r < 0)
+		return r;
+	entry = conf_get(&conf, SECTION, NULL, CACHE_SIZE);
+	if (entry) {
+		*ret_limit = (uint64_t)entry->number;
+		return 0;
+	}
+	if (fstatvfs(engine->store.root_fd, &disk) < 0)
+		return err_errno(err, "cannot tell how large the disk of %s is",
+				 engine->store.path);
+	*ret_limit = default_limit(&disk, size);
+	return 0;
+}
+
+/* A time in the future is as good as none. */
+bool cached_mounts_are_due(const struct engine *engine)
+{
+	const int root_fd = engine->store.root_fd;
+	const time_t now = time(NULL);
+	cleanup_fd int fd = -1;
+	struct stat st;
+
+	if (fstatat(root_fd, MEASURED_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_mtime <= now && now - st.st_mtime < MEASURED_SECONDS)
+		return false;
+	fd = openat(root_fd, MEASURED_FILE,
+		    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0)
+		(void)futimens(fd, NULL);
+	return true;
+}
