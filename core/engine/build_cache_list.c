@@ -25,7 +25,6 @@
 #define LIMIT_PERCENT 80u
 #define FREE_PERCENT  20u
 
-#define TOGETHER_SECONDS 60
 #define MEASURED_FILE	 BUILD_DIR "/measured"
 #define MEASURED_SECONDS 3600
 
@@ -77,21 +76,13 @@ static struct cached of_mount(const struct cache_mount *mount)
 	};
 }
 
-/*
- * A build goes through its steps from first to last, and the last ones can be
- * found only by those before: within a minute the one made last goes first.
- */
 static int compare_use(const void *a, const void *b)
 {
 	const struct cached *left = a;
 	const struct cached *right = b;
-	const int64_t left_used = left->last_used.tv_sec / TOGETHER_SECONDS;
-	const int64_t right_used = right->last_used.tv_sec / TOGETHER_SECONDS;
 
-	if (left_used != right_used)
-		return left_used < right_used ? -1 : 1;
-	/* RFC 3339 in UTC with all its digits: later texts are greater. */
-	return strcmp(right->created, left->created);
+	return build_cache_order(&left->last_used, left->created,
+				 &right->last_used, right->created);
 }
 
 int cached_list_read(struct engine *engine, bool with_mounts,

@@ -20,7 +20,7 @@ struct cached {
 	const char *created;
 	struct timespec last_used;
 	uint64_t uses;
-	uint64_t size; /* 0 when a result before it has the same layer */
+	uint64_t size; /* 0 when a result that goes later has the same layer */
 	bool in_use;
 	bool shared; /* an image has it, too */
 };

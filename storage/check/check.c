@@ -74,9 +74,11 @@ static void check_release(struct check *check)
 	for (size_t i = 0; i < check->layer_count; i++) {
 		free(check->layers[i].what);
 		free(check->layers[i].users);
+		strv_free(check->layers[i].records);
 	}
 	free(check->images);
 	free(check->layers);
+	strv_free(check->broken_records);
 	cJSON_Delete(check->index);
 	cJSON_Delete(check->findings);
 	pthread_mutex_destroy(&check->lock);

@@ -5,10 +5,12 @@
  *   images      for every entry of the index manifest, config and layers are
  *               there, with the sizes and SHA-256 sums that name them; diff IDs
  *               and layers go together
+ *   build cache its records can be read, and their layers are as images' are
  *   layers      each is unpacked, and its tree is what the packed one says
  *               (storage/check/check_tree.h); the packed one is read once for
- * that containers  the layers of each are there leftovers   what nothing refers
- * to: blobs, layers, temporary files
+ *               that
+ *   containers  the layers of each are there
+ *   leftovers   what nothing refers to: blobs, layers, temporary files
  *
  * Everything is leased first (storage/store/store.h) and then checked without a
  * lock: images can be pulled, run and removed meanwhile. Layers are checked
@@ -22,6 +24,8 @@
  *     mended: it is dropped from the index, unless a container uses it and
  *     force is not given. Nothing is packed anew from a tree: its digest would
  *     be another;
+ *   - a record of the build cache that cannot be read, or whose blob is bad, is
+ *     forgotten: the step runs again;
  *   - an index that cannot be read is written anew, with an image without a
  *     name for each manifest that is found among the blobs;
  *   - leftovers are removed.
@@ -62,6 +66,7 @@ struct check_layer {
 	char *what;    /* "image web:latest: layer 2 (sha256:…)" */
 	size_t *users; /* indexes of images */
 	size_t user_count;
+	char **records; /* keys in the build cache; NULL: none */
 	bool blob_bad;
 	bool tree_bad; /* or it is not unpacked at all */
 };
@@ -80,6 +85,7 @@ struct check {
 	struct check_layer *layers;
 	size_t layer_count;
 	uint64_t blobs;
+	char **broken_records; /* keys in the build cache; NULL: none */
 
 	pthread_mutex_t lock; /* of what follows */
 	cJSON *findings;
@@ -100,6 +106,17 @@ void check_settle(struct check *check, const char *key, bool mended,
 
 /* Reads the index and what it names, leases it, checks the documents. */
 int check_plan(struct check *check, struct error *err);
+/* The layer of check->layers, added with owner's name for messages when it is
+   not one of them yet; borrowed until the next one is added. */
+struct check_layer *check_add_layer(struct check *check, const char *owner,
+				    const struct descriptor *blob,
+				    const char *diff_id);
+/* check_cache.c: the build cache. Under the lock, by check_plan(). */
+int check_cache_plan(struct check *check, struct error *err);
+/* A record's layer that nothing can mend. */
+void check_cache_finding(struct check *check, const char *key, const char *what,
+			 const char *text);
+int check_cache_repair(struct check *check, struct error *err);
 /* check_layer.c; in any thread. Errors are findings. */
 void check_layer(struct check *check, struct check_layer *layer);
 /* check_repair.c */

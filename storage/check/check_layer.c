@@ -54,6 +54,9 @@ static void blame_blob(struct check *check, struct check_layer *layer,
 	for (size_t i = 0; i < layer->user_count; i++)
 		check_finding(check, check->images[layer->users[i]].manifest,
 			      layer->what, blob_advice, "%s", text);
+	for (size_t i = 0; layer->records && layer->records[i]; i++)
+		check_cache_finding(check, layer->records[i], layer->what,
+				    text);
 }
 
 static void blame_tree(void *data, const char *path, const char *what)

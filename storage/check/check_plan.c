@@ -50,30 +50,39 @@ static struct check_image *add_image(struct check *check, const cJSON *entry)
 }
 
 /* Somebody may have the same layer in an image of his own. */
-static void add_layer(struct check *check, size_t image, size_t number,
-		      const struct descriptor *blob, const char *diff_id)
+struct check_layer *check_add_layer(struct check *check, const char *owner,
+				    const struct descriptor *blob,
+				    const char *diff_id)
 {
-	struct check_layer *layer = NULL;
+	struct check_layer *layer;
 	char short_digest[DIGEST_SHORT_MAX];
 
-	for (size_t i = 0; i < check->layer_count && !layer; i++) {
-		if (str_equal(check->layers[i].diff_id, diff_id) &&
-		    str_equal(check->layers[i].blob.digest, blob->digest) &&
-		    check->layers[i].blob.size == blob->size)
-			layer = &check->layers[i];
+	for (size_t i = 0; i < check->layer_count; i++) {
+		layer = &check->layers[i];
+		if (str_equal(layer->diff_id, diff_id) &&
+		    str_equal(layer->blob.digest, blob->digest) &&
+		    layer->blob.size == blob->size)
+			return layer;
 	}
-	if (!layer) {
-		check->layers = xrealloc(check->layers, check->layer_count + 1,
-					 sizeof(*check->layers));
-		layer = &check->layers[check->layer_count++];
-		*layer = (struct check_layer){.blob = *blob};
-		strcpy(layer->diff_id, diff_id);
-		digest_short(short_digest, blob->digest);
-		layer->what = xasprintf("%s: layer %zu (%s)",
-					check->images[image].name, number,
-					short_digest);
-		check->blobs++;
-	}
+	check->layers = xrealloc(check->layers, check->layer_count + 1,
+				 sizeof(*check->layers));
+	layer = &check->layers[check->layer_count++];
+	*layer = (struct check_layer){.blob = *blob};
+	strcpy(layer->diff_id, diff_id);
+	digest_short(short_digest, blob->digest);
+	layer->what = xasprintf("%s (%s)", owner, short_digest);
+	check->blobs++;
+	return layer;
+}
+
+static void add_image_layer(struct check *check, size_t image, size_t number,
+			    const struct descriptor *blob, const char *diff_id)
+{
+	cleanup_free char *owner =
+		xasprintf("%s: layer %zu", check->images[image].name, number);
+	struct check_layer *layer =
+		check_add_layer(check, owner, blob, diff_id);
+
 	layer->users = xrealloc(layer->users, layer->user_count + 1,
 				sizeof(*layer->users));
 	layer->users[layer->user_count++] = image;
@@ -141,8 +150,8 @@ static int plan_manifest(struct check *check, size_t index, const cJSON *json,
 			       "%zu layers, but %zu diff IDs in its config",
 			       manifest.layer_count, strv_length(diff_ids));
 	for (size_t i = 0; r == 0 && i < manifest.layer_count; i++) {
-		add_layer(check, index, i + 1, &manifest.layers[i],
-			  diff_ids[i]);
+		add_image_layer(check, index, i + 1, &manifest.layers[i],
+				diff_ids[i]);
 		r = lease(check, manifest.layers[i].digest, err);
 		if (r == 0)
 			r = lease(check, diff_ids[i], err);
@@ -229,5 +238,5 @@ int check_plan(struct check *check, struct error *err)
 		check_entry(check, entry);
 		check_origin(check, entry);
 	}
-	return 0;
+	return check_cache_plan(check, err);
 }

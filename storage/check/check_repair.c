@@ -222,14 +222,18 @@ static int mend_index(struct check *check, struct error *err)
 
 int check_repair(struct check *check, struct error *err)
 {
+	int r;
+
 	for (size_t i = 0; i < check->layer_count; i++) {
 		const struct check_layer *layer = &check->layers[i];
 
 		if (layer->tree_bad && !layer->blob_bad && !is_done(check, i))
 			mend_layer(check, layer);
 	}
-	return cJSON_GetArraySize(check->findings) > 0 ? mend_index(check, err)
-						       : 0;
+	if (cJSON_GetArraySize(check->findings) == 0)
+		return 0;
+	r = mend_index(check, err);
+	return r < 0 ? r : check_cache_repair(check, err);
 }
 
 /* ---- the index, from what the blobs hold ---- */

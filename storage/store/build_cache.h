@@ -100,7 +100,7 @@ struct build_cache_record {
 	/* Of build_cache_usage() only. */
 	bool in_use;   /* work in progress leases it */
 	bool in_image; /* an image has the layer, too */
-	bool repeated; /* a record before it in the list has the layer, too */
+	bool repeated; /* a record that goes after it has the layer, too */
 };
 
 struct build_cache {
@@ -109,6 +109,16 @@ struct build_cache {
 	char **broken; /* keys of those that cannot be read */
 };
 void build_cache_release(struct build_cache *cache);
+
+/*
+ * Which of two, last used and made at these times (RFC 3339), goes first when
+ * there is too much: as qsort() asks. A build goes through its steps from first
+ * to last, and the last ones can be found only by those before: of what was
+ * used in the same minute the one made last goes first.
+ */
+int build_cache_order(const struct timespec *used, const char *created,
+		      const struct timespec *other_used,
+		      const char *other_created);
 
 /* Under the store's lock, shared or exclusive. */
 int build_cache_read(const struct store *store, struct build_cache *ret_cache,

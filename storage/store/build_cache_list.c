@@ -16,6 +16,8 @@
 #include "storage/store/image_removal.h"
 #include "storage/store/index.h"
 
+#define TOGETHER_SECONDS 60
+
 void build_cache_release(struct build_cache *cache)
 {
 	for (size_t i = 0; i < cache->count; i++)
@@ -82,6 +84,19 @@ int build_cache_read(const struct store *store, struct build_cache *ret_cache,
 	return 0;
 }
 
+int build_cache_order(const struct timespec *used, const char *created,
+		      const struct timespec *other_used,
+		      const char *other_created)
+{
+	const int64_t minute = used->tv_sec / TOGETHER_SECONDS;
+	const int64_t other_minute = other_used->tv_sec / TOGETHER_SECONDS;
+
+	if (minute != other_minute)
+		return minute < other_minute ? -1 : 1;
+	/* In UTC, with all digits: later texts are greater. */
+	return strcmp(other_created, created);
+}
+
 /* ---- who else needs them ---- */
 
 static int compare_texts(const void *a, const void *b)
@@ -135,6 +150,10 @@ static int compare_layers(const void *a, const void *b)
 		*(struct build_cache_record *const *)b;
 	int order = strcmp(left->layer.diff_id, right->layer.diff_id);
 
+	/* The last to go comes first. */
+	if (order == 0)
+		order = build_cache_order(&right->last_used, right->created,
+					  &left->last_used, left->created);
 	return order != 0 ? order : strcmp(left->key, right->key);
 }
 
