@@ -15,7 +15,7 @@ ALLOWED = {
     "cmd/image_rows.c": "how old an image is",
     "cmd/ps.c": "how old a container is",
     "cmd/time_option.c": "--since and --until",
-    "core/engine/build_cache_list.c": "the time of a file",
+    "core/build_cache_list.c": "how old a file is",
     "core/inspect.c": "how long a container has been up",
     "core/log_writer.c": "the time of a line of the log",
     "core/progress.c": "when a step of a build started and ended",
