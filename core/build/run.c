@@ -150,6 +150,17 @@ static cJSON *body_json(const struct run *run)
 
 /* ---- its life ---- */
 
+/* What its monitor would have done is to be done still. */
+static int lost(struct run *run, struct error *err)
+{
+	CLEANUP(step_end_release) struct step_end end = {0};
+
+	(void)engine_step_end(&run->engine, run->id, &end, NULL);
+	err_clear(err);
+	return err_set(err, ERROR_GENERIC,
+		       "the monitor of the step was killed");
+}
+
 /* *ret_status: the command's exit code. */
 static int run_container(struct run *run, int *ret_status, struct error *err)
 {
@@ -180,11 +191,7 @@ static int run_container(struct run *run, int *ret_status, struct error *err)
 	if (r < 0)
 		return r;
 	r = monitor_wait(wait_fd, ret_status, err);
-	if (r != -ECONNRESET)
-		return r;
-	err_clear(err);
-	return err_set(err, ERROR_GENERIC,
-		       "the monitor of the step was killed");
+	return r == -ECONNRESET ? lost(run, err) : r;
 }
 
 static int fail(const struct run *run, const struct step_end *end, int status,
