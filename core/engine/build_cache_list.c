@@ -126,16 +126,15 @@ static uint64_t percent_of(uint64_t bytes, unsigned int percent, uint64_t most)
 	return part < most ? part : most;
 }
 
-static uint64_t default_limit(const struct statvfs *disk, uint64_t size)
+uint64_t cached_default_limit(const struct cached_disk *disk, uint64_t size)
 {
-	const uint64_t total = (uint64_t)disk->f_blocks * disk->f_frsize;
-	const uint64_t available = (uint64_t)disk->f_bavail * disk->f_frsize;
-	const uint64_t wanted = percent_of(total, FREE_PERCENT, UINT64_MAX);
-	const uint64_t kept = percent_of(total, KEPT_PERCENT, KEPT_BYTES);
-	uint64_t limit = percent_of(total, LIMIT_PERCENT, LIMIT_BYTES);
+	const uint64_t wanted =
+		percent_of(disk->total, FREE_PERCENT, UINT64_MAX);
+	const uint64_t kept = percent_of(disk->total, KEPT_PERCENT, KEPT_BYTES);
+	uint64_t limit = percent_of(disk->total, LIMIT_PERCENT, LIMIT_BYTES);
 
-	if (available < wanted) {
-		uint64_t missing = wanted - available;
+	if (disk->available < wanted) {
+		uint64_t missing = wanted - disk->available;
 		uint64_t left = size > missing ? size - missing : 0;
 
 		limit = left < limit ? left : limit;
@@ -148,7 +147,8 @@ int cached_limit(struct engine *engine, uint64_t size, uint64_t *ret_limit,
 {
 	CLEANUP(conf_release) struct conf conf = {0};
 	const struct conf_entry *entry;
-	struct statvfs disk;
+	struct cached_disk disk;
+	struct statvfs stat;
 	int r = settings_read(engine, &conf, err);
 
 	if (r < 0)
@@ -158,10 +158,12 @@ int cached_limit(struct engine *engine, uint64_t size, uint64_t *ret_limit,
 		*ret_limit = (uint64_t)entry->number;
 		return 0;
 	}
-	if (fstatvfs(engine->store.root_fd, &disk) < 0)
+	if (fstatvfs(engine->store.root_fd, &stat) < 0)
 		return err_errno(err, "cannot tell how large the disk of %s is",
 				 engine->store.path);
-	*ret_limit = default_limit(&disk, size);
+	disk.total = (uint64_t)stat.f_blocks * stat.f_frsize;
+	disk.available = (uint64_t)stat.f_bavail * stat.f_frsize;
+	*ret_limit = cached_default_limit(&disk, size);
 	return 0;
 }
 

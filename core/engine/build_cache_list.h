@@ -45,5 +45,10 @@ void cached_id(char ret_id[CACHED_ID_MAX], const char *key);
 /* How much it may take; size: what it takes now. */
 int cached_limit(struct engine *engine, uint64_t size, uint64_t *ret_limit,
 		 struct error *err);
+/* docker's rule, where moss.conf says nothing. */
+struct cached_disk {
+	uint64_t total, available; /* bytes */
+};
+uint64_t cached_default_limit(const struct cached_disk *disk, uint64_t size);
 /* True once an hour. */
 bool cached_mounts_are_due(const struct engine *engine);
