@@ -36,14 +36,14 @@ packages_build() {
 	esac
 }
 
-# What makes moss faster, or able to set limits from a login; not every
-# distribution has it for every machine.
+# What makes moss faster, or able to set limits from a login, or to build from
+# git repositories; not every distribution has it for every machine.
 packages_optional() {
 	case $1 in
-	apt) echo libsystemd-dev libisal-dev ;;
-	dnf) echo systemd-devel isa-l-devel ;;
-	pacman) echo systemd-libs isa-l ;;
-	apk) echo isa-l-dev ;;
+	apt) echo libsystemd-dev libisal-dev git ;;
+	dnf) echo systemd-devel isa-l-devel git-core ;;
+	pacman) echo systemd-libs isa-l git ;;
+	apk) echo isa-l-dev git ;;
 	esac
 }
 

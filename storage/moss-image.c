@@ -9,6 +9,7 @@
 static const struct job_command commands[] = {
 	{"check", check_run, .reads_archives = true},
 	{"commit", commit_run, .reads_archives = false},
+	{"context", context_run, .reads_archives = true},
 	{"copy", copy_out_run, .reads_archives = false},
 	{"copy-digest", copy_digest_run, .reads_archives = false},
 	{"copy-in", copy_in_run, .reads_archives = false},

@@ -171,3 +171,21 @@ struct assemble_request {
  */
 int image_assemble(struct store *store, const struct assemble_request *request,
 		   char **ret_id, struct error *err);
+
+/* ---- contexts that come as a stream (storage/build/context_fetch.c) ---- */
+
+struct context_fetch_request {
+	const char *url; /* http or https; NULL: input_fd */
+	int input_fd;
+	const char *lease; /* name of the build's work */
+	int progress_fd;   /* -1: none */
+};
+/*
+ * An archive: *ret_path is the directory it was unpacked into, in the build's
+ * work. Anything else is a Dockerfile: *ret_dockerfile is its text, and
+ * *ret_path stays. Caller frees either.
+ */
+int image_fetch_context(struct store *store,
+			const struct context_fetch_request *request,
+			char **ret_path, char **ret_dockerfile,
+			struct error *err);

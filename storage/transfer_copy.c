@@ -1,4 +1,5 @@
-/* COPY, ADD and WORKDIR of storage/transfer_build.h. */
+/* COPY, ADD, WORKDIR, and contexts to copy from, of storage/transfer_build.h.
+ */
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -115,4 +116,41 @@ int image_copy_digest(struct store *store,
 	cleanup_json cJSON *result = NULL;
 
 	return run(store, "copy-digest", request, &result, ret_content, err);
+}
+
+int image_fetch_context(struct store *store,
+			const struct context_fetch_request *request,
+			char **ret_path, char **ret_dockerfile,
+			struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	cleanup_json cJSON *result = NULL;
+	const struct transfer transfer = {
+		.command = "context",
+		.request = json,
+		.input_fd = request->url ? -1 : request->input_fd,
+		.output_fd = -1,
+		.progress_fd = request->progress_fd,
+	};
+	const char *path = NULL, *dockerfile = NULL;
+	int r;
+
+	set_text(json, "url", request->url);
+	set_text(json, "lease", request->lease);
+	r = transfer_run(store, &transfer, &result, err);
+	if (r == 0)
+		r = json_get_string(result, "result", "directory", &path, err);
+	if (r >= 0)
+		r = json_get_string(result, "result", "dockerfile", &dockerfile,
+				    err);
+	if (r < 0)
+		return r;
+	if (!path && !dockerfile)
+		return err_set(err, ERROR_GENERIC,
+			       "moss-image returned no context");
+	if (path)
+		*ret_path = xstrdup(path);
+	else
+		*ret_dockerfile = xstrdup(dockerfile);
+	return 0;
 }

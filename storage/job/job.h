@@ -40,6 +40,7 @@ struct job {
 int assemble_run(struct job *job, struct error *err);
 int check_run(struct job *job, struct error *err);
 int commit_run(struct job *job, struct error *err);
+int context_run(struct job *job, struct error *err);
 int copy_digest_run(struct job *job, struct error *err);
 int copy_in_run(struct job *job, struct error *err);
 int copy_out_run(struct job *job, struct error *err);
