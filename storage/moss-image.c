@@ -7,6 +7,8 @@
 #include "storage/job/program.h"
 
 static const struct job_command commands[] = {
+	{"cache-fetch", cache_fetch_run, .reads_archives = true},
+	{"cache-read", cache_read_run, .reads_archives = true},
 	{"check", check_run, .reads_archives = true},
 	{"commit", commit_run, .reads_archives = false},
 	{"context", context_run, .reads_archives = true},

@@ -28,6 +28,7 @@
 
 #include "base/error.h"
 #include "storage/registry/registries.h"
+#include "storage/store/manifest.h"
 #include "storage/store/store.h"
 
 struct import_request {
@@ -101,6 +102,9 @@ struct push_request {
 	const char *reference; /* full; with all_tags only its name counts */
 	const char *platform;  /* NULL: all that there is */
 	bool all_tags;
+	/* What is pushed by that name, whatever the store has by it; NULL:
+	   that. Its blobs are in the store and stay meanwhile. */
+	const struct descriptor *manifest;
 	unsigned int concurrent;
 	int progress_fd;
 };

@@ -44,12 +44,25 @@ static void tell(struct store *store, const struct assemble_request *request,
 	}
 }
 
-int image_assemble(struct store *store, const struct assemble_request *request,
-		   char **ret_id, struct error *err)
+static cJSON *request_json(const struct assemble_request *request)
 {
-	cleanup_json cJSON *json = json_object();
-	cleanup_json cJSON *result = NULL;
-	struct transfer transfer = {
+	cJSON *json = json_object();
+
+	json_set(json, "chain", layer_chain_json(request->chain));
+	json_set(json, "image", cJSON_Duplicate(request->image, true));
+	json_set_strv(json, "annotations", request->annotations);
+	json_set_i64(json, "epoch", request->epoch);
+	if (request->squash)
+		json_set_i64(json, "squashAbove",
+			     (int64_t)request->base_layers);
+	return json;
+}
+
+static int run(struct store *store, cJSON *json,
+	       const struct assemble_request *request, cJSON **ret_result,
+	       struct error *err)
+{
+	const struct transfer transfer = {
 		.helper = "moss-layer",
 		.command = "assemble",
 		.request = json,
@@ -57,20 +70,22 @@ int image_assemble(struct store *store, const struct assemble_request *request,
 		.output_fd = request->output_fd,
 		.progress_fd = request->progress_fd,
 	};
+
+	return transfer_run(store, &transfer, ret_result, err);
+}
+
+int image_assemble(struct store *store, const struct assemble_request *request,
+		   char **ret_id, struct error *err)
+{
+	cleanup_json cJSON *json = request_json(request);
+	cleanup_json cJSON *result = NULL;
 	const char *id = NULL;
 	int r;
 
-	json_set(json, "chain", layer_chain_json(request->chain));
-	json_set(json, "image", cJSON_Duplicate(request->image, true));
-	json_set_strv(json, "annotations", request->annotations);
 	json_set_strv(json, "references", request->references);
 	json_set_bool(json, "keep", request->store);
-	if (request->squash)
-		json_set_i64(json, "squashAbove",
-			     (int64_t)request->base_layers);
 	json_set(json, "outputs", outputs_json(request));
-	json_set_i64(json, "epoch", request->epoch);
-	r = transfer_run(store, &transfer, &result, err);
+	r = run(store, json, request, &result, err);
 	if (r < 0)
 		return r;
 	r = json_get_string(result, "result", "id", &id, err);
@@ -82,4 +97,21 @@ int image_assemble(struct store *store, const struct assemble_request *request,
 	if (request->store)
 		tell(store, request, id);
 	return 0;
+}
+
+int image_assemble_leased(struct store *store,
+			  const struct assemble_request *request,
+			  const char *lease, struct descriptor *ret_manifest,
+			  struct error *err)
+{
+	cleanup_json cJSON *json = request_json(request);
+	cleanup_json cJSON *result = NULL;
+	int r;
+
+	json_set_string(json, "lease", lease);
+	r = run(store, json, request, &result, err);
+	if (r < 0)
+		return r;
+	return descriptor_parse(json_member(result, "manifest"), "result",
+				ret_manifest, err);
 }

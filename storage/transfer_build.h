@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "storage/registry/registries.h"
 #include "storage/root/snapshot.h"
 #include "storage/store/layer.h"
 #include "storage/store/store.h"
@@ -143,7 +144,8 @@ int image_layer_diff(struct store *store,
 struct assemble_output {
 	bool docker;	  /* with what `docker load` reads; else OCI's alone */
 	const char *path; /* absolute; NULL: the request's output_fd */
-	bool directory;	  /* path gets an OCI layout, else it is a tar */
+	bool directory;	  /* path gets an OCI layout, else it is a tar; one that
+			     is there is added to */
 };
 
 struct assemble_request {
@@ -165,6 +167,15 @@ struct assemble_request {
 	int64_t epoch; /* of all that is new; -1: when the layers were made */
 	int progress_fd;
 };
+/*
+ * Without a name and only as long as the work of the name `lease` lives, its
+ * manifest and config are put into the store, for image_push(); request's
+ * references, store and outputs do not count.
+ */
+int image_assemble_leased(struct store *store,
+			  const struct assemble_request *request,
+			  const char *lease, struct descriptor *ret_manifest,
+			  struct error *err);
 /*
  * *ret_id: "sha256:HEX", caller frees. The same request gives the same ID
  * (storage/store/image_make.h); an image that is there already is fine.
@@ -189,3 +200,26 @@ int image_fetch_context(struct store *store,
 			const struct context_fetch_request *request,
 			char **ret_path, char **ret_dockerfile,
 			struct error *err);
+
+/* ---- build caches elsewhere (storage/build/cache_import.c) ---- */
+
+/* Member of an image's config: {"version":1,"records":[{"key", "layer": number
+   of one of the image's, absent: the step changed nothing, "description"}]} */
+#define BUILD_CACHE_MEMBER  "moss.build.cache"
+#define BUILD_CACHE_VERSION 1
+
+struct cache_place {
+	const char *directory; /* with an OCI image layout; absolute; or NULL */
+	const struct registry_endpoints *endpoints;
+	const char *reference; /* full */
+};
+/*
+ * {"records": as above, "layers": as layer_chain_json() has them}; all of it
+ * checked. ERROR_NOT_FOUND where there is none.
+ */
+int image_cache_read(struct store *store, const struct cache_place *place,
+		     cJSON **ret_cache, struct error *err);
+/* One of its layers into the store, leased for the work of that name. */
+int image_cache_fetch(struct store *store, const struct cache_place *place,
+		      const struct layer_ref *layer, const char *lease,
+		      int progress_fd, struct error *err);

@@ -9,8 +9,7 @@
 #include "storage/store/image_event.h"
 #include "storage/transfer_run.h"
 
-/* cJSON's own copies of what nobody else should read. */
-static void wipe_secrets(cJSON *request)
+void transfer_wipe_secrets(cJSON *request)
 {
 	const cJSON *endpoints =
 		cJSON_GetObjectItemCaseSensitive(request, "endpoints");
@@ -46,7 +45,7 @@ static int ask(struct store *store, const char *command, cJSON *request,
 
 	json_set(request, "endpoints", registry_endpoints_to_json(endpoints));
 	r = transfer_run(store, &transfer, ret_result, err);
-	wipe_secrets(request);
+	transfer_wipe_secrets(request);
 	return r;
 }
 
@@ -95,9 +94,11 @@ int image_push(struct store *store, const struct push_request *request,
 		json_set_string(json, "platform", request->platform);
 	json_set_bool(json, "allTags", request->all_tags);
 	json_set_i64(json, "maxConcurrent", request->concurrent);
+	if (request->manifest)
+		json_set(json, "manifest", descriptor_json(request->manifest));
 	r = ask(store, "push", json, request->endpoints, request->progress_fd,
 		ret_result, err);
-	if (r >= 0)
+	if (r >= 0 && !request->manifest)
 		image_event_registry(store, "push", request->reference);
 	return r;
 }

@@ -40,3 +40,7 @@ int transfer_finish(struct transfer_process *process, cJSON **ret_result,
 /* Both: the helper's result, or its error. */
 int transfer_run(const struct store *store, const struct transfer *transfer,
 		 cJSON **ret_result, struct error *err);
+
+/* cJSON's own copies of what nobody else should read: the credentials of the
+   request's endpoints, when it is done. */
+void transfer_wipe_secrets(cJSON *request);

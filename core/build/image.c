@@ -346,13 +346,33 @@ int image_apply(struct image_draft *image,
 	return 0;
 }
 
+/* Again: it keeps its place, and without a new value its old one. */
+static void declare(struct image_draft *image, const char *argument)
+{
+	size_t length = strcspn(argument, "=");
+
+	for (size_t i = 0; image->arguments && image->arguments[i]; i++) {
+		char *own = image->arguments[i];
+
+		if (strcspn(own, "=") != length ||
+		    strncmp(own, argument, length) != 0)
+			continue;
+		if (argument[length]) {
+			image->arguments[i] = xstrdup(argument);
+			free(own);
+		}
+		return;
+	}
+	strv_push(&image->arguments, argument);
+}
+
 void image_add_arguments(struct image_draft *image, char *const *arguments)
 {
 	cleanup_free char *joined = strv_join(arguments, " ");
 	cleanup_free char *text = xasprintf("ARG %s", joined);
 
 	for (size_t i = 0; arguments[i]; i++)
-		strv_push(&image->arguments, arguments[i]);
+		declare(image, arguments[i]);
 	add_entry(image, text);
 }
 

@@ -38,7 +38,8 @@
 struct image_draft {
 	cJSON *json;   /* a whole OCI config, without "created" and "rootfs" */
 	cJSON *config; /* its "config": Env, Cmd, …; borrowed */
-	char **arguments;   /* "NAME=VALUE" or "NAME": ARGs in their order */
+	char **arguments;   /* "NAME=VALUE" or "NAME": ARGs in their order,
+			      each once */
 	bool with_command;  /* CMD stood in this stage */
 	size_t base_layers; /* of the image at the bottom: --squash keeps them
 			     */

@@ -6,7 +6,7 @@
  *   {"type":"docker","dest"}         an archive for `docker load`
  *   {"type":"oci","dest"}            an archive with an OCI image layout; with
  *                                    "tar": false (docker as well) a directory
- *                                    that is new or empty
+ *                                    that is new or empty, or has one already
  *   {"type":"tar","dest"}            the files of the root, as an archive
  *   {"type":"local","dest"}          the files of the root, into a directory
  *

@@ -38,6 +38,7 @@
 #include "net/port.h"
 #include "policy/idmap.h"
 #include "storage/store/image.h"
+#include "storage/store/layer.h"
 #include "storage/store/store.h"
 #include "storage/transfer.h"
 
@@ -322,7 +323,9 @@ struct engine_pull_request {
 	const char *platform;
 	bool all_tags;
 	const cJSON *auths; /* may be NULL */
-	int progress_fd;    /* see storage/transfer.h; -1: none */
+	/* To be pushed: see struct push_request. NULL: what has the name. */
+	const struct descriptor *manifest;
+	int progress_fd; /* see storage/transfer.h; -1: none */
 };
 /* Results as image_pull() and image_push() have them. */
 int engine_image_pull(struct engine *engine,
@@ -331,6 +334,21 @@ int engine_image_pull(struct engine *engine,
 int engine_image_push(struct engine *engine,
 		      const struct engine_pull_request *request,
 		      cJSON **ret_result, struct error *err);
+
+/* A build cache that is kept elsewhere: image_cache_read(),
+   image_cache_fetch() of storage/transfer_build.h. */
+struct engine_cache_place {
+	const char *directory; /* absolute; NULL: a registry */
+	const char *name;
+	const cJSON *auths; /* may be NULL */
+};
+int engine_cache_read(struct engine *engine,
+		      const struct engine_cache_place *place, cJSON **ret_cache,
+		      struct error *err);
+int engine_cache_fetch(struct engine *engine,
+		       const struct engine_cache_place *place,
+		       const struct layer_ref *layer, const char *lease,
+		       int progress_fd, struct error *err);
 
 /* registry: "docker.io". auth: an AuthConfig. See registry_check_login(). */
 int engine_registry_login(struct engine *engine, const char *registry,

@@ -9,6 +9,7 @@
 #include "core/engine/settings.h"
 #include "storage/store/reference.h"
 #include "storage/registry/registries.h"
+#include "storage/transfer_build.h"
 
 /* docker.io's search and accounts are on a host of their own. */
 #define DOCKER_INDEX_HOST "index.docker.io"
@@ -120,6 +121,7 @@ int engine_image_push(struct engine *engine,
 		.endpoints = &talk.endpoints,
 		.platform = request->platform,
 		.all_tags = request->all_tags,
+		.manifest = request->manifest,
 		.progress_fd = request->progress_fd,
 	};
 	int r;
@@ -131,6 +133,57 @@ int engine_image_push(struct engine *engine,
 	push.reference = talk.full;
 	push.concurrent = registries_uploads(&talk.conf);
 	return image_push(&engine->store, &push, ret_result, err);
+}
+
+/* The place as the helper is told of it; talk holds what it borrows. */
+static int find_cache(struct engine *engine,
+		      const struct engine_cache_place *place, struct talk *talk,
+		      struct cache_place *ret_place, struct error *err)
+{
+	int r;
+
+	if (!place->directory) {
+		r = talk_prepare(engine, place->name, false, place->auths, talk,
+				 err);
+	} else {
+		r = settings_read(engine, &talk->conf, err);
+		if (r == 0)
+			limits_from_conf(&talk->conf, &engine->store.limits);
+	}
+	if (r < 0)
+		return r;
+	*ret_place = (struct cache_place){
+		.directory = place->directory,
+		.endpoints = &talk->endpoints,
+		.reference = talk->full,
+	};
+	return 0;
+}
+
+int engine_cache_read(struct engine *engine,
+		      const struct engine_cache_place *place, cJSON **ret_cache,
+		      struct error *err)
+{
+	CLEANUP(talk_release) struct talk talk = {0};
+	struct cache_place where;
+	int r = find_cache(engine, place, &talk, &where, err);
+
+	return r < 0 ? r
+		     : image_cache_read(&engine->store, &where, ret_cache, err);
+}
+
+int engine_cache_fetch(struct engine *engine,
+		       const struct engine_cache_place *place,
+		       const struct layer_ref *layer, const char *lease,
+		       int progress_fd, struct error *err)
+{
+	CLEANUP(talk_release) struct talk talk = {0};
+	struct cache_place where;
+	int r = find_cache(engine, place, &talk, &where, err);
+
+	return r < 0 ? r
+		     : image_cache_fetch(&engine->store, &where, layer, lease,
+					 progress_fd, err);
 }
 
 int engine_registry_login(struct engine *engine, const char *registry,

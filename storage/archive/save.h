@@ -35,3 +35,6 @@ int save_to_fd(struct save *save, int fd, const char *name, struct error *err);
 int save_to_file(struct save *save, const char *path, struct error *err);
 /* A directory that is new or empty. */
 int save_to_directory(struct save *save, const char *path, struct error *err);
+/* The same, or into one that has an OCI image layout already: what is there
+   stays, the images get their names. */
+int save_to_layout(struct save *save, const char *path, struct error *err);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "storage/store/blob.h"
+#include "storage/store/index.h"
 #include "storage/tar/hash.h"
 #include "storage/store/oci.h"
 #include "storage/job/output.h"
@@ -22,6 +24,7 @@
 #define BUFFER_SIZE (256u << 10)
 #define MODE_FILE   0644
 #define MODE_DIR    0755
+#define TEMPORARY   ".tmp-blob"
 
 static int open_blob(const struct save *save, const char *digest,
 		     uint64_t *ret_size, struct error *err)
@@ -170,6 +173,15 @@ int save_to_file(struct save *save, const char *path, struct error *err)
 
 /* ---- a directory ---- */
 
+/* There already: its name says what it is, its size that it is whole. */
+static bool has_blob(int dir_fd, const char *path, uint64_t size)
+{
+	struct stat st;
+
+	return fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
+}
+
 static int write_blob_file(struct save *save, const char *digest, int dir_fd,
 			   const char *name, struct error *err)
 {
@@ -178,22 +190,30 @@ static int write_blob_file(struct save *save, const char *digest, int dir_fd,
 	cleanup_fd int blob_fd = open_blob(save, digest, &size, err);
 	struct output output = {-1, name};
 	cleanup_fd int fd = -1;
+	int r;
 
 	if (blob_fd < 0)
 		return blob_fd;
 	blob_path(path, digest);
-	fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+	if (has_blob(dir_fd, path, size))
+		return 0;
+	/* Half a blob has another name. */
+	fd = openat(dir_fd, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
 		    MODE_FILE);
 	if (fd < 0)
 		return output_error(errno, name, err);
 	output.fd = fd;
-	return copy_blob(digest, blob_fd, size, output_put, &output, err);
+	r = copy_blob(digest, blob_fd, size, output_put, &output, err);
+	if (r == 0 && renameat(dir_fd, TEMPORARY, dir_fd, path) < 0)
+		r = output_error(errno, name, err);
+	if (r < 0)
+		unlinkat(dir_fd, TEMPORARY, 0);
+	return r;
 }
 
 static int fill_directory(struct save *save, int dir_fd, const char *name,
-			  struct error *err)
+			  cJSON *index, struct error *err)
 {
-	cleanup_json cJSON *index = save_index_json(save);
 	int r = path_mkdirs_at(dir_fd, OCI_BLOBS, MODE_DIR, err);
 
 	for (size_t i = 0; r == 0 && save->blobs[i]; i++)
@@ -210,8 +230,68 @@ static int fill_directory(struct save *save, int dir_fd, const char *name,
 	return syncfs(dir_fd) < 0 ? output_error(errno, name, err) : 0;
 }
 
+/* The whole one, a tag, or NULL. */
+static const char *name_of(const cJSON *entry)
+{
+	const cJSON *annotations = json_member(entry, "annotations");
+	const char *name = cJSON_GetStringValue(
+		json_member(annotations, ANNOTATION_IMAGE));
+
+	return name ? name : index_entry_name(entry);
+}
+
+static bool has_name(const cJSON *entries, const char *name)
+{
+	const cJSON *entry;
+
+	cJSON_ArrayForEach(entry, entries)
+	{
+		if (str_equal(name_of(entry), name))
+			return true;
+	}
+	return false;
+}
+
+/* The images that are there stay, unless a new one has their name. */
+static void keep_entries(const cJSON *old, cJSON *index)
+{
+	cJSON *entries = index_entries(index);
+	cJSON *kept = json_array();
+	cJSON *entry;
+
+	cJSON_ArrayForEach(entry, json_member(old, "manifests"))
+	{
+		if (!has_name(entries, name_of(entry)))
+			json_push(kept, cJSON_Duplicate(entry, true));
+	}
+	while ((entry = cJSON_DetachItemFromArray(kept, 0)))
+		json_push(entries, entry);
+	cJSON_Delete(kept);
+}
+
+int save_to_layout(struct save *save, const char *path, struct error *err)
+{
+	cleanup_fd int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_json cJSON *index = NULL;
+	cleanup_json cJSON *old = NULL;
+	int r;
+
+	if (dir_fd < 0 || faccessat(dir_fd, OCI_LAYOUT_FILE, F_OK, 0) < 0)
+		return save_to_directory(save, path, err);
+	/* Two builds may write to the same. */
+	if (flock(dir_fd, LOCK_EX) < 0)
+		return output_error(errno, path, err);
+	r = json_read_at(dir_fd, OCI_INDEX_FILE, &old, err);
+	if (r < 0)
+		return err_wrap(err, "cannot write %s", path);
+	index = save_index_json(save);
+	keep_entries(old, index);
+	return fill_directory(save, dir_fd, path, index, err);
+}
+
 int save_to_directory(struct save *save, const char *path, struct error *err)
 {
+	cleanup_json cJSON *index = save_index_json(save);
 	CLEANUP(output_parent_release) struct output_parent parent = {.fd = -1};
 	cleanup_fd int dir_fd = -1;
 	int r = output_parent_open(path, &parent, err);
@@ -223,7 +303,7 @@ int save_to_directory(struct save *save, const char *path, struct error *err)
 	dir_fd = openat(parent.fd, parent.temporary,
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	r = dir_fd < 0 ? output_error(errno, path, err)
-		       : fill_directory(save, dir_fd, path, err);
+		       : fill_directory(save, dir_fd, path, index, err);
 	if (r == 0 && fchmod(dir_fd, MODE_DIR) < 0)
 		r = output_error(errno, path, err);
 	/* Takes the place of an empty directory, too. */

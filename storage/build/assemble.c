@@ -162,7 +162,7 @@ static int write_output(struct save *save, const cJSON *output,
 	save->oci_only = str_equal(type, "oci");
 	if (!path)
 		return save_to_fd(save, JOB_OUTPUT, "standard output", err);
-	return directory ? save_to_directory(save, path, err)
+	return directory ? save_to_layout(save, path, err)
 			 : save_to_file(save, path, err);
 }
 
@@ -215,6 +215,7 @@ int assemble_run(struct job *job, struct error *err)
 			  .blobs_fd = -1,
 			  .layers_fd = -1},
 	};
+	const char *lease = job_string(job, "lease");
 	int r = read_request(&assembly, err);
 
 	if (r < 0)
@@ -230,10 +231,14 @@ int assemble_run(struct job *job, struct error *err)
 		r = make_image(&assembly, err);
 	if (r == 0)
 		r = write_outputs(&assembly, err);
+	if (r == 0 && lease)
+		r = stage_place_blobs_for(&assembly.stage, lease, err);
 	if (r == 0 && assembly.keep)
 		r = stage_commit(&assembly.stage, &assembly.image, 1, err);
 	if (r < 0)
 		return r;
 	json_set_string(job->result, "id", assembly.image.id);
+	json_set(job->result, "manifest",
+		 descriptor_json(&assembly.image.manifest));
 	return 0;
 }

@@ -38,6 +38,8 @@ struct job {
 };
 
 int assemble_run(struct job *job, struct error *err);
+int cache_fetch_run(struct job *job, struct error *err);
+int cache_read_run(struct job *job, struct error *err);
 int check_run(struct job *job, struct error *err);
 int commit_run(struct job *job, struct error *err);
 int context_run(struct job *job, struct error *err);

@@ -107,6 +107,10 @@ int stage_place(struct stage *stage, const char *blob, const char *diff_id,
 /* The same for a build, leased in its work: it stays when the stage goes. */
 int stage_place_for(struct stage *stage, const char *work, const char *blob,
 		    const char *diff_id, struct error *err);
+/* All staged blobs, leased in the work of that name, which nothing else may
+   keep: an image without a name, to be pushed. */
+int stage_place_blobs_for(struct stage *stage, const char *work,
+			  struct error *err);
 
 struct stage_image {
 	struct descriptor manifest;

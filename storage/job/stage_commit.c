@@ -202,6 +202,29 @@ int stage_place_for(struct stage *stage, const char *work, const char *blob,
 	return r < 0 ? r : stage_place(stage, blob, diff_id, err);
 }
 
+int stage_place_blobs_for(struct stage *stage, const char *work,
+			  struct error *err)
+{
+	cleanup_strv char **blobs = NULL;
+	cleanup_fd int to_fd = open_blobs(stage, err);
+	cleanup_fd int lock_fd = -1;
+	int r = to_fd < 0 ? to_fd : sync_rest(stage, err);
+
+	if (r == 0)
+		r = list_names(stage->blobs_fd, &blobs, err);
+	if (r < 0)
+		return r;
+	lock_fd = store_lock(stage->store, LOCK_SHARED, err);
+	if (lock_fd < 0)
+		return lock_fd;
+	for (size_t i = 0; r == 0 && blobs && blobs[i]; i++) {
+		r = store_work_lease_for(stage->store, work, blobs[i], err);
+		if (r == 0)
+			r = place_blob(stage, to_fd, blobs[i], err);
+	}
+	return r;
+}
+
 /* The manifest that the store has for that ID already, if any. */
 static bool use_known_manifest(const struct stage *stage, const cJSON *index,
 			       struct stage_image *image)

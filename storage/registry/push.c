@@ -183,7 +183,10 @@ static int find_images(struct push *push, const struct reference *wanted,
 	r = index_read(&push->job->store, &index, err);
 	if (r < 0)
 		return r;
-	if (job_flag(push->job, "allTags")) {
+	entry = json_member(push->job->request, "manifest");
+	if (entry) {
+		r = add_image(push, index, entry, wanted, err);
+	} else if (job_flag(push->job, "allTags")) {
 		r = add_tags(push, index, wanted, err);
 	} else {
 		entry = index_find_reference(index, full);

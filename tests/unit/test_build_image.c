@@ -247,6 +247,24 @@ static void test_run(void **state)
 				     "make\n");
 }
 
+/* Each once, with what was said last. */
+static void test_arguments_again(void **state)
+{
+	cleanup_image_draft struct image_draft image = {0};
+	char *const first[] = {(char[]){"A=1"}, (char[]){"B"}, (char[]){"AA=5"},
+			       NULL};
+	char *const second[] = {(char[]){"B=2"}, (char[]){"A"}, NULL};
+	char *const third[] = {(char[]){"A=3"}, NULL};
+	cleanup_free char *text = NULL;
+
+	begin(&image, NULL);
+	image_add_arguments(&image, first);
+	image_add_arguments(&image, second);
+	image_add_arguments(&image, third);
+	text = strv_join(image.arguments, " ");
+	assert_string_equal(text, "A=3 B=2 AA=5");
+}
+
 static void test_copy(void **state)
 {
 	cleanup_image_draft struct image_draft image = {0};
@@ -352,6 +370,7 @@ int main(void)
 		cmocka_unit_test(test_base_history),
 		cmocka_unit_test(test_damaged_base),
 		cmocka_unit_test(test_run),
+		cmocka_unit_test(test_arguments_again),
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_entrypoint),
 		cmocka_unit_test(test_labels),

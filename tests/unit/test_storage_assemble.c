@@ -289,6 +289,64 @@ static void test_outputs(void **state)
 	assert_tidy();
 }
 
+/* A layout that is there gets it beside what it has. */
+static void test_layout_again(void **state)
+{
+	cleanup_free char *layout = path_of("layout");
+	cleanup_free char *count = xasprintf(
+		"cd %s/layout && test $(grep -o io.containerd.image.name "
+		"index.json | wc -l) = 2 && test ! -e .tmp-blob && "
+		"test $(ls blobs/sha256 | wc -l) = 5",
+		directory);
+	const struct assemble_output output = {
+		.path = layout,
+		.directory = true,
+	};
+	/* One name is given twice, the second time to another image. */
+	const struct {
+		char *name;
+		int64_t epoch;
+	} rounds[] = {
+		{(char[]){"docker.io/library/web:1"}, 5},
+		{(char[]){"docker.io/library/web:2"}, 5},
+		{(char[]){"docker.io/library/web:1"}, 6},
+	};
+	cleanup_free char *last = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
+		char *const names[] = {rounds[i].name, NULL};
+		const struct assemble_request request = {
+			.references = names,
+			.outputs = &output,
+			.output_count = 1,
+			.epoch = rounds[i].epoch,
+		};
+
+		free(last);
+		last = assemble(&request);
+		assert_assembled(last);
+	}
+	assert_int_equal(system(count), 0);
+	load_elsewhere("layout", last);
+}
+
+/* A directory of something else is left alone. */
+static void test_other_directory(void **state)
+{
+	const struct assemble_output output = {
+		.path = directory,
+		.directory = true,
+	};
+	const struct assemble_request request = {
+		.outputs = &output,
+		.output_count = 1,
+		.epoch = -1,
+	};
+
+	assert_null(assemble(&request));
+	assert_int_equal(error.kind, ERROR_EXISTS);
+}
+
 /* One that cannot be written leaves no image either. */
 static void test_failed_output(void **state)
 {
@@ -519,6 +577,10 @@ static int run(void)
 		cmocka_unit_test_setup_teardown(test_annotations, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_outputs, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_layout_again, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_other_directory, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_failed_output, set_up,
 						tear_down),
