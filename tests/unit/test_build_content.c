@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/xattr.h>
 
 #include "storage/store/limits.h"
 #include "storage/tar/hash.h"
@@ -387,6 +388,62 @@ static void test_digest(void **state)
 	assert_string_equal(first, second);
 }
 
+static int look_at_owner(void *data, const struct content_entry *entry,
+			 struct error *err)
+{
+	size_t *xattrs = data;
+
+	assert_int_equal(entry->st.st_uid, geteuid());
+	for (size_t i = 0; i < entry->xattr_count; i++)
+		assert_string_equal(entry->xattrs[i].name, "user.moss");
+	*xattrs += entry->xattr_count;
+	if (entry->fd >= 0)
+		content_seen(entry->sum, 0, "1", 1);
+	return 0;
+}
+
+static void test_owners(void **state)
+{
+	const struct content_request request = {
+		.root_fd = tree.fd,
+		.patterns = everything,
+		.owners = true,
+	};
+	char context[CONTENT_HEX_MAX];
+	char first[CONTENT_HEX_MAX];
+	char second[CONTENT_HEX_MAX];
+	size_t xattrs = 0;
+	cleanup_fd int file = -1;
+	cleanup_fd int directory = -1;
+
+	tree_fill(&tree, "d/f=1");
+	file = openat(tree.fd, "d/f", O_RDONLY | O_CLOEXEC);
+	directory = openat(tree.fd, "d", O_RDONLY | O_CLOEXEC);
+	digest_of(everything, context);
+	assert_int_equal(content_digest(&request, first, &error), 0);
+	assert_string_not_equal(context, first);
+	assert_int_equal(fsetxattr(file, "user.moss", "a", 1, 0), 0);
+	assert_int_equal(content_digest(&request, second, &error), 0);
+	assert_string_not_equal(first, second);
+	assert_int_equal(fsetxattr(file, "user.moss", "b", 1, 0), 0);
+	assert_int_equal(content_digest(&request, first, &error), 0);
+	assert_string_not_equal(first, second);
+	assert_int_equal(fsetxattr(directory, "user.moss", "b", 1, 0), 0);
+	assert_int_equal(content_digest(&request, second, &error), 0);
+	assert_string_not_equal(first, second);
+	assert_int_equal(
+		content_walk(&request, look_at_owner, &xattrs, first, &error),
+		0);
+	assert_string_equal(first, second);
+	assert_int_equal(xattrs, 2);
+	/* Of a context they do not count; the mode of a root does. */
+	digest_of(everything, second);
+	assert_string_equal(context, second);
+	assert_int_equal(fchmod(tree.fd, 0711), 0);
+	assert_int_equal(content_digest(&request, second, &error), 0);
+	assert_string_not_equal(first, second);
+}
+
 /* Written down once; a change of the form has to change "moss-content-1". */
 static void test_digest_is_the_documented_one(void **state)
 {
@@ -605,6 +662,7 @@ int main(void)
 		TEST(test_bad_pattern),
 		TEST(test_ignore_hint),
 		TEST(test_digest),
+		TEST(test_owners),
 		TEST(test_digest_is_the_documented_one),
 		TEST(test_sparse),
 		TEST(test_large_file),
