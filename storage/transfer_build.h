@@ -133,7 +133,7 @@ struct layer_diff_request {
 	int64_t epoch;
 	int progress_fd; /* of notes; -1: none */
 };
-/* 1 and the layer; 0 when nothing was changed. upper/ may be gone then. */
+/* 1 and the layer; 0 when nothing was changed. The directory is gone then. */
 int image_layer_diff(struct store *store,
 		     const struct layer_diff_request *request,
 		     struct layer_ref *ret_layer, struct error *err);

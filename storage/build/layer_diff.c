@@ -67,15 +67,12 @@ static int read_request(const struct job *job, struct diff_request *request,
 }
 
 /*
- * What becomes of it is on its way to the disk: what it was made of need not
- * go there, too.
+ * What the layer was made of need not go to the disk beside it, nor be given
+ * back by the disk when it is removed later.
  */
-static void drop_upper(const struct job *job)
+static void drop_container(const struct job *job)
 {
-	cleanup_free char *path =
-		xasprintf("%s/upper", job_string(job, "directory"));
-
-	(void)tree_remove_at(AT_FDCWD, path, NULL);
+	(void)tree_remove_at(AT_FDCWD, job_string(job, "directory"), NULL);
 }
 
 /* 1 and the layer, 0: none. */
@@ -99,9 +96,9 @@ static int make_layer(struct job *job, struct stage *stage,
 	if (r < 0)
 		return r;
 	diff_layer_note(job, &report);
+	drop_container(job);
 	if (r == 0)
 		return 0;
-	drop_upper(job);
 	memcpy(ref->diff_id, layer.diff_id, sizeof(ref->diff_id));
 	r = stage_place_for(stage, job_string(job, "lease"), ref->blob.digest,
 			    ref->diff_id, err);
