@@ -13,6 +13,7 @@
  *   egress_flow.h    connections and their verdicts
  *   egress_names.h   questions to the resolver, answers, pins
  *   egress_head.h    TLS server names, HTTP hosts
+ *   egress_body.h    where one HTTP request ends and the next one begins
  *   egress_tcp.c     connections that are checked for a name
  *   egress_report.c  what is told of it
  *
@@ -20,18 +21,19 @@
  * an allowed name (a pin). In the second case a TCP connection is checked for
  * the name as well, since many names share an address: its first bytes are held
  * until they say whom they are for. TLS must have a server name (SNI) and HTTP
- * a Host that the policy allows for the port; what is neither passes, the
- * address being all that is known of it. The order of bytes counts, not that of
+ * a Host that the policy allows for the port, in each request; what is neither
+ * passes, the address being all that is known of it, and so does what follows
+ * a request to upgrade or to tunnel. The order of bytes counts, not that of
  * segments: only what comes in order is taken, libslirp is given exactly the
  * bytes that were looked at, and where they begin is what libslirp said when it
  * acknowledged the SYN. The container gets its acknowledgements from here
  * meanwhile, for a sender that waits for them before it sends the rest.
  *
- * What this cannot see: later requests of an HTTP connection, and the names
- * within TLS (an inner ClientHello, HTTP/2's :authority). They reach another
- * name of the same server at most, as its address was learnt through an allowed
- * one. QUIC and everything else over UDP is allowed where a rule says /udp, by
- * address alone.
+ * What this cannot see: requests to a server that ends another's body somewhere
+ * else than RFC 9112 does, and the names within TLS (an inner ClientHello,
+ * HTTP/2's :authority). They reach another name of the same server at most, as
+ * its address was learnt through an allowed one. QUIC and everything else over
+ * UDP is allowed where a rule says /udp, by address alone.
  *
  * Memory is bounded: EGRESS_FLOWS_MAX, PINS_MAX, NAMES_WAIT_MAX,
  * EGRESS_HOLDS_MAX, EGRESS_REPORTS_MAX; what is forgotten is asked again and

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net/egress_body.h"
 #include "net/packet.h"
 
 #define EGRESS_FLOWS_MAX 8192
@@ -20,6 +21,7 @@ enum flow_state {
 	FLOW_HELD,   /* its first bytes wait until they say whom they are for */
 	FLOW_PASSED, /* they went to libslirp, which has not acknowledged them
 		      */
+	FLOW_HTTP,   /* request by request */
 };
 
 /* Of the container's side and the other one. */
@@ -35,9 +37,10 @@ struct flow {
 	struct flow_key key;
 	enum flow_state state;
 	int64_t used_ms;
-	uint32_t start;	 /* the sequence number of the first byte */
-	uint32_t next;	 /* of the next byte that may come */
-	uint16_t window; /* that libslirp offered last */
+	uint32_t start; /* the sequence number of the first byte */
+	uint32_t next;	/* of the next byte that may come */
+	uint32_t edge;	/* where the window ends that libslirp offered last */
+	struct egress_body body; /* of HTTP, up to next or what is held */
 	struct flow_hold *hold;
 	uint32_t chain, newer, older; /* indices, for the table */
 };

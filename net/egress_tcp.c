@@ -10,6 +10,10 @@
  * acknowledged them all. Until then nothing may come again that overlaps them;
  * afterwards libslirp itself does not take it any more.
  *
+ * Of HTTP each request is looked at: such a flow passes bodies segment by
+ * segment (HTTP), in order and within libslirp's window, so that it takes all
+ * of what passed, and is HELD again from where a head begins.
+ *
  * Nor does libslirp see an urgent pointer before that: it could name a byte to
  * come, which the server would then not find among the others, and so read
  * something else than what was looked at here.
@@ -25,7 +29,8 @@
 struct flow_hold {
 	uint8_t *bytes;
 	size_t length;
-	int64_t since_ms; /* of the first byte */
+	uint32_t start;	  /* the sequence number of the first byte */
+	int64_t since_ms; /* when that came */
 	/* What the container said last, for what is sent in its name. */
 	struct packet_path path;
 	uint32_t ack;
@@ -129,13 +134,13 @@ static void refuse_held(struct egress *egress, struct flow *flow,
 	const struct packet_path path = flow->hold->path;
 	const struct packet_path back = packet_path_back(&path);
 	struct packet_tcp tcp = {.flags = TCP_RST, .seq = flow->hold->ack};
-	uint32_t start = flow->start;
+	uint32_t start = flow->hold->start;
 
 	egress_report_add(egress, reason, EGRESS_TCP, &path.destination,
 			  path.destination_port, name, now);
 	remove_flow(egress, flow);
 	send_to_container(egress, &back, &tcp);
-	/* libslirp has not seen a byte yet. */
+	/* libslirp has not seen a byte of these. */
 	tcp.seq = start;
 	send_to_uplink(egress, &path, &tcp);
 }
@@ -161,6 +166,7 @@ static struct flow_hold *begin_hold(struct egress *egress, struct flow *flow,
 {
 	flow->hold = xcalloc(1, sizeof(*flow->hold));
 	flow->hold->since_ms = now;
+	flow->hold->start = flow->next;
 	egress->holds[egress->hold_count++] = flow->key;
 	return flow->hold;
 }
@@ -171,89 +177,198 @@ static void acknowledge(struct egress *egress, const struct flow *flow,
 			const struct packet *packet)
 {
 	const struct packet_path back = packet_path_back(&packet->path);
-	uint32_t held = flow->next - flow->start;
 	struct packet_tcp tcp = {
 		.seq = packet->ack,
 		.ack = flow->next,
 		.flags = TCP_ACK,
-		/* The right edge stays where libslirp has put it. */
-		.window = flow->state == FLOW_HELD
-				  ? (uint16_t)(held < flow->window
-						       ? flow->window - held
-						       : 0)
-				  : flow->window,
 	};
+
+	/* The right edge stays where libslirp has put it. */
+	if (is_before(flow->next, flow->edge))
+		tcp.window = (uint16_t)(flow->edge - flow->next);
 
 	send_to_container(egress, &back, &tcp);
 }
 
+/* The first `length` bytes. */
 static void send_held(struct egress *egress, const struct flow_hold *hold,
-		      uint32_t start)
+		      size_t length)
 {
 	size_t offset = 0;
 
-	while (offset < hold->length) {
+	while (offset < length) {
 		struct packet_tcp tcp = {
-			.seq = start + (uint32_t)offset,
+			.seq = hold->start + (uint32_t)offset,
 			.ack = hold->ack,
 			.window = hold->window,
 			.flags = TCP_ACK,
 			.data = hold->bytes + offset,
-			.data_length = hold->length - offset,
+			.data_length = length - offset,
 		};
 
 		if (tcp.data_length > PACKET_TCP_DATA_MAX)
 			tcp.data_length = PACKET_TCP_DATA_MAX;
 		offset += tcp.data_length;
-		if (offset == hold->length)
-			tcp.flags |= TCP_PSH | (hold->ended ? TCP_FIN : 0);
+		if (offset == length)
+			tcp.flags |= TCP_PSH;
+		if (offset == hold->length && hold->ended)
+			tcp.flags |= TCP_FIN;
 		send_to_uplink(egress, &hold->path, &tcp);
 	}
 }
 
 /* The very bytes that were looked at. The flow is as it will be before
    libslirp can say anything of it. */
-static void pass_held(struct egress *egress, struct flow *flow)
+static void pass_held(struct egress *egress, struct flow *flow,
+		      enum flow_state state)
 {
 	struct flow_hold hold = *flow->hold;
 
 	flow->hold->bytes = NULL;
-	flow->state = FLOW_PASSED;
+	flow->state = state;
 	end_hold(egress, flow);
-	send_held(egress, &hold, flow->start);
+	send_held(egress, &hold, hold.length);
 	free(hold.bytes);
+}
+
+/* Likewise, but the bytes from `length` on stay. */
+static void pass_part(struct egress *egress, struct flow *flow, size_t length,
+		      int64_t now)
+{
+	struct flow_hold *held = flow->hold;
+	struct flow_hold hold = *held;
+
+	held->length -= length;
+	held->start += (uint32_t)length;
+	/* A new one, behind all others. */
+	held->since_ms = now;
+	forget_hold(egress, &flow->key);
+	egress->holds[egress->hold_count++] = flow->key;
+	held->bytes = xcalloc(held->length + 1, 1);
+	memcpy(held->bytes, hold.bytes + length, held->length);
+	send_held(egress, &hold, length);
+	free(hold.bytes);
+}
+
+/* What becomes of what is held. */
+struct decision {
+	enum { DECISION_WAIT, DECISION_PASS, DECISION_REFUSE } what;
+	enum flow_state state;	   /* once it has passed */
+	enum egress_reason reason; /* of a refusal */
+	size_t done;		   /* bytes that need not wait */
+	char name[EGRESS_NAME_MAX];
+};
+
+static void decide_refuse(struct decision *decision, enum egress_reason reason)
+{
+	decision->what = DECISION_REFUSE;
+	decision->reason = reason;
+}
+
+static void decide_pass(struct decision *decision, enum flow_state state)
+{
+	decision->what = DECISION_PASS;
+	decision->state = state;
+}
+
+/* From the beginning of a connection, or of a request; true: one of HTTP may
+   pass, and what follows it is to be looked at. */
+static bool decide_head(const struct egress *egress, const struct flow *flow,
+			const struct egress_body *body,
+			struct decision *decision)
+{
+	const struct flow_hold *hold = flow->hold;
+	const size_t length = hold->length - decision->done;
+	enum egress_head head =
+		egress_head_parse(hold->bytes + decision->done, length,
+				  hold->ended, decision->name);
+
+	switch (head) {
+	case EGRESS_HEAD_MORE:
+		if (length >= EGRESS_HEAD_MAX || hold->ended)
+			decide_refuse(decision, EGRESS_MALFORMED);
+		break;
+	case EGRESS_HEAD_OTHER:
+		if (body->state == BODY_FIRST || body->may_change)
+			decide_pass(decision, FLOW_PASSED);
+		else
+			decide_refuse(decision, EGRESS_MALFORMED);
+		break;
+	case EGRESS_HEAD_TLS:
+	case EGRESS_HEAD_HTTP:
+		if (!egress_names_allowed(&egress->policy, decision->name,
+					  &flow->key.theirs, EGRESS_TCP,
+					  flow->key.their_port))
+			decide_refuse(decision, EGRESS_OTHER_NAME);
+		else if (head == EGRESS_HEAD_HTTP)
+			return true;
+		else
+			decide_pass(decision, FLOW_PASSED);
+		break;
+	case EGRESS_HEAD_NO_NAME:
+		decide_refuse(decision, EGRESS_WITHOUT_NAME);
+		break;
+	case EGRESS_HEAD_BAD:
+		decide_refuse(decision, EGRESS_MALFORMED);
+		break;
+	}
+	return false;
+}
+
+/* Request after request; body is as it will be where the decision ends. */
+static struct decision look(const struct egress *egress,
+			    const struct flow *flow, struct egress_body *body)
+{
+	const struct flow_hold *hold = flow->hold;
+	struct decision decision = {.what = DECISION_WAIT};
+
+	for (;;) {
+		ssize_t taken =
+			egress_body_take(body, hold->bytes + decision.done,
+					 hold->length - decision.done);
+
+		if (taken < 0) {
+			decide_refuse(&decision, EGRESS_MALFORMED);
+			return decision;
+		}
+		decision.done += (size_t)taken;
+		if (decision.done == hold->length) {
+			decide_pass(&decision, FLOW_HTTP);
+			return decision;
+		}
+		if (!decide_head(egress, flow, body, &decision))
+			return decision;
+		taken = egress_body_begin(hold->bytes + decision.done,
+					  hold->length - decision.done, body);
+		if (taken < 0) {
+			decide_refuse(&decision, EGRESS_MALFORMED);
+			return decision;
+		}
+		decision.done += (size_t)taken;
+	}
 }
 
 /* Whom it is for, and whether that may be. */
 static void decide(struct egress *egress, struct flow *flow, int64_t now)
 {
-	struct flow_hold *hold = flow->hold;
-	char name[EGRESS_NAME_MAX] = "";
-	enum egress_head head =
-		egress_head_parse(hold->bytes, hold->length, hold->ended, name);
+	struct egress_body body = flow->body;
+	struct decision decision = look(egress, flow, &body);
 
-	switch (head) {
-	case EGRESS_HEAD_MORE:
-		if (hold->length >= EGRESS_HEAD_MAX || hold->ended)
-			refuse_held(egress, flow, EGRESS_MALFORMED, NULL, now);
+	switch (decision.what) {
+	case DECISION_WAIT:
+		flow->body = body;
+		if (decision.done > 0)
+			pass_part(egress, flow, decision.done, now);
 		break;
-	case EGRESS_HEAD_OTHER:
-		pass_held(egress, flow);
+	case DECISION_PASS:
+		flow->body = body;
+		pass_held(egress, flow, decision.state);
 		break;
-	case EGRESS_HEAD_TLS:
-	case EGRESS_HEAD_HTTP:
-		if (egress_names_allowed(&egress->policy, name,
-					 &flow->key.theirs, EGRESS_TCP,
-					 flow->key.their_port))
-			pass_held(egress, flow);
-		else
-			refuse_held(egress, flow, EGRESS_OTHER_NAME, name, now);
-		break;
-	case EGRESS_HEAD_NO_NAME:
-		refuse_held(egress, flow, EGRESS_WITHOUT_NAME, NULL, now);
-		break;
-	case EGRESS_HEAD_BAD:
-		refuse_held(egress, flow, EGRESS_MALFORMED, NULL, now);
+	case DECISION_REFUSE:
+		refuse_held(egress, flow, decision.reason,
+			    decision.reason == EGRESS_OTHER_NAME ? decision.name
+								 : NULL,
+			    now);
 		break;
 	}
 }
@@ -264,8 +379,10 @@ static void hold_data(struct egress *egress, struct flow *flow,
 {
 	struct flow_hold *hold = flow->hold;
 
-	/* What is not next comes again after this. */
-	if (packet->seq != flow->next || (hold && hold->ended)) {
+	/* What is not next, or not wanted yet, comes again after this. */
+	if (packet->seq != flow->next || (hold && hold->ended) ||
+	    is_before(flow->edge,
+		      packet->seq + (uint32_t)packet->data_length)) {
 		acknowledge(egress, flow, packet);
 		return;
 	}
@@ -367,6 +484,32 @@ static bool held_outbound(struct egress *egress, struct flow *flow,
 	return false;
 }
 
+/* Of a body, or the beginning of another request. */
+static bool http_outbound(struct egress *egress, struct flow *flow,
+			  const struct packet *packet, int64_t now)
+{
+	uint32_t end = packet->seq + (uint32_t)packet->data_length;
+	struct egress_body body = flow->body;
+
+	if (packet->flags & TCP_URG)
+		return false;
+	if (packet->data_length == 0)
+		return true;
+	if (packet->seq != flow->next || is_before(flow->edge, end)) {
+		acknowledge(egress, flow, packet);
+		return false;
+	}
+	if (egress_body_take(&body, packet->data, packet->data_length) ==
+	    (ssize_t)packet->data_length) {
+		flow->body = body;
+		flow->next = end;
+		return true;
+	}
+	flow->state = FLOW_HELD;
+	hold_data(egress, flow, packet, now);
+	return false;
+}
+
 bool egress_tcp_outbound(struct egress *egress, const struct packet *packet,
 			 int64_t now)
 {
@@ -393,6 +536,8 @@ bool egress_tcp_outbound(struct egress *egress, const struct packet *packet,
 		return packet->data_length == 0 && !(packet->flags & TCP_URG);
 	case FLOW_HELD:
 		return held_outbound(egress, flow, packet, now);
+	case FLOW_HTTP:
+		return http_outbound(egress, flow, packet, now);
 	case FLOW_PASSED:
 		/* It comes again. */
 		if (packet->flags & TCP_URG)
@@ -415,6 +560,7 @@ static void begin(struct egress *egress, struct flow *flow, uint32_t start)
 	end_hold(egress, flow);
 	flow->state = FLOW_HELD;
 	flow->start = flow->next = start;
+	flow->body = (struct egress_body){0};
 }
 
 bool egress_tcp_inbound(struct egress *egress, const struct packet *packet,
@@ -436,7 +582,8 @@ bool egress_tcp_inbound(struct egress *egress, const struct packet *packet,
 		remove_flow(egress, flow);
 		return true;
 	}
-	flow->window = packet->window;
+	if (packet->flags & TCP_ACK)
+		flow->edge = packet->ack + packet->window;
 	if ((packet->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
 		begin(egress, flow, packet->ack);
 	else if (flow->state == FLOW_PASSED && (packet->flags & TCP_ACK) &&

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "net/egress.h"
+#include "net/egress_body.h"
 #include "net/egress_head.h"
 #include "net/egress_names.h"
 #include "net/packet.h"
@@ -21,6 +22,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define RECORDS_MAX 256
+
+/* Where connections begin, as the uplink has said. */
+static struct packet starts[RECORDS_MAX];
+static size_t start_count;
 
 /* The ID under which the resolver was asked last, which the input cannot know.
  */
@@ -39,6 +44,31 @@ static void check_frame(const void *frame, size_t length, void *opaque)
 	       PACKET_ETHERNET + packet.length == length);
 }
 
+static bool is_start(const struct packet *packet)
+{
+	const struct packet_path *path = &packet->path;
+
+	for (size_t i = 0; packet->kind == PACKET_TCP && i < start_count; i++) {
+		const struct packet_path *start = &starts[i].path;
+
+		if (starts[i].ack == packet->seq &&
+		    start->source_port == path->destination_port &&
+		    start->destination_port == path->source_port &&
+		    address_equal(&start->source, &path->destination) &&
+		    address_equal(&start->destination, &path->source))
+			return true;
+	}
+	return false;
+}
+
+static void note_start(const uint8_t *frame, size_t length)
+{
+	packet_parse(frame, length, &starts[start_count]);
+	if (starts[start_count].kind == PACKET_TCP &&
+	    (starts[start_count].flags & TCP_SYN))
+		start_count++;
+}
+
 static void check_uplink(const void *frame, size_t length, void *opaque)
 {
 	char name[EGRESS_NAME_MAX];
@@ -48,8 +78,8 @@ static void check_uplink(const void *frame, size_t length, void *opaque)
 	packet_parse(frame, length, &packet);
 	if (packet.kind == PACKET_UDP)
 		memcpy(asked, packet.data, sizeof(asked));
-	/* One segment, so all that was held. */
-	if (packet.kind == PACKET_TCP && packet.data_length > 0 &&
+	/* One segment, so all that may pass. */
+	if (is_start(&packet) && packet.data_length > 0 &&
 	    packet.data_length < PACKET_TCP_DATA_MAX) {
 		enum egress_head head =
 			egress_head_parse(packet.data, packet.data_length,
@@ -101,6 +131,27 @@ static struct egress *make_egress(uint8_t kind)
 	return egress_new(&policy, &hooks);
 }
 
+/* A body ends where it ends, in whatever pieces it comes. */
+static void check_body(const uint8_t *data, size_t size)
+{
+	struct egress_body whole = {0}, pieces;
+	ssize_t head = egress_body_begin(data, size, &whole);
+	ssize_t taken, step = 0;
+	size_t offset = 0;
+
+	if (head < 0)
+		return;
+	assert((size_t)head <= size);
+	data += head;
+	size -= (size_t)head;
+	pieces = whole;
+	taken = egress_body_take(&whole, data, size);
+	while (offset < size &&
+	       (step = egress_body_take(&pieces, data + offset, 1)) > 0)
+		offset++;
+	assert(taken < 0 ? step < 0 : (size_t)taken == offset);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char name[EGRESS_NAME_MAX];
@@ -111,8 +162,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)egress_head_parse(data, size, false, name);
 	(void)egress_head_parse(data, size, true, name);
 	(void)dns_addresses_parse(data, size, &addresses);
+	check_body(data, size);
 	if (size == 0)
 		return 0;
+	start_count = 0;
 	egress = make_egress(*data++);
 	size--;
 	for (size_t i = 0; i < RECORDS_MAX && size >= 3; i++) {
@@ -130,10 +183,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		memcpy(frame, data, length);
 		answer_asked(frame, length);
-		if (first & 1)
+		if (first & 1) {
+			note_start(frame, length);
 			egress_inbound(egress, frame, length, now);
-		else
+		} else {
 			egress_outbound(egress, frame, length, now);
+		}
 		free(frame);
 		data += length;
 		size -= length;

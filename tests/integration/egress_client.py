@@ -23,6 +23,22 @@ def get(host, port=80, name=None, more=b""):
         return s.recv(1000).decode().split("\r\n\r\n")[1]
 
 
+def several(host, *names, size=0, port=80):
+    """Requests over one connection, each with a body; what is answered."""
+    answers = []
+    with connect(host, port) as s:
+        for name in names:
+            try:
+                s.sendall(b"POST / HTTP/1.1\r\nHost: %s\r\n"
+                          b"Content-Length: %d\r\n\r\n" %
+                          (name.encode(), size) + b"x" * size)
+                answers.append(s.recv(1000).decode().split("\r\n\r\n")[1])
+            except OSError as error:
+                answers.append(type(error).__name__)
+                break
+    return answers
+
+
 def drip(host, port=80, name=None):
     """The same in segments of one byte."""
     with connect(host, port) as s:

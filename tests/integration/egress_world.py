@@ -105,6 +105,9 @@ def http(connection, where):
                 return
             head += line
         note("http", where, head)
+        if b"Content-Length: " in head:
+            size = head.split(b"Content-Length: ")[1].split(b"\r\n")[0]
+            assert len(file.read(int(size))) == int(size)
         host = head.split(b"Host: ")[1].split(b"\r\n")[0]
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" %
                            len(host) + host)

@@ -187,6 +187,22 @@ def test_one_byte_at_a_time(world, tries):
     assert heads == ["GET / HTTP/1.1\r\nHost: allowed.test\r\n\r\n"]
 
 
+def test_each_request(world, tries):
+    """Of a connection that stays, also behind bodies of any size."""
+    allowed, other = "'allowed.test'", "'other.test'"
+    assert tries(["--egress-allow", "allowed.test:80"],
+                 f"several({allowed}, {allowed}, {allowed}, {other})",
+                 f"several({allowed}, *[{allowed}] * 3, {other}, size=3000000)",
+                 f"several({allowed}, *[{allowed}] * 50, size=7)",
+                 "get('allowed.test', more=b'GET / HTTP/1.1\\r\\n"
+                 "Host: other.test\\r\\n\\r\\n')") == [
+                     ["allowed.test"] * 2 + ["ConnectionResetError"],
+                     ["allowed.test"] * 3 + ["ConnectionResetError"],
+                     ["allowed.test"] * 50, "ConnectionResetError"]
+    heads = [line[3] for line in world.seen() if line[0] == "http"]
+    assert len(heads) == 55 and not any("other" in head for head in heads)
+
+
 def test_server_speaks_first(world, tries):
     """Neither TLS nor HTTP: by the address, as far as it was learnt."""
     assert tries(["--egress-allow", "allowed.test:25"], "mail('allowed.test')",

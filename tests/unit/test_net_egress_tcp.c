@@ -24,6 +24,8 @@ static struct packet_path open_pinned(struct world *world)
 	return path;
 }
 
+#define POST(field) "POST / HTTP/1.1\r\nHost: a.test\r\n" field "\r\n\r\n"
+
 /* As the container's next bytes. */
 static bool say(struct world *world, const struct packet_path *path,
 		const char *text, size_t length)
@@ -33,6 +35,16 @@ static bool say(struct world *world, const struct packet_path *path,
 
 	world->seq += (uint32_t)length;
 	return passes;
+}
+
+/* The same, and what passes is libslirp's. */
+static void hear(struct world *world, const struct packet_path *path,
+		 const char *text, size_t length)
+{
+	if (!say(world, path, text, length))
+		return;
+	memcpy(world->bytes + world->byte_count, text, length);
+	world->byte_count += length;
 }
 
 static void test_host(void **state)
@@ -45,8 +57,113 @@ static void test_host(void **state)
 	assert_int_equal(world->byte_count, strlen(GET("a.test")));
 	assert_memory_equal(world->bytes, GET("a.test"), world->byte_count);
 	assert_int_equal(last(&world->uplink).seq, 1001);
-	/* Everything after that is its own affair. */
-	assert_true(say(world, &path, "more", 4));
+}
+
+/* A server's name is asked for in each request. */
+static void test_second_request(void **state)
+{
+	static const struct {
+		const char *first, *second;
+		bool passes;
+	} rows[] = {
+		{GET("a.test"), GET("a.test"), true},
+		{GET("a.test"), GET("b.test"), false},
+		{GET("a.test"), "\r\n" GET("b.test"), false},
+		{GET("a.test"), "x\r\n", false},
+		{POST("Content-Length: 3") "abc", GET("a.test"), true},
+		{POST("Content-Length: 3") "abc", GET("b.test"), false},
+		{POST("Content-Length: 3") "ab", "c" GET("b.test"), false},
+		{POST("Content-Length: 300") "ab", GET("b.test"), true},
+		{POST("Transfer-Encoding: chunked") "3\r\nabc\r\n0\r\n\r\n",
+		 GET("b.test"), false},
+		{POST("Transfer-Encoding: chunked"), GET("b.test"), false},
+		/* Another protocol, where one was asked for. */
+		{POST("Upgrade: websocket"), "\x81\x01x", true},
+		{POST("Upgrade: websocket"), GET("b.test"), false},
+		{POST("X: websocket"), "\x81\x01x", false},
+	};
+
+	/* One after the other, at once, and byte by byte. */
+	for (size_t i = 0; i < 3 * ARRAY_SIZE(rows); i++) {
+		cleanup_world struct world *world =
+			make_world(EGRESS_DENY, "a.test:80", NULL);
+		const struct packet_path path = open_pinned(world);
+		const char *first = rows[i / 3].first;
+		const char *second = rows[i / 3].second;
+		cleanup_free char *both = xasprintf("%s%s", first, second);
+		size_t length = strlen(both);
+		bool passed;
+
+		if (i % 3 == 0) {
+			hear(world, &path, first, strlen(first));
+			hear(world, &path, second, strlen(second));
+		} else if (i % 3 == 1) {
+			hear(world, &path, both, length);
+		} else {
+			for (size_t j = 0; j < length; j++)
+				hear(world, &path, both + j, 1);
+		}
+		passed = world->byte_count == length;
+		if (passed != rows[i / 3].passes)
+			fail_msg("%zu: %zu bytes of %s", i % 3,
+				 world->byte_count, both);
+		assert_memory_equal(world->bytes, both, world->byte_count);
+		if (!passed)
+			assert_true(last(&world->container).flags & TCP_RST);
+	}
+}
+
+/* What libslirp would not take, or takes later, is not looked at. */
+static void test_order_of_bodies(void **state)
+{
+	cleanup_world struct world *world =
+		make_world(EGRESS_DENY, "a.test:80", NULL);
+	const struct packet_path path = open_pinned(world);
+	static const char text[] = POST("Content-Length: 100000");
+	char bytes[30000] = {0};
+	uint32_t next;
+
+	say(world, &path, text, strlen(text));
+	next = world->seq;
+	assert_false(send_tcp(world, &path, TCP_ACK, next + 1, "x", 1));
+	assert_int_equal(last(&world->container).ack, next);
+	/* 60,000 are what libslirp offered. */
+	assert_true(send_tcp(world, &path, TCP_ACK, next, bytes, 30000));
+	assert_false(send_tcp(world, &path, TCP_ACK, next, bytes, 30000));
+	next += 30000;
+	assert_int_equal(last(&world->container).ack, next);
+	assert_false(send_tcp(world, &path, TCP_ACK, next, bytes, 30000));
+	assert_int_equal(last(&world->container).window, 30000 - strlen(text));
+	answer_tcp(world, &path, TCP_ACK, next);
+	assert_false(send_tcp(world, &path, TCP_ACK | TCP_URG, next, bytes, 1));
+	assert_true(send_tcp(world, &path, TCP_ACK, next, bytes, 30000));
+	assert_true(send_tcp(world, &path, TCP_ACK | TCP_FIN, next, NULL, 0));
+}
+
+/* Many wait in the middle of a second head: the first to come ends first. */
+static void test_second_heads_wait(void **state)
+{
+	cleanup_world struct world *world =
+		make_world(EGRESS_DENY, "a.test:80", NULL);
+	struct packet_path path = open_pinned(world);
+	struct packet_path late;
+
+	assert_false(say(world, &path, "GET ", 4));
+	late = path;
+	late.source_port++;
+	world->now += EGRESS_HOLD_MS / 2;
+	assert_true(send_tcp(world, &late, TCP_SYN, 1000, NULL, 0));
+	answer_tcp(world, &late, TCP_SYN | TCP_ACK, 1001);
+	assert_false(send_tcp(world, &late, TCP_ACK, 1001, "GET ", 4));
+	assert_false(say(world, &path, GET("a.test") "GET " + 4,
+			 strlen(GET("a.test"))));
+	assert_int_equal(world->byte_count, strlen(GET("a.test")));
+	assert_int_equal(egress_expire(world->egress, world->now),
+			 EGRESS_HOLD_MS);
+	world->now += EGRESS_HOLD_MS;
+	egress_expire(world->egress, world->now);
+	assert_int_equal(egress_expire(world->egress, world->now), -1);
+	assert_int_equal(world->byte_count, strlen(GET("a.test")));
 }
 
 /* A byte that an urgent pointer names is no byte of the request's any more. */
@@ -71,8 +188,16 @@ static void test_urgent(void **state)
 	assert_false(
 		send_tcp(world, &path, TCP_ACK | TCP_URG, world->seq, "x", 1));
 	assert_true(answer_tcp(world, &path, TCP_ACK, world->seq));
-	assert_true(
+	assert_false(
 		send_tcp(world, &path, TCP_ACK | TCP_URG, world->seq, "x", 1));
+	/* Where bytes are of no interest any more they may be urgent. */
+	path.source_port++;
+	assert_true(send_tcp(world, &path, TCP_SYN, 1000, NULL, 0));
+	assert_true(answer_tcp(world, &path, TCP_SYN | TCP_ACK, 1001));
+	assert_false(send_tcp(world, &path, TCP_ACK, 1001, "\1", 1));
+	assert_false(send_tcp(world, &path, TCP_ACK | TCP_URG, 1002, "x", 1));
+	assert_true(answer_tcp(world, &path, TCP_ACK, 1002));
+	assert_true(send_tcp(world, &path, TCP_ACK | TCP_URG, 1002, "x", 1));
 }
 
 static void test_other_host(void **state)
@@ -141,9 +266,23 @@ static void test_overlap(void **state)
 	/* Again, before libslirp has said that it has them. */
 	assert_false(send_tcp(world, &path, TCP_ACK, 1001, evil, length));
 	assert_true(last(&world->container).ack == 1001 + length);
+	/* Nor afterwards: in HTTP all that comes is followed. */
 	assert_true(answer_tcp(world, &path, TCP_ACK, 1001 + (uint32_t)length));
-	/* Now it knows itself what it has. */
-	assert_true(send_tcp(world, &path, TCP_ACK, 1001, evil, length));
+	assert_false(send_tcp(world, &path, TCP_ACK, 1001, evil, length));
+	assert_int_equal(world->byte_count, length);
+}
+
+/* libslirp itself knows what it has of what is none. */
+static void test_overlap_of_others(void **state)
+{
+	cleanup_world struct world *world =
+		make_world(EGRESS_DENY, "a.test:80", NULL);
+	const struct packet_path path = open_pinned(world);
+
+	assert_false(say(world, &path, "\1\2", 2));
+	assert_false(send_tcp(world, &path, TCP_ACK, 1001, "\3\4", 2));
+	assert_true(answer_tcp(world, &path, TCP_ACK, 1003));
+	assert_true(send_tcp(world, &path, TCP_ACK, 1001, "\3\4", 2));
 }
 
 /* Numbers that libslirp has not agreed to. */
@@ -257,6 +396,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_host),
+		cmocka_unit_test(test_second_request),
+		cmocka_unit_test(test_order_of_bodies),
+		cmocka_unit_test(test_second_heads_wait),
+		cmocka_unit_test(test_overlap_of_others),
 		cmocka_unit_test(test_urgent),
 		cmocka_unit_test(test_other_host),
 		cmocka_unit_test(test_one_byte_at_a_time),
