@@ -417,6 +417,10 @@ static int resolve_paths(struct run_mount *mount, const char *directory,
 	cleanup_free char *source = steal_ptr(&mount->source);
 
 	mount->source = path_join("/", source ? source : "");
+	if (mount->type == RUN_MOUNT_CACHE && !mount->from &&
+	    !str_equal(mount->source, "/"))
+		return err_set(err, ERROR_INVALID,
+			       "a cache with a source needs a from");
 	if (mount->type == RUN_MOUNT_SECRET && !written)
 		return 0;
 	mount->target = written && *written == '/'

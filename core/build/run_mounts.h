@@ -142,7 +142,8 @@ struct run_mounts_held;
 
 /*
  * Makes what is to be mounted: appends it to *mounts, for the engine alone (no
- * ContainerCreate body can say this), and variables to *environment (strv).
+ * ContainerCreate body can say this), and SSH_AUTH_SOCK to *environment (strv),
+ * unless it is set there.
  * Waits for a locked cache. ERROR_NOT_FOUND for a source that is not there, or
  * a secret or an agent that is required and was not given. *ret_held must be
  * released after the container is gone.
@@ -153,4 +154,7 @@ struct run_mounts_held;
 int run_mounts_apply(const struct run_mounts_request *request,
 		     struct mount_list *mounts, char ***environment,
 		     struct run_mounts_held **ret_held, struct error *err);
+/* Absolute path of a file in memory with the variables that are secret, for the
+   engine (core/engine/step.h); NULL: there are none. */
+const char *run_mounts_environment(const struct run_mounts_held *held);
 void run_mounts_release_held(struct run_mounts_held *held);
