@@ -176,6 +176,7 @@ static int run_container(struct run *run, int *ret_status, struct error *err)
 		.config = request->config,
 		.diff_ids = run->diff_ids,
 		.mounts = &run->mounts,
+		.environment_file = run_mounts_environment(run->held),
 	};
 	cleanup_fd int stream_fd = -1;
 	cleanup_fd int wait_fd = -1;

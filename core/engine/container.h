@@ -9,6 +9,7 @@
  *   UsernsAuto       bool: the IDs are this container's alone
  *   NoNewPrivileges  bool
  *   Layers           bytes of the image
+ *   EnvironmentFile  of a build's step (step.h)
  *
  * Locks: whoever starts, removes or renames a container holds its
  * operation.lock. Nobody waits for a container's end with that lock held, since

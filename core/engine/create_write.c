@@ -12,6 +12,7 @@
 #include "core/engine/config.h"
 #include "core/engine/members.h"
 #include "core/engine/ocispec.h"
+#include "core/engine/step.h"
 #include "core/monitor/egress_log.h"
 
 #define NAME_TRIES 8
@@ -77,6 +78,9 @@ static cJSON *engine_json(const struct creation *creation)
 	json_set_bool(json, "UsernsAuto", creation->userns_auto);
 	json_set_bool(json, "NoNewPrivileges", creation->no_new_privileges);
 	json_set_i64(json, "Layers", (int64_t)creation->image.size);
+	if (creation->step && creation->step->environment_file)
+		json_set_string(json, "EnvironmentFile",
+				creation->step->environment_file);
 	return json;
 }
 

@@ -221,6 +221,8 @@ static cJSON *annotations(const struct build *build)
 {
 	const cJSON *given = member_get(build->host, "Annotations");
 	const char *parent = host_mode(build, "CgroupParent");
+	const char *environment =
+		member_string(build->engine, "EnvironmentFile");
 	cJSON *object = given ? cJSON_Duplicate(given, true) : json_object();
 	cleanup_free char *owners = joined_text(build->request);
 
@@ -234,6 +236,8 @@ static cJSON *annotations(const struct build *build)
 		json_set_string(object, "dev.moss.init", "true");
 	if (*parent)
 		json_set_string(object, "dev.moss.cgroup-parent", parent);
+	if (*environment)
+		json_set_string(object, "dev.moss.environment", environment);
 	return object;
 }
 

@@ -35,6 +35,10 @@ struct step_request {
 	const cJSON *config;	   /* an image's "config" */
 	char *const *diff_ids;	   /* lowest first; NULL: an empty root */
 	struct mount_list *mounts; /* taken; may be NULL */
+	/* A file with more variables, "NAME=VALUE" ended by a NUL each, which
+	   only the container's monitor reads: for secrets, which are not to be
+	   in container.json. Absolute; NULL: there are none. */
+	const char *environment_file;
 };
 
 int engine_step_create(struct engine *engine, const struct step_request *step,

@@ -51,7 +51,9 @@ static int read_config(struct monitor *monitor, struct runtime_spec *spec,
 	proc_name_set("moss: monitor %s", monitor->launch.name);
 	r = json_read_at(monitor->record.directory_fd, "config.json", &config,
 			 err);
-	return r < 0 ? r : spec_parse(config, spec, err);
+	if (r >= 0)
+		r = spec_parse(config, spec, err);
+	return r < 0 ? r : spec_add_environment(spec, err);
 }
 
 static int read_record(struct monitor *monitor, struct runtime_spec *spec,

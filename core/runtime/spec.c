@@ -70,6 +70,7 @@ void spec_release(struct runtime_spec *spec)
 	free(spec->devices);
 	cgroup_limits_release(&spec->limits);
 	free(spec->cgroup_parent);
+	free(spec->environment_file);
 	cJSON_Delete(spec->seccomp);
 	*spec = (struct runtime_spec){0};
 }
@@ -248,6 +249,10 @@ static int parse_annotations(const cJSON *json, struct runtime_spec *spec,
 			       init);
 	r = field_string(annotations, "annotations", "dev.moss.cgroup-parent",
 			 &spec->cgroup_parent, err);
+	if (r >= 0)
+		r = field_path(annotations, "annotations",
+			       "dev.moss.environment", &spec->environment_file,
+			       err);
 	if (r < 0)
 		return r;
 	return spec_process_annotations(annotations, "annotations",

@@ -13,6 +13,8 @@
  *   dev.moss.joined     "PID:START[,…]", the processes whose namespaces are
  *                       joined by /proc/PID/ns/…, and their start times: the
  *                       caller sees to it that it is still them
+ *   dev.moss.environment  path of a file with more variables, each ended by a
+ *                       NUL; the caller adds them (spec_add_environment())
  *   dev.moss.cgroup-parent  where its cgroup is made, see cgroup_enter()
  * A process object on its own (exec) may carry "annotations" with the first two
  * of them.
@@ -127,9 +129,10 @@ struct runtime_spec {
 	char **sysctl; /* "net.core.somaxconn=1024" */
 	struct spec_device *devices;
 	size_t device_count;
-	struct cgroup_limits limits;		   /* linux.resources */
-	char *cgroup_parent;			   /* NULL: nothing was said */
-	bool init;				   /* dev.moss.init */
+	struct cgroup_limits limits; /* linux.resources */
+	char *cgroup_parent;	     /* NULL: nothing was said */
+	char *environment_file;	     /* dev.moss.environment, or NULL */
+	bool init;		     /* dev.moss.init */
 	struct spec_owner owners[SPEC_OWNERS_MAX]; /* dev.moss.joined */
 	size_t owner_count;
 	cJSON *seccomp; /* linux.seccomp, NULL: none; the caller compiles it */
@@ -141,6 +144,8 @@ int spec_parse(const cJSON *json, struct runtime_spec *ret_spec,
 int spec_process_parse(const cJSON *process, struct spec_process *ret_process,
 		       struct error *err);
 void spec_release(struct runtime_spec *spec);
+/* The variables of environment_file, which replace those of their names. */
+int spec_add_environment(struct runtime_spec *spec, struct error *err);
 void spec_process_release(struct spec_process *process);
 
 const char *spec_rlimit_name(int resource); /* "RLIMIT_NOFILE" */

@@ -1,16 +1,19 @@
 #include "core/runtime/spec.h"
 #include "core/runtime/spec_field.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "policy/capability.h"
 
-#define ID_MAX (UINT32_MAX - 1) /* the last one means "no change" */
+#define ENVIRONMENT_MAX (64u << 20)	 /* bytes of further variables */
+#define ID_MAX		(UINT32_MAX - 1) /* the last one means "no change" */
 
 static const struct {
 	const char *name;
@@ -358,5 +361,33 @@ int spec_process_parse(const cJSON *json, struct spec_process *ret_process,
 		return r;
 	*ret_process = process;
 	process = (struct spec_process){0};
+	return 0;
+}
+
+int spec_add_environment(struct runtime_spec *spec, struct error *err)
+{
+	cleanup_free char *text = NULL;
+	size_t length = 0;
+	int r;
+
+	if (!spec->environment_file)
+		return 0;
+	r = file_read_at(AT_FDCWD, spec->environment_file, ENVIRONMENT_MAX,
+			 &text, &length, err);
+	if (r < 0)
+		return err_wrap(err, "cannot read the secrets' variables");
+	for (size_t at = 0; at < length; at += strlen(text + at) + 1) {
+		char *name = text + at;
+		char *equals = strchr(name, '=');
+
+		if (!equals || equals == name)
+			return err_set(err, ERROR_CORRUPT,
+				       "%s: a variable without a name",
+				       spec->environment_file);
+		*equals = '\0';
+		env_set(&spec->process.env, name, equals + 1);
+		*equals = '=';
+	}
+	explicit_bzero(text, length);
 	return 0;
 }

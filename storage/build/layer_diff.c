@@ -21,14 +21,21 @@
 #include "storage/root/diff_layer.h"
 #include "storage/transfer_build.h"
 
-static int open_upper(const struct job *job, struct error *err)
+static int open_upper(const struct job *job, char ***points, struct error *err)
 {
-	cleanup_free char *path =
-		xasprintf("%s/upper", job_string(job, "directory"));
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_fd int directory_fd =
+		open(job_string(job, "directory"),
+		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(directory_fd, "upper",
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
 
-	return fd < 0 ? err_errno(err, "cannot open what the step has changed")
-		      : fd;
+	if (fd < 0)
+		return err_errno(err, "cannot open what the step has changed");
+	r = diff_read_mount_points(directory_fd, points, err);
+	if (r < 0)
+		close_fd(&fd);
+	return r < 0 ? r : fd;
 }
 
 static int check_request(const struct job *job, struct error *err)
@@ -81,6 +88,7 @@ static int make_layer(struct job *job, struct stage *stage,
 {
 	struct diff_request request = {.store = &job->store};
 	cleanup_strv char **diff_ids = NULL;
+	cleanup_strv char **points = NULL;
 	cleanup_fd int upper_fd = -1;
 	struct diff_report report;
 	struct layer layer;
@@ -88,9 +96,10 @@ static int make_layer(struct job *job, struct stage *stage,
 
 	if (r < 0)
 		return r;
-	upper_fd = open_upper(job, err);
+	upper_fd = open_upper(job, &points, err);
 	if (upper_fd < 0)
 		return upper_fd;
+	request.mount_points = points;
 	r = diff_layer_stage(stage, upper_fd, &request, &ref->blob, &layer,
 			     &report, err);
 	if (r < 0)

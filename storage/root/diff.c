@@ -11,13 +11,15 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "storage/store/layer.h"
 #include "storage/tar/tar_xattrs.h"
 
-#define WHITEOUT	".wh."
-#define WHITEOUT_OPAQUE ".wh..wh..opq"
-#define MODE_WHITEOUT	0600
+#define WHITEOUT	 ".wh."
+#define WHITEOUT_OPAQUE	 ".wh..wh..opq"
+#define MOUNT_POINTS_MAX (1u << 20) /* bytes */
+#define MODE_WHITEOUT	 0600
 
 struct diff {
 	const struct diff_request *request;
@@ -101,46 +103,19 @@ static const char *const mount_files[] = {
 	"etc/resolv.conf",
 };
 
-static bool is_mount_file(const char *path, const struct stat *st)
+static bool is_mount_file(const struct diff *diff, const char *path,
+			  const struct stat *st)
 {
 	if (!S_ISREG(st->st_mode) || st->st_size != 0 ||
 	    (st->st_mode & 07777) != 0644)
 		return false;
+	if (strv_contains(diff->request->mount_points, path))
+		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(mount_files); i++) {
 		if (str_equal(path, mount_files[i]))
 			return true;
 	}
 	return false;
-}
-
-/* Is there nothing in it but files of the runtime's? */
-static bool holds_mounts_only(const struct tree_item *item)
-{
-	cleanup_dir DIR *dir = NULL;
-	const struct dirent *entry;
-	int fd = openat(item->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return false;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close_fd(&fd);
-		return false;
-	}
-	while ((entry = readdir(dir))) {
-		cleanup_free char *path = NULL;
-		struct stat st;
-
-		if (str_equal(entry->d_name, ".") ||
-		    str_equal(entry->d_name, ".."))
-			continue;
-		path = xasprintf("%s/%s", item->path, entry->d_name);
-		if (fstatat(item->fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) <
-			    0 ||
-		    !is_mount_file(path, &st))
-			return false;
-	}
-	return true;
 }
 
 /* As the topmost layer that has the path has it. False: none does. */
@@ -167,27 +142,83 @@ static bool look_below(const struct diff_request *request, const char *path,
 	return false;
 }
 
-static bool is_as_below(const struct diff *diff, const struct tree_item *item)
+static bool is_as_below(const struct diff *diff, const char *path,
+			const struct stat *st)
 {
 	struct stat below = {.st_mode = S_IFDIR | 0755};
-	const struct stat *st = &item->st;
 
 	/* Without one below it is compared with what the runtime makes. */
-	(void)look_below(diff->request, item->path, &below);
+	(void)look_below(diff->request, path, &below);
 	return below.st_mode == st->st_mode && below.st_uid == st->st_uid &&
 	       below.st_gid == st->st_gid;
 }
 
-static bool is_mount_directory(const struct diff *diff,
-			       const struct tree_item *item)
+/* A directory that is, or that leads to, a mount point. */
+static bool leads_to_mount(const struct diff *diff, const char *path)
 {
-	bool listed = false;
+	char *const *points = diff->request->mount_points;
+	size_t length = strlen(path);
 
-	for (size_t i = 0; i < ARRAY_SIZE(mount_directories); i++)
-		listed = listed || str_equal(item->path, mount_directories[i]);
-	return listed && S_ISDIR(item->st.st_mode) && item->fd >= 0 &&
-	       !is_opaque(diff, item->fd) && holds_mounts_only(item) &&
-	       is_as_below(diff, item) && !tar_xattrs_any(item->fd);
+	for (size_t i = 0; i < ARRAY_SIZE(mount_directories); i++) {
+		if (str_equal(path, mount_directories[i]))
+			return true;
+	}
+	for (size_t i = 0; points && points[i]; i++) {
+		if (str_starts(points[i], path) &&
+		    (points[i][length] == '\0' || points[i][length] == '/'))
+			return true;
+	}
+	return false;
+}
+
+static bool is_mount_directory(const struct diff *diff, const char *path,
+			       int fd, const struct stat *st);
+
+/* Is there nothing in it but what the runtime made? path: the directory's. */
+static bool holds_mounts_only(const struct diff *diff, const char *path, int fd)
+{
+	cleanup_dir DIR *dir = NULL;
+	const struct dirent *entry;
+	int dir_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir_fd < 0)
+		return false;
+	dir = fdopendir(dir_fd);
+	if (!dir) {
+		close_fd(&dir_fd);
+		return false;
+	}
+	while ((entry = readdir(dir))) {
+		cleanup_free char *below = NULL;
+		cleanup_fd int below_fd = -1;
+		struct stat st;
+
+		if (str_equal(entry->d_name, ".") ||
+		    str_equal(entry->d_name, ".."))
+			continue;
+		below = xasprintf("%s/%s", path, entry->d_name);
+		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return false;
+		if (is_mount_file(diff, below, &st))
+			continue;
+		if (!S_ISDIR(st.st_mode) || !leads_to_mount(diff, below))
+			return false;
+		below_fd =
+			openat(fd, entry->d_name,
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (below_fd < 0 ||
+		    !is_mount_directory(diff, below, below_fd, &st))
+			return false;
+	}
+	return true;
+}
+
+static bool is_mount_directory(const struct diff *diff, const char *path,
+			       int fd, const struct stat *st)
+{
+	return S_ISDIR(st->st_mode) && fd >= 0 && leads_to_mount(diff, path) &&
+	       !is_opaque(diff, fd) && holds_mounts_only(diff, path, fd) &&
+	       is_as_below(diff, path, st) && !tar_xattrs_any(fd);
 }
 
 /* ---- the walk ---- */
@@ -220,8 +251,8 @@ static int on_item(void *data, struct tree_item *item, struct error *err)
 
 	if (str_starts(item->name, WHITEOUT))
 		return on_name_of_marks(diff, item, err);
-	if (is_mount_file(item->path, &item->st) ||
-	    is_mount_directory(diff, item))
+	if (is_mount_file(diff, item->path, &item->st) ||
+	    is_mount_directory(diff, item->path, item->fd, &item->st))
 		return TREE_LEAVE;
 	if ((S_ISCHR(item->st.st_mode) && item->st.st_rdev == makedev(0, 0)) ||
 	    is_xattr_whiteout(item)) {
@@ -282,4 +313,27 @@ int diff_walk(int upper_fd, const struct diff_request *request,
 	struct diff diff = {.request = request, .visit = visit, .data = data};
 
 	return run(&diff, upper_fd, err);
+}
+
+int diff_read_mount_points(int directory_fd, char ***ret_points,
+			   struct error *err)
+{
+	cleanup_free char *text = NULL;
+	struct error problem = {0};
+	char **points = NULL;
+	size_t length = 0;
+	int r = file_read_at(directory_fd, "mounts/points", MOUNT_POINTS_MAX,
+			     &text, &length, &problem);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return err_copy(err, &problem);
+	for (size_t at = 0; at < length; at += strlen(text + at) + 1) {
+		const char *path = text + at;
+
+		strv_push(&points, path + strspn(path, "/"));
+	}
+	*ret_points = points;
+	return 0;
 }

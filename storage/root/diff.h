@@ -23,7 +23,10 @@
  * files /etc/hosts, /etc/hostname and /etc/resolv.conf. A directory that is
  * there for their sake alone goes too, if it looks like the one below or, where
  * there is none, like one that the runtime made. Mount points of volumes and
- * the working directory stay, as with docker.
+ * the working directory stay, as with docker. Those of a step of a build do not
+ * (mount_points), as with BuildKit: for a mount that only the step has. What
+ * the program put into such a directory before something was mounted there, or
+ * into one that leads to it, is a change like any other.
  *
  * With overlay a program may have made a file called .wh.something, which no
  * layer can hold: it is left out and counted. See storage/tar/tar_tree.h for
@@ -46,6 +49,9 @@ struct diff_request {
 	char *const *diff_ids; /* of the layers below; NULL: none */
 	bool has_epoch;
 	int64_t epoch; /* no entry is younger; seconds since 1970 */
+	/* Made by the runtime to mount something on, "run/secrets"; NULL: none.
+	   See diff_read_mount_points(). */
+	char *const *mount_points;
 };
 
 struct diff_report {
@@ -70,3 +76,10 @@ typedef int (*diff_visit)(void *data, enum diff_kind kind, const char *path,
 /* In order; a directory comes before what is in it. */
 int diff_walk(int upper_fd, const struct diff_request *request,
 	      diff_visit visit, void *data, struct error *err);
+
+/*
+ * mounts/points in a container's directory (core/runtime/layers.h), as
+ * mount_points has them. NULL when there is none; caller frees.
+ */
+int diff_read_mount_points(int directory_fd, char ***ret_points,
+			   struct error *err);

@@ -37,6 +37,7 @@ static struct store store;
 static struct error error;
 static struct diff_report report;
 static struct str archive;
+static char *const *points; /* mount points of a step */
 
 static int set_up(void **state)
 {
@@ -115,6 +116,7 @@ static int make(enum snapshot_driver driver)
 		.driver = driver,
 		.store = &store,
 		.diff_ids = diff_ids,
+		.mount_points = points,
 		.has_epoch = epoch >= 0,
 		.epoch = epoch,
 	};
@@ -351,6 +353,53 @@ static void test_mount_points(void **state)
 				  "proc/x sys/{user.x}");
 }
 
+/* Those of a step as well, where nothing else came there. */
+static void test_mount_points_of_a_step(void **state)
+{
+	static const char text[] = "/run/secrets/a\0/run/secrets/b\0/x/y/z\0"
+				   "/file";
+	cleanup_strv char **read = NULL;
+
+	assert_int_equal(diff_read_mount_points(top, &read, &error), 0);
+	assert_null(read);
+	assert_int_equal(mkdirat(top, "mounts", 0755), 0);
+	assert_int_equal(file_write_atomic_at(top, "mounts/points", text,
+					      sizeof(text), 0600, FILE_VOLATILE,
+					      NULL),
+			 0);
+	assert_int_equal(diff_read_mount_points(top, &read, &error), 0);
+	assert_int_equal(strv_length(read), 4);
+	points = read;
+
+	add_directory(upper, "run");
+	add_directory(upper, "run/secrets");
+	add_file(upper, "run/secrets/a", "");
+	add_file(upper, "run/secrets/b", "");
+	add_directory(upper, "x");
+	add_directory(upper, "x/y");
+	add_directory(upper, "x/y/z");
+	add_file(upper, "file", "");
+	DIFFERS(SNAPSHOT_OVERLAY, "");
+	/* A neighbour keeps what leads to it, and nothing more. */
+	add_file(upper, "x/other", "");
+	add_directory(upper, "x/yy");
+	DIFFERS(SNAPSHOT_OVERLAY, "x/ x/other x/yy/");
+	/* What is in one was there before the mount, or came after. */
+	add_file(upper, "x/y/z/in", "");
+	add_file(upper, "file", "text");
+	DIFFERS(SNAPSHOT_OVERLAY, "file x/ x/other x/y/ x/y/z/ x/y/z/in x/yy/");
+	/* A directory of the image's that was changed, too. */
+	add_below("run");
+	assert_int_equal(fchmodat(upper, "run", 01777, 0), 0);
+	DIFFERS(SNAPSHOT_OVERLAY, "file run/ x/ x/other x/y/ x/y/z/ x/y/z/in "
+				  "x/yy/");
+	points = NULL;
+	DIFFERS(SNAPSHOT_OVERLAY,
+		"file run/ run/secrets/ run/secrets/a run/secrets/b x/ "
+		"x/other x/y/ x/y/z/ x/y/z/in x/yy/");
+	assert_int_equal(tree_remove_at(top, "mounts", NULL), 0);
+}
+
 static void test_links_lead_nowhere(void **state)
 {
 	assert_int_equal(symlinkat("/etc", upper, "etc"), 0);
@@ -442,6 +491,7 @@ static int all_tests(void)
 		TEST(test_xattrs),
 		TEST(test_sockets),
 		TEST(test_mount_points),
+		TEST(test_mount_points_of_a_step),
 		TEST(test_links_lead_nowhere),
 		TEST(test_too_deep),
 		TEST(test_name_too_long),
