@@ -217,8 +217,8 @@ static int output_fields(const char *text, cJSON **ret_fields,
 
 static int find_output(const cJSON *fields, size_t *ret_row, struct error *err)
 {
-	static const char *const keys[] = {"type", "dest", "name", "push",
-					   NULL};
+	static const char *const keys[] = {"type", "dest", "name",
+					   "push", "tar",  NULL};
 	const char *type = text_of(fields, "type");
 	int r = check_keys(fields, keys, err);
 
@@ -241,13 +241,21 @@ static int add_output(cJSON *request, const cJSON *fields, struct error *err)
 	const char *dest = text_of(fields, "dest");
 	cJSON *output;
 	size_t row = 0;
+	bool tar = true;
 	int r = find_output(fields, &row, err);
+
+	if (r >= 0 && json_member(fields, "tar") &&
+	    parse_bool(text_of(fields, "tar"), &tar) < 0)
+		r = err_set(err, ERROR_INVALID, "tar: expected true or false");
 
 	if (r < 0)
 		return r;
-	/* What goes into the store needs no word. */
-	if (*dest == '\0' && output_types[row].stored)
+	output = json_object();
+	json_push(array_of(request, "outputs"), output);
+	if (*dest == '\0' && output_types[row].stored) {
+		json_set_string(output, "type", "image");
 		return 0;
+	}
 	if (*dest == '\0' && str_equal(type, "local"))
 		return err_set(err, ERROR_INVALID,
 			       "dest is required for local exporter");
@@ -262,9 +270,9 @@ static int add_output(cJSON *request, const cJSON *fields, struct error *err)
 			       "dest file is required for %s exporter: "
 			       "refusing to write to console",
 			       type);
-	output = json_object();
-	json_push(array_of(request, "outputs"), output);
 	json_set_string(output, "type", type);
+	if (!tar)
+		json_set_bool(output, "tar", false);
 	if (!str_equal(dest, "-"))
 		return set_path(output, "dest", dest, err);
 	json_set_string(output, "dest", dest);
@@ -336,22 +344,23 @@ static int add_cache(cJSON *request, const char *key, const cJSON *fields,
 	const char *type = text_of(fields, "type");
 	const char *place = to ? "dest" : "src";
 	bool registry = str_equal(type, "registry");
+	bool is_inline = to && str_equal(type, "inline");
 	cleanup_free char *full = NULL;
 	struct reference reference;
 	cJSON *cache;
 	int r;
 
-	if (!registry && !str_equal(type, "local")) {
+	if (!registry && !is_inline && !str_equal(type, "local")) {
 		err_set(err, ERROR_UNSUPPORTED,
-			"cache type \"%s\" is not one of registry and local",
-			type);
+			"cache type \"%s\" is not one of registry%s and local",
+			type, to ? ", inline" : "");
 		return err_hint(err, "A directory (type=local) can be kept "
 				     "anywhere.");
 	}
 	r = check_keys(fields, to ? to_keys : from_keys, err);
 	if (r < 0)
 		return r;
-	if (!json_member(fields, registry ? "ref" : place))
+	if (!is_inline && !json_member(fields, registry ? "ref" : place))
 		return err_set(err, ERROR_INVALID, "%s is required",
 			       registry ? "ref" : place);
 	if (json_member(fields, "mode") &&
@@ -367,6 +376,8 @@ static int add_cache(cJSON *request, const char *key, const cJSON *fields,
 	json_set_string(cache, "type", type);
 	if (json_member(fields, "mode"))
 		json_set_string(cache, "mode", text_of(fields, "mode"));
+	if (is_inline)
+		return 0;
 	if (!registry)
 		return set_path(cache, place, text_of(fields, place), err);
 	full = reference_full(&reference);
