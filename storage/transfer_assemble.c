@@ -28,8 +28,8 @@ static cJSON *outputs_json(const struct assemble_request *request)
 }
 
 /* docker tells of the image first, then of each of its names. */
-static void tell(struct store *store, const struct assemble_request *request,
-		 const char *id)
+void image_assemble_tell(struct store *store,
+			 const struct assemble_request *request, const char *id)
 {
 	image_event(store, "create", id, NULL, NULL);
 	for (size_t i = 0; request->references && request->references[i]; i++) {
@@ -95,7 +95,7 @@ int image_assemble(struct store *store, const struct assemble_request *request,
 				       "moss-layer returned no image ID");
 	*ret_id = xstrdup(id);
 	if (request->store)
-		tell(store, request, id);
+		image_assemble_tell(store, request, id);
 	return 0;
 }
 

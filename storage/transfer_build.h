@@ -182,6 +182,10 @@ int image_assemble_leased(struct store *store,
  */
 int image_assemble(struct store *store, const struct assemble_request *request,
 		   char **ret_id, struct error *err);
+/* Its events, by whoever finds that it is there (storage/build/assembled.h). */
+void image_assemble_tell(struct store *store,
+			 const struct assemble_request *request,
+			 const char *id);
 
 /* ---- contexts that come as a stream (storage/build/context_fetch.c) ---- */
 

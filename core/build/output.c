@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "storage/build/assembled.h"
 #include "storage/store/reference.h"
 #include "storage/transfer_root.h"
 
@@ -260,8 +261,10 @@ static int assemble(struct store *store, const struct output_request *request,
 		.progress_fd = request->progress->fd,
 	};
 	cleanup_free char *id = NULL;
-	int r = image_assemble(store, &assembled, &id, err);
+	int r = image_assembled(store, &assembled, &id, err);
 
+	if (r == 0)
+		r = image_assemble(store, &assembled, &id, err);
 	if (r < 0)
 		return r;
 	tell(request, "writing image", id);

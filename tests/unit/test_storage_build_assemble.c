@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "storage/build/assembled.h"
 #include "storage/store/events.h"
 #include "storage/store/image.h"
 #include "storage/transfer.h"
@@ -182,6 +183,58 @@ static void test_store(void **state)
 	assert_int_equal(image_check_layers(&store, &image, &error), 0);
 	assert_int_equal(count_images(), 2);
 	assert_tidy();
+}
+
+/* Is it seen that nothing is left to be done? *ret_id: caller frees. */
+static bool is_assembled(const struct assemble_request *wanted, char **ret_id)
+{
+	struct assemble_request request = *wanted;
+	cleanup_json cJSON *image = NULL;
+	int r;
+
+	assert_int_equal(json_parse(image_text, strlen(image_text), "image",
+				    &image, NULL),
+			 0);
+	request.chain = &chain;
+	request.image = image;
+	r = image_assembled(&store, &request, ret_id, &error);
+	assert_true(r >= 0);
+	return r > 0;
+}
+
+static void test_assembled(void **state)
+{
+	char *const names[] = {(char[]){"docker.io/library/web:1"}, NULL};
+	char *const others[] = {(char[]){"docker.io/library/web:1"},
+				(char[]){"docker.io/library/web:2"}, NULL};
+	struct assemble_request request = {
+		.references = names,
+		.store = true,
+		.epoch = -1,
+	};
+	struct assemble_request nameless = {.store = true, .epoch = -1};
+	cleanup_free char *found = NULL;
+	cleanup_free char *again = NULL;
+	cleanup_free char *id = NULL;
+
+	assert_false(is_assembled(&request, &found));
+	id = assemble(&request);
+	assert_assembled(id);
+	assert_true(is_assembled(&request, &found));
+	assert_string_equal(found, id);
+	assert_true(is_assembled(&nameless, &again));
+	request.epoch = 7;
+	assert_false(is_assembled(&request, &found));
+	request.epoch = -1;
+	request.references = others;
+	assert_false(is_assembled(&request, &found));
+	request.references = names;
+	request.annotations = names;
+	assert_false(is_assembled(&request, &found));
+	request.annotations = NULL;
+	/* The name goes to another image. */
+	assert_int_equal(image_tag(&store, "base", "web:1", &error), 0);
+	assert_false(is_assembled(&request, &found));
 }
 
 static void test_nameless(void **state)
@@ -571,6 +624,8 @@ static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_store, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_assembled, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_nameless, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_epoch, set_up, tear_down),
