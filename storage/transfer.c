@@ -19,14 +19,6 @@
 #define HELPER	   "moss-image"
 #define RESULT_MAX JSON_FILE_MAX
 
-/* Numbers in the helper; storage/job/job.h has the same. */
-enum {
-	HELPER_REQUEST = 3,
-	HELPER_RESULT = 4,
-	HELPER_ERROR = 5,
-	HELPER_PROGRESS = 6,
-};
-
 struct pipe_pair {
 	int read_fd;
 	int write_fd;
@@ -87,9 +79,9 @@ static pid_t start(const struct transfer *transfer, int request,
 	/* Ours for what goes wrong before an error can be sent. */
 	struct spawn_fd fds[9] = {
 		{STDERR_FILENO, STDERR_FILENO},
-		{request, HELPER_REQUEST},
-		{result->write_fd, HELPER_RESULT},
-		{error->write_fd, HELPER_ERROR},
+		{request, TRANSFER_REQUEST},
+		{result->write_fd, TRANSFER_RESULT},
+		{error->write_fd, TRANSFER_ERROR},
 	};
 	struct spawn spawn = {
 		.path = path,
@@ -106,7 +98,7 @@ static pid_t start(const struct transfer *transfer, int request,
 	if (transfer->output_fd >= 0)
 		add_fd(&spawn, fds, transfer->output_fd, STDOUT_FILENO);
 	if (transfer->progress_fd >= 0)
-		add_fd(&spawn, fds, transfer->progress_fd, HELPER_PROGRESS);
+		add_fd(&spawn, fds, transfer->progress_fd, TRANSFER_PROGRESS);
 	if (transfer->question_fd > 0)
 		add_fd(&spawn, fds, transfer->question_fd, TRANSFER_QUESTIONS);
 	if (transfer->run_fd > 0)

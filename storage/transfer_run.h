@@ -10,9 +10,16 @@
 #include "base/error.h"
 #include "storage/store/store.h"
 
-/* Numbers in the helper of what only core/build's has. */
-#define TRANSFER_QUESTIONS 7
-#define TRANSFER_RUN	   8
+/* Descriptors of the helper; storage/job/job.h has the first ones, too. */
+enum transfer_fd {
+	TRANSFER_REQUEST = 3,
+	TRANSFER_RESULT = 4,
+	TRANSFER_ERROR = 5,
+	TRANSFER_PROGRESS = 6,
+	/* Of moss-build only (core/build/build.h): */
+	TRANSFER_QUESTIONS = 7,
+	TRANSFER_RUN = 8,
+};
 
 struct transfer {
 	const char *helper; /* NULL: moss-image */

@@ -116,8 +116,10 @@ static int prepare(struct run *run, struct error *err)
 		r = run_mounts_apply(request->mounts, &run->mounts,
 				     &run->environment, &run->held, err);
 	if (r >= 0 && request->script)
-		r = add_file(run, "script", request->script,
-			     request->command[0], err);
+		r = add_file(
+			run, "script", request->script,
+			request->command[strv_length(request->command) - 1],
+			err);
 	return r < 0 ? r : help_apt(run, err);
 }
 

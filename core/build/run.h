@@ -55,8 +55,9 @@ struct run_request {
 	char *const
 		*environment; /* build arguments, "NAME=VALUE"; NULL: none */
 	char *const *command; /* argv, with the shell where there is one */
-	/* A here-document with a "#!" line: what is in the file that command[0]
-	   names ("/dev/pipes/EOF"), which only the step sees. NULL: none. */
+	/* A here-document with a "#!" line: what is in the file that the last
+	   word of command names ("/dev/pipes/EOF"), which only the step sees.
+	   NULL: none. */
 	const char *script;
 	/* RUN --mount: run_mounts_apply()'s. NULL: none. */
 	const struct run_mounts_request *mounts;

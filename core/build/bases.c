@@ -1,0 +1,254 @@
+#include "core/build/bases.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/msg.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "core/build/definition.h"
+#include "core/build/pull_progress.h"
+#include "core/engine/members.h"
+#include "storage/dockerfile/dockerfile.h"
+#include "storage/store/image.h"
+#include "storage/transfer_build.h"
+
+#define IMAGE_CONTEXT "docker-image://"
+
+/* The platform that an image is wanted for; NULL: nobody said. */
+static const char *wanted_platform(const struct builder *builder,
+				   const char *platform)
+{
+	if (!str_empty(platform))
+		return platform;
+	platform = builder_text(builder, "platform");
+	return str_empty(platform) ? NULL : platform;
+}
+
+const struct builder_image *bases_get(const struct builder *builder,
+				      const char *name, const char *platform)
+{
+	for (size_t i = 0; i < builder->image_count; i++) {
+		if (str_equal(builder->images[i].name, name) &&
+		    str_equal(builder->images[i].platform, platform))
+			return &builder->images[i];
+	}
+	return NULL;
+}
+
+/* ---- pulling ---- */
+
+/* What the user's side knows of the registries that may be asked. */
+static int ask_credentials(const struct builder *builder, const char *reference,
+			   cJSON **ret_auths, struct error *err)
+{
+	cleanup_strv char **names = NULL;
+	cleanup_json cJSON *question = json_object();
+	cleanup_json cJSON *answer = NULL;
+	size_t no_fds = 0;
+	int r = engine_registry_names(builder->engine, reference, false, &names,
+				      err);
+
+	if (r < 0 || builder->question_fd < 0)
+		return r;
+	json_set_strv(question, "names", names);
+	r = msg_send(builder->question_fd, question, NULL, 0, err);
+	if (r >= 0)
+		r = msg_receive(builder->question_fd, &answer, NULL, &no_fds,
+				err);
+	if (r > 0)
+		*ret_auths = cJSON_DetachItemFromObjectCaseSensitive(answer,
+								     "auths");
+	return r < 0 ? r : 0;
+}
+
+static int pull(const struct builder *builder, const char *reference,
+		const char *platform, unsigned int vertex, struct error *err)
+{
+	cleanup_json cJSON *auths = NULL;
+	cleanup_json cJSON *result = NULL;
+	struct pull_progress progress = {.fd = -1};
+	struct engine_pull_request request = {
+		.name = reference,
+		.platform = platform,
+	};
+	int r = ask_credentials(builder, reference, &auths, err);
+
+	if (r < 0)
+		return r;
+	pull_progress_open(&builder->progress, vertex, &progress);
+	request.auths = auths;
+	request.progress_fd = progress.fd;
+	r = engine_image_pull(builder->engine, &request, &result, err);
+	pull_progress_close(&progress);
+	return r;
+}
+
+/* ---- finding ---- */
+
+static const char *reference_of(const struct builder *builder, const char *name)
+{
+	const char *context = builder_named_context(builder, name);
+
+	return context && str_starts(context, IMAGE_CONTEXT)
+		       ? context + strlen(IMAGE_CONTEXT)
+		       : name;
+}
+
+/* An image that is here by its ID or a part of it is nobody's to pull. */
+static bool must_pull(const struct builder *builder, const char *reference,
+		      const char *platform)
+{
+	if (engine_image_serves(builder->engine, reference, platform) == 0)
+		return true;
+	return builder->pull && !str_starts(reference, DIGEST_PREFIX);
+}
+
+static int load(const struct builder *builder, const char *reference,
+		struct builder_image *ret_image, struct error *err)
+{
+	CLEANUP(image_release) struct image image = {0};
+	CLEANUP(layer_chain_release) struct layer_chain chain = {0};
+	struct store *store = &builder->engine->store;
+	int r = image_find(store, reference, &image, err);
+
+	/* Read for its leases, which workers rely on. */
+	if (r >= 0)
+		r = image_chain(store, &builder->work, image.id, &chain, err);
+	if (r < 0)
+		return r;
+	ret_image->id = steal_ptr(&image.id);
+	ret_image->config = steal_ptr(&image.config);
+	return 0;
+}
+
+static int find(struct builder *builder, const char *name, const char *platform,
+		unsigned int vertex, struct builder_image *ret_image,
+		struct error *err)
+{
+	const char *reference = reference_of(builder, name);
+	const char *wanted = wanted_platform(builder, platform);
+	int r = 0;
+
+	if (must_pull(builder, reference, wanted))
+		r = pull(builder, reference, wanted, vertex, err);
+	if (r < 0)
+		return r;
+	ret_image->name = xstrdup(name);
+	ret_image->platform = xstrdup(platform);
+	return load(builder, reference, ret_image, err);
+}
+
+/* All that go into the table; it does not move afterwards. */
+static size_t count_sources(const struct builder *builder)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < builder->stages.count; i++)
+		count += 1 + builder->stages.list[i].source_count;
+	return count;
+}
+
+static bool is_directory_context(const struct builder *builder,
+				 const char *name)
+{
+	const char *context = builder_named_context(builder, name);
+
+	return context && !str_starts(context, IMAGE_CONTEXT);
+}
+
+/* A step of its own, "load metadata", as the pull takes its time. */
+static int add(struct builder *builder, const struct stage_source *source,
+	       const char *platform, struct error *err)
+{
+	const struct dockerfile_range range = {source->line, source->line};
+	struct builder_image *image = &builder->images[builder->image_count];
+	cleanup_free char *name = NULL;
+	unsigned int vertex;
+	int r;
+
+	if (bases_get(builder, source->image, platform))
+		return 0;
+	vertex = ++builder->last_vertex;
+	name = xasprintf("[internal] load metadata for %s", source->image);
+	progress_vertex(&builder->progress, vertex, "internal", name);
+	progress_started(&builder->progress, vertex);
+	r = find(builder, source->image, platform, vertex, image, err);
+	builder->image_count++;
+	if (r < 0)
+		err_wrap(err, "%s", source->image);
+	progress_completed(&builder->progress, vertex, r < 0 ? err : NULL);
+	if (r < 0)
+		definition_failed(builder, &range, vertex, -1);
+	return r;
+}
+
+/* ---- ONBUILD ---- */
+
+/* Of a base that is another stage: what that says, without what it inherits. */
+static char **stage_triggers(const struct stage *stage)
+{
+	char **triggers = NULL;
+
+	for (size_t i = 0; i < stage->count; i++) {
+		const struct dockerfile_instruction *instruction =
+			&stage->instructions[i];
+
+		if (instruction->keyword == DOCKERFILE_ONBUILD)
+			strv_push_take(&triggers,
+				       dockerfile_trigger(instruction));
+	}
+	return triggers;
+}
+
+static int find_stage(struct builder *builder, size_t index, struct error *err)
+{
+	const struct stage *stage = &builder->stages.list[index];
+	struct builder_stage *plan = &builder->plans[index];
+	const char *platform = stage->platform;
+	int r = 0;
+
+	if (stage->base.stage != STAGE_NONE)
+		plan->triggers = stage_triggers(
+			&builder->stages.list[stage->base.stage]);
+	if (stage->base.image) {
+		const struct builder_image *image;
+
+		if (is_directory_context(builder, stage->base.image))
+			return err_set(err, ERROR_UNSUPPORTED,
+				       "FROM %s: the context of that name is a "
+				       "directory, no image",
+				       stage->base.image);
+		r = add(builder, &stage->base, platform, err);
+		if (r < 0)
+			return r;
+		image = bases_get(builder, stage->base.image, platform);
+		plan->image = image;
+		plan->triggers = member_strv(
+			member_get(image->config, "config"), "OnBuild");
+	}
+	for (size_t i = 0; r == 0 && i < stage->source_count; i++) {
+		const struct stage_source *source = &stage->sources[i];
+
+		if (source->image &&
+		    !is_directory_context(builder, source->image))
+			r = add(builder, source, NULL, err);
+	}
+	return r;
+}
+
+int bases_find(struct builder *builder, struct error *err)
+{
+	int r = 0;
+
+	builder->images =
+		xcalloc(count_sources(builder) + 1, sizeof(*builder->images));
+	for (size_t i = 0; r == 0 && i < builder->stages.count; i++) {
+		if (builder->stages.list[i].needed)
+			r = find_stage(builder, i, err);
+	}
+	return r;
+}

@@ -1,0 +1,18 @@
+/*
+ * The images that a build begins with or takes files from: found in the store,
+ * or pulled, before anything else is done, as their configs and ONBUILD
+ * instructions are needed to know the steps.
+ *
+ * --build-context NAME=docker-image://REFERENCE puts another image in the place
+ * of NAME. An image's layers are leased in the build's work.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "core/build/builder.h"
+
+/* Fills images and, in plans, image and triggers. */
+int bases_find(struct builder *builder, struct error *err);
+/* An image that bases_find() has found; NULL: there is none. */
+const struct builder_image *bases_get(const struct builder *builder,
+				      const char *name, const char *platform);

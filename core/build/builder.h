@@ -1,0 +1,101 @@
+/*
+ * A build inside of moss-build: what its processes share. One process, the
+ * coordinator, reads the Dockerfile (definition.h), sees to the base images
+ * (bases.h) and forks a worker for each stage that is needed (worker.h); all of
+ * struct builder is made before that and only read afterwards.
+ *
+ * A worker goes through its stage's instructions one after the other, in a
+ * process of its own because what it calls blocks, and because killing it is
+ * how it is stopped: what it started dies with it. Where it takes something
+ * from another stage it waits for that one's result, so stages run side by side
+ * as far as they do not need each other:
+ *
+ *   worker → coordinator  {"need": STAGE}          wants that stage's result
+ *                         {}                       its own result is written
+ *                         {"error": …}             it failed
+ *   coordinator → worker  {}                       what it needs is there
+ *
+ * on a SOCK_SEQPACKET socket. Results are files in the work (result.h). The
+ * first failure ends all: the coordinator kills its workers, and workers die
+ * with their coordinator.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/build/context.h"
+#include "core/build/progress.h"
+#include "core/build/stages.h"
+#include "core/engine/engine.h"
+#include "storage/dockerfile/dockerfile.h"
+#include "storage/store/platform.h"
+#include "storage/store/store.h"
+
+/* A base image, or one that files are taken from. */
+struct builder_image {
+	char *name;	/* as the Dockerfile has it, expanded */
+	char *platform; /* that it was asked for; NULL: the build's */
+	char *id;
+	cJSON *config; /* whole */
+};
+
+struct builder_stage {
+	const struct builder_image *image; /* FROM an image; borrowed */
+	char **triggers;		   /* its base's ONBUILD instructions */
+	unsigned int vertex;		   /* of FROM; 0: it has none */
+	unsigned int first_step; /* the vertex before that of its first step */
+	unsigned int steps;	 /* RUN, COPY, ADD, WORKDIR, FROM an image */
+};
+
+struct builder {
+	struct engine *engine;
+	struct store_work work;
+	const cJSON *request;
+	struct progress progress;
+	int question_fd; /* -1: nobody answers */
+	int input_fd;	 /* -1: none */
+	int output_fd;	 /* -1: none */
+
+	struct context context;
+	char *file; /* the Dockerfile, as the user knows it */
+	char *text;
+	struct dockerfile dockerfile;
+	struct stages stages;
+	struct builder_stage *plans; /* one for each of stages.list */
+	struct builder_image *images;
+	size_t image_count;
+	unsigned int last_vertex, finish_vertex;
+
+	/* From the request. */
+	char **build_args; /* "NAME=VALUE" */
+	char **platform_args;
+	struct platform platform;
+	bool pull, no_cache;
+	char **no_cache_filter;
+	const char *network;
+	int64_t epoch; /* -1: none */
+};
+
+void builder_release(struct builder *builder);
+/* All of it; *ret_result as build_run()'s. */
+int builder_run(struct builder *builder, cJSON **ret_result, struct error *err);
+
+/* A member of the request; NULL when it is absent. */
+const char *builder_text(const struct builder *builder, const char *key);
+
+/* "build", or "stage-1". Caller frees. */
+char *builder_stage_name(const struct builder *builder, size_t stage);
+/* A variable that --build-arg may set without an ARG: "HTTP_PROXY", … */
+bool builder_is_proxy(const char *name);
+/* Does it make a step of its own, with a vertex? */
+bool builder_is_step(enum dockerfile_keyword keyword);
+
+/*
+ * What a name behind FROM, --from or from= means besides a stage: a context
+ * given by --build-context goes first. Borrowed; NULL: none of that name.
+ */
+const char *builder_named_context(const struct builder *builder,
+				  const char *name);
