@@ -7,18 +7,18 @@
 #include "storage/job/program.h"
 
 static const struct job_command commands[] = {
+	{"add-digest", add_digest_run, .reads_archives = false},
 	{"cache-fetch", cache_fetch_run, .reads_archives = true},
 	{"cache-read", cache_read_run, .reads_archives = true},
 	{"check", check_run, .reads_archives = true},
 	{"commit", commit_run, .reads_archives = false},
 	{"context", context_run, .reads_archives = true},
 	{"copy", copy_out_run, .reads_archives = false},
-	{"copy-digest", copy_digest_run, .reads_archives = false},
 	{"copy-in", copy_in_run, .reads_archives = false},
 	{"diff", diff_run, .reads_archives = false},
 	{"export", export_run, .reads_archives = false},
 	{"import", import_run, .reads_archives = true},
-	{"layer-copy", layer_copy_run, .reads_archives = false},
+	{"layer-add", layer_add_run, .reads_archives = false},
 	{"load", load_run, .reads_archives = true},
 	{"login", login_run, .reads_archives = true},
 	{"manifest", manifest_run, .reads_archives = true},

@@ -9,6 +9,8 @@
 
 static const struct job_command commands[] = {
 	{"assemble", assemble_run, .reads_archives = false},
+	{"copy-digest", copy_digest_run, .reads_archives = false},
+	{"layer-copy", layer_copy_run, .reads_archives = false},
 	{"layer-diff", layer_diff_run, .reads_archives = true},
 };
 

@@ -61,7 +61,19 @@ static cJSON *request_json(const struct layer_copy_request *request)
 	return json;
 }
 
-static int run(struct store *store, const char *command,
+/* Needs what only moss-image has? */
+static bool is_add(const struct layer_copy_request *request)
+{
+	for (size_t i = 0; i < request->source_count; i++) {
+		if (request->sources[i].kind == COPY_FROM_URL ||
+		    request->sources[i].unpack)
+			return true;
+	}
+	return false;
+}
+
+/* COPY is moss-layer's, which starts sooner. */
+static int run(struct store *store, const char *copy, const char *add,
 	       const struct layer_copy_request *request, cJSON **ret_result,
 	       char ret_content[CONTENT_DIGITS + 1], struct error *err)
 {
@@ -69,7 +81,8 @@ static int run(struct store *store, const char *command,
 	cleanup_json cJSON *result = NULL;
 	const char *content = "";
 	const struct transfer transfer = {
-		.command = command,
+		.helper = is_add(request) ? "moss-image" : "moss-layer",
+		.command = is_add(request) ? add : copy,
 		.request = json,
 		.input_fd = -1,
 		.output_fd = -1,
@@ -83,7 +96,7 @@ static int run(struct store *store, const char *command,
 		return r;
 	if (!digest_is_hex(content, strlen(content)))
 		return err_set(err, ERROR_GENERIC,
-			       "moss-image returned no digest");
+			       "the helper returned no digest");
 	strcpy(ret_content, content);
 	*ret_result = steal_ptr(&result);
 	return 0;
@@ -97,7 +110,8 @@ int image_layer_copy(struct store *store,
 	cleanup_json cJSON *result = NULL;
 	const cJSON *layer = NULL;
 	char content[CONTENT_DIGITS + 1];
-	int r = run(store, "layer-copy", request, &result, content, err);
+	int r = run(store, "layer-copy", "layer-add", request, &result, content,
+		    err);
 
 	if (r == 0)
 		r = json_get_object(result, "result", "layer", &layer, err);
@@ -115,7 +129,8 @@ int image_copy_digest(struct store *store,
 {
 	cleanup_json cJSON *result = NULL;
 
-	return run(store, "copy-digest", request, &result, ret_content, err);
+	return run(store, "copy-digest", "add-digest", request, &result,
+		   ret_content, err);
 }
 
 int image_fetch_context(struct store *store,

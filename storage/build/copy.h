@@ -4,11 +4,12 @@
  *
  *   sources (content_walk) → entries (target) → archive → gzip, digest, unpack
  *
- * The commands of moss-image are told in storage/transfer_build.h. In order:
- * the roots are mounted (the chain's, to see where the destination is; that of
- * --from), the contexts opened, owners looked up. Then the process confines
- * itself (storage/job/confine.h), and only after that are URLs fetched, files
- * read and archives unpacked.
+ * The commands are told in storage/transfer_build.h; ADD of archives and URLs
+ * is moss-image's, all else moss-layer's. In order: the roots are mounted (the
+ * chain's, to see where the destination is; that of --from), the contexts
+ * opened, owners looked up. Then the process confines itself
+ * (storage/job/confine.h), and only after that are URLs fetched, files read and
+ * archives unpacked.
  *
  * Where things go is what BuildKit does:
  *
@@ -60,8 +61,21 @@ struct copy_input {
 	struct layer_devices devices;
 };
 
+struct copy;
+struct copy_archive;
+/*
+ * What takes libraries that start slowly: moss-image can, moss-layer, which
+ * makes all other layers, cannot.
+ */
+struct copy_abilities {
+	int (*fetch_url)(struct copy *copy, struct copy_input *input,
+			 struct error *err);
+	int (*unpack)(const struct copy_archive *archive, struct error *err);
+};
+
 struct copy {
 	struct job *job;
+	const struct copy_abilities *abilities; /* NULL: none */
 	struct stage stage; /* what is fetched lies in its work, too */
 	struct layer_chain chain;
 	char **diff_ids;
@@ -95,8 +109,26 @@ void copy_content_request(const struct copy *copy,
 			  const struct copy_input *input,
 			  struct content_request *ret_request);
 
-/* copy_fetch.c: here-documents and URLs become files. */
-int copy_fetch(struct copy *copy, struct copy_input *input, struct error *err);
+/* copy_job.c: the commands, with these abilities. */
+int copy_layer_job(struct job *job, const struct copy_abilities *abilities,
+		   struct error *err);
+int copy_digest_job(struct job *job, const struct copy_abilities *abilities,
+		    struct error *err);
+
+/* copy_text.c: here-documents become files. */
+int copy_text(struct copy *copy, struct copy_input *input, struct error *err);
+/*
+ * input is what lies in directory dir_fd, which is taken, as COPY_FILE_NAME;
+ * name is what it is called where it goes.
+ */
+#define COPY_FILE_NAME "file"
+void copy_use_file(struct copy_input *input, int dir_fd, const char *name);
+bool copy_is_file_name(const char *name);
+int copy_new_directory(int dir_fd, const char *name, struct error *err);
+
+/* copy_fetch.c: what is at a URL becomes a file. */
+int copy_fetch_url(struct copy *copy, struct copy_input *input,
+		   struct error *err);
 
 /* copy_entry.c: writes all sources; 1, 0, error as a layer_producer. */
 int copy_produce(void *copy, struct tar_writer *writer, struct error *err);

@@ -311,7 +311,10 @@ static int try_archive(struct copier *copier, const struct content_entry *entry,
 	if (!copier->input->unpack || !S_ISREG(entry->st.st_mode) ||
 	    entry->fd < 0)
 		return 0;
-	return copy_archive_unpack(&archive, err);
+	if (!copier->copy->abilities)
+		return err_set(err, ERROR_INVALID,
+			       "layer-copy unpacks no archives");
+	return copier->copy->abilities->unpack(&archive, err);
 }
 
 static int begin_file(struct copier *copier, const struct content_entry *entry,

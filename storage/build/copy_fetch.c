@@ -1,7 +1,6 @@
 /*
- * Sources that are no files yet. A here-document becomes one in this process'
- * own work. What a URL has is fetched once a build: copy-digest, which is asked
- * first, leaves it in the build's work for layer-copy.
+ * ADD of URLs. What one has is fetched once a build: add-digest, which is asked
+ * first, leaves it in the build's work for layer-add.
  *
  *   tmp/work-X/fetch/HEX/file   HEX: SHA-256 of the URL
  *   tmp/work-X/fetch/HEX/name   what the server calls it, "" when nothing does
@@ -27,9 +26,7 @@
 #include "storage/tar/hash.h"
 
 #define FETCH_DIR "fetch"
-#define FILE_NAME "file"
 #define NAME_NAME "name"
-#define TEXT_MODE 0644
 #define URL_MODE  0600 /* docker's */
 
 struct download {
@@ -39,67 +36,6 @@ struct download {
 	uint64_t received;
 	struct job_meter meter;
 };
-
-/* input is to be a directory with one file. Takes fd. */
-static void use_file(struct copy_input *input, int fd, const char *name)
-{
-	input->root_fd = fd;
-	strv_free(input->patterns);
-	input->patterns = NULL;
-	strv_push(&input->patterns, FILE_NAME);
-	input->name = xstrdup(name);
-}
-
-static bool is_name(const char *name)
-{
-	return *name && !strchr(name, '/') && !str_equal(name, ".") &&
-	       !str_equal(name, "..") && strlen(name) <= NAME_MAX;
-}
-
-static int new_directory(int dir_fd, const char *name, struct error *err)
-{
-	int fd;
-
-	if (mkdirat(dir_fd, name, 0700) < 0)
-		return err_errno(err, "cannot make a directory in the store");
-	fd = openat(dir_fd, name,
-		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	return fd < 0 ? err_errno(err, "cannot open a directory of the store")
-		      : fd;
-}
-
-/* ---- here-documents ---- */
-
-static int write_text(struct copy *copy, struct copy_input *input,
-		      struct error *err)
-{
-	cleanup_free char *directory =
-		xasprintf("text-%zu", (size_t)(input - copy->inputs));
-	const char *name = "", *content = "";
-	cleanup_fd int dir_fd = -1;
-	int r = json_get_string(input->json, "sources", "name", &name, err);
-
-	if (r >= 0)
-		r = json_get_string(input->json, "sources", "content", &content,
-				    err);
-	if (r < 0)
-		return r;
-	if (!is_name(name))
-		return err_set(err, ERROR_INVALID,
-			       "\"%.128s\" cannot be the name of a "
-			       "here-document's file",
-			       name);
-	dir_fd = new_directory(copy->stage.work.fd, directory, err);
-	if (dir_fd < 0)
-		return dir_fd;
-	r = file_write_atomic_at(dir_fd, FILE_NAME, content, strlen(content),
-				 TEXT_MODE, FILE_VOLATILE, err);
-	if (r == 0)
-		use_file(input, steal_fd(&dir_fd), name);
-	return r;
-}
-
-/* ---- URLs ---- */
 
 /* The last name in the path; without query and fragment. Caller frees. */
 static char *name_of_url(const char *url)
@@ -163,11 +99,11 @@ static char *choose_name(const struct download *download,
 	cleanup_free char *escaped = name_of_url(download->url);
 	char *name = unescape(escaped);
 
-	if (is_name(name))
+	if (copy_is_file_name(name))
 		return name;
 	free(name);
 	name = name_of_header(http_header(response, "Content-Disposition"));
-	if (!is_name(name))
+	if (!copy_is_file_name(name))
 		*name = '\0';
 	return name;
 }
@@ -246,7 +182,7 @@ static int download_to(struct copy *copy, const char *url, int dir_fd,
 		       struct error *err)
 {
 	cleanup_fd int fd =
-		openat(dir_fd, FILE_NAME,
+		openat(dir_fd, COPY_FILE_NAME,
 		       O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, URL_MODE);
 	struct download download = {.copy = copy, .url = url, .fd = fd};
 	cleanup_free char *name = NULL;
@@ -267,7 +203,7 @@ static int fetch_new(struct copy *copy, const char *url, int fetch_fd,
 {
 	cleanup_free char *temporary =
 		xasprintf("new-%d-%s", (int)getpid(), hex);
-	cleanup_fd int dir_fd = new_directory(fetch_fd, temporary, err);
+	cleanup_fd int dir_fd = copy_new_directory(fetch_fd, temporary, err);
 	int r = dir_fd < 0 ? dir_fd : download_to(copy, url, dir_fd, err);
 
 	if (r == 0 && renameat(fetch_fd, temporary, fetch_fd, hex) < 0 &&
@@ -328,7 +264,7 @@ static int check_digest(int dir_fd, const char *url, const char *expected,
 		r = hash_init(&hash, err);
 	if (r < 0)
 		return r;
-	fd = openat(dir_fd, FILE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(dir_fd, COPY_FILE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return err_errno(err, "cannot read what was fetched");
 	stream = stream_from_fd(fd, url);
@@ -344,8 +280,8 @@ static int check_digest(int dir_fd, const char *url, const char *expected,
 				 digest, expected);
 }
 
-static int fetch_url(struct copy *copy, struct copy_input *input,
-		     struct error *err)
+int copy_fetch_url(struct copy *copy, struct copy_input *input,
+		   struct error *err)
 {
 	const char *url = "", *checksum = NULL;
 	cleanup_free char *name = NULL;
@@ -368,12 +304,6 @@ static int fetch_url(struct copy *copy, struct copy_input *input,
 			"cannot determine a file name for %s", url);
 		return err_hint(err, "name the file in the destination");
 	}
-	use_file(input, steal_fd(&dir_fd), *name ? name : "__unnamed__");
+	copy_use_file(input, steal_fd(&dir_fd), *name ? name : "__unnamed__");
 	return 0;
-}
-
-int copy_fetch(struct copy *copy, struct copy_input *input, struct error *err)
-{
-	return input->kind == COPY_FROM_TEXT ? write_text(copy, input, err)
-					     : fetch_url(copy, input, err);
 }

@@ -1,6 +1,6 @@
 /*
- * moss-image layer-copy and copy-digest, see storage/transfer_build.h and
- * storage/build/copy.h.
+ * layer-copy and copy-digest of moss-layer, layer-add and add-digest of
+ * moss-image, see storage/transfer_build.h and storage/build/copy.h.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,19 +12,26 @@
 #include "storage/job/confine.h"
 #include "storage/job/layer_pack.h"
 
+static int fetch(struct copy *copy, struct copy_input *input, struct error *err)
+{
+	if (input->kind == COPY_FROM_TEXT)
+		return copy_text(copy, input, err);
+	if (input->kind != COPY_FROM_URL)
+		return 0;
+	if (!copy->abilities)
+		return err_set(err, ERROR_INVALID,
+			       "layer-copy fetches no URLs");
+	return copy->abilities->fetch_url(copy, input, err);
+}
+
 /* From here on what is hostile may be read. */
 static int confine_and_fetch(struct copy *copy, struct error *err)
 {
 	int r = 0;
 
 	confine_writes(copy->job->store.root_fd);
-	for (size_t i = 0; r == 0 && i < copy->input_count; i++) {
-		struct copy_input *input = &copy->inputs[i];
-
-		if (input->kind == COPY_FROM_TEXT ||
-		    input->kind == COPY_FROM_URL)
-			r = copy_fetch(copy, input, err);
-	}
+	for (size_t i = 0; r == 0 && i < copy->input_count; i++)
+		r = fetch(copy, &copy->inputs[i], err);
 	return r;
 }
 
@@ -55,11 +62,13 @@ static int make_layer(struct copy *copy, struct error *err)
 	return 0;
 }
 
-int layer_copy_run(struct job *job, struct error *err)
+int copy_layer_job(struct job *job, const struct copy_abilities *abilities,
+		   struct error *err)
 {
 	CLEANUP(copy_release) struct copy copy = COPY_EMPTY;
 	int r = copy_open(job, false, &copy, err);
 
+	copy.abilities = abilities;
 	if (r == 0)
 		r = confine_and_fetch(&copy, err);
 	return r < 0 ? r : make_layer(&copy, err);
@@ -85,11 +94,13 @@ static int digest_inputs(struct copy *copy, struct error *err)
 	return r < 0 ? r : copy_join_content(contents, copy->content, err);
 }
 
-int copy_digest_run(struct job *job, struct error *err)
+int copy_digest_job(struct job *job, const struct copy_abilities *abilities,
+		    struct error *err)
 {
 	CLEANUP(copy_release) struct copy copy = COPY_EMPTY;
 	int r = copy_open(job, true, &copy, err);
 
+	copy.abilities = abilities;
 	if (r == 0)
 		r = confine_and_fetch(&copy, err);
 	if (r == 0)
@@ -98,4 +109,14 @@ int copy_digest_run(struct job *job, struct error *err)
 		return r;
 	json_set_string(job->result, "content", copy.content);
 	return 0;
+}
+
+int layer_copy_run(struct job *job, struct error *err)
+{
+	return copy_layer_job(job, NULL, err);
+}
+
+int copy_digest_run(struct job *job, struct error *err)
+{
+	return copy_digest_job(job, NULL, err);
 }

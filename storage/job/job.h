@@ -38,6 +38,7 @@ struct job {
 };
 
 int assemble_run(struct job *job, struct error *err);
+int add_digest_run(struct job *job, struct error *err);
 int cache_fetch_run(struct job *job, struct error *err);
 int cache_read_run(struct job *job, struct error *err);
 int check_run(struct job *job, struct error *err);
@@ -50,6 +51,7 @@ int diff_run(struct job *job, struct error *err);
 int export_run(struct job *job, struct error *err);
 int layer_diff_run(struct job *job, struct error *err);
 int import_run(struct job *job, struct error *err);
+int layer_add_run(struct job *job, struct error *err);
 int layer_copy_run(struct job *job, struct error *err);
 int load_run(struct job *job, struct error *err);
 int prepare_run(struct job *job, struct error *err);
