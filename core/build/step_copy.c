@@ -429,6 +429,7 @@ int step_copy(struct worker *worker, struct error *err)
 
 	if (r < 0)
 		return r;
+	worker_start(worker);
 	add_history(worker, &copy);
 	for (int i = 0; i < TRIES; i++) {
 		r = try_copy(worker, &copy, err);

@@ -282,6 +282,13 @@ static int make_and_note(struct worker *worker, const char *hex,
 	return take_layer(worker, &layer, err);
 }
 
+void worker_start(struct worker *worker)
+{
+	if (!worker->started)
+		progress_started(&worker->builder->progress, worker->vertex);
+	worker->started = true;
+}
+
 int worker_step(struct worker *worker, struct key *key, worker_make make,
 		void *data, struct error *err)
 {
@@ -292,6 +299,7 @@ int worker_step(struct worker *worker, struct key *key, worker_make make,
 	cleanup_fd int lock_fd = -1;
 	int r = BUILD_CACHE_MISS;
 
+	worker_start(worker);
 	key_finish(key, hex);
 	if (!worker->no_cache) {
 		r = build_cache_find(store, &builder->work, hex, &layer, err);
@@ -364,12 +372,12 @@ static int go_through(struct worker *worker,
 
 	worker->instruction = instruction;
 	worker->vertex = is_step ? ++worker->last_vertex : 0;
-	if (is_step)
-		progress_started(progress, worker->vertex);
+	worker->started = false;
 	r = dispatch(worker, err);
-	if (is_step)
-		progress_completed(progress, worker->vertex,
-				   r < 0 ? err : NULL);
+	if (!is_step)
+		return r;
+	worker_start(worker);
+	progress_completed(progress, worker->vertex, r < 0 ? err : NULL);
 	return r;
 }
 

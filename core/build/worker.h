@@ -30,6 +30,7 @@ struct worker {
 	const struct dockerfile_instruction *instruction;
 	unsigned int vertex; /* 0: the instruction makes none */
 	unsigned int last_vertex;
+	bool started;  /* the step has what it takes from other stages */
 	int exit_code; /* of a command that failed; -1: none did */
 };
 
@@ -69,6 +70,9 @@ int worker_find_source(struct worker *worker, const char *name,
 int worker_key(const struct worker *worker, const char *step,
 	       const struct layer_chain *chain, struct key *ret_key,
 	       struct error *err);
+
+/* Tells that the step begins: all that it waits for is there. */
+void worker_start(struct worker *worker);
 
 /* Makes a layer: 1, or 0 when nothing was changed. */
 typedef int (*worker_make)(struct worker *worker, void *data,
