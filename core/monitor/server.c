@@ -425,6 +425,17 @@ static void on_connection(struct loop_source *source, int fd, uint32_t events,
 	connection_close(connection);
 }
 
+/* One that cannot be watched (there is a limit of that) is tried again. */
+static void connection_watch(struct connection *connection)
+{
+	struct monitor *monitor = connection->monitor;
+
+	if (loop_add_fd(monitor->loop, connection->fd, EPOLLIN, on_connection,
+			connection, &connection->source, NULL) < 0 &&
+	    monitor->accept_timer)
+		loop_timer_set(monitor->accept_timer, ACCEPT_RETRY_MS);
+}
+
 /* Takes fd. */
 static struct connection *connection_add(struct monitor *monitor, int fd,
 					 enum connection_kind kind)
@@ -437,11 +448,7 @@ static struct connection *connection_add(struct monitor *monitor, int fd,
 	connection->next = monitor->connections;
 	monitor->connections = connection;
 	monitor->connection_count++;
-	if (loop_add_fd(monitor->loop, fd, EPOLLIN, on_connection, connection,
-			&connection->source, NULL) < 0) {
-		connection_close(connection);
-		return NULL;
-	}
+	connection_watch(connection);
 	return connection;
 }
 
@@ -480,9 +487,7 @@ static int accept_one(struct monitor *monitor)
 		return 1;
 	}
 	connection = connection_add(monitor, fd, CONNECTION_NEW);
-	if (connection)
-		connection->is_over =
-			monitor->connection_count > CONNECTIONS_MAX;
+	connection->is_over = monitor->connection_count > CONNECTIONS_MAX;
 	return 1;
 }
 
@@ -493,6 +498,11 @@ static void on_accept_timer(struct loop_source *source, void *data)
 {
 	struct monitor *monitor = data;
 
+	for (struct connection *connection = monitor->connections; connection;
+	     connection = connection->next) {
+		if (!connection->source)
+			connection_watch(connection);
+	}
 	if (!monitor->listen_source &&
 	    loop_add_fd(monitor->loop, monitor->listen_fd, EPOLLIN, on_listen,
 			monitor, &monitor->listen_source, NULL) < 0)

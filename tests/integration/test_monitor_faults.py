@@ -165,3 +165,17 @@ def test_calls_that_fail(faulty, life, name):
             if not hit:
                 break
         assert not hit or not LONG
+
+
+def test_client_that_cannot_be_watched(faulty):
+    """It is heard all the same, when that works again."""
+    with Traced(faulty) as house:
+        # One of the two is the beginning of a client's visit.
+        for count in (14, 15):
+            faulty.set("epoll", count)
+            house.ok("run", "-d", "--name", "victim", "busybox", "sleep",
+                     "1000")
+            for _ in range(5):
+                house.ok("exec", "victim", "true")
+            assert faulty.hit()
+            house.ok("rm", "-f", "victim")
