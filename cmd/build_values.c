@@ -15,7 +15,7 @@
 #include "cmd/member.h"
 #include "storage/store/reference.h"
 
-#define SECRET_MAX 500000 /* bytes, as BuildKit */
+#define SECRET_MAX (500 << 10) /* bytes, as BuildKit */
 
 static int fields_read(const char *text, cJSON **ret_fields, struct error *err)
 {
