@@ -14,6 +14,13 @@ from builds import Context
 SECRET = "correct-horse-battery-staple"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def caches(session_moss):
+    """What other IDs own in there is moss's to remove."""
+    yield
+    session_moss("builder", "prune", "-af")
+
+
 @pytest.fixture
 def context(moss, tmp_path):
     yield Context(moss, tmp_path / "context")

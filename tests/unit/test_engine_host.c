@@ -582,6 +582,56 @@ static void test_mount_round_trip(void **state)
 	assert_int_equal(cJSON_GetArraySize(docker), 6);
 }
 
+static void test_image_oci(void **state)
+{
+	char one[] = "sha256:1", two[] = "sha256:2", sub[] = "a";
+	char name[] = "web", id[] = "sha256:3", at[] = "/m", below[] = "/d";
+	char *layers[] = {one, two, NULL};
+	char *directories[] = {below, NULL};
+	struct mount_point point = {
+		.kind = MOUNT_IMAGE,
+		.name = name,
+		.source = id,
+		.destination = at,
+		.layers = layers,
+		.subpath = sub,
+		.read_only = true,
+	};
+	cleanup_json cJSON *first = mount_oci_json(&point, true);
+	cleanup_json cJSON *second = NULL;
+	cleanup_json cJSON *third = NULL;
+	cleanup_free char *text = json_print(first);
+	cleanup_free char *other = NULL;
+	cleanup_free char *bind = NULL;
+
+	assert_string_equal(text,
+			    "{\"destination\":\"/m\",\"type\":\"layers\","
+			    "\"source\":\"web\",\"options\":["
+			    "\"layer=sha256:1\",\"layer=sha256:2\",\"ro\","
+			    "\"rootpath=a\"]}");
+	point.name = point.subpath = NULL;
+	point.layers = NULL;
+	point.directories = directories;
+	point.source = below;
+	point.read_only = false;
+	point.temporary = true;
+	second = mount_oci_json(&point, true);
+	other = json_print(second);
+	assert_string_equal(other,
+			    "{\"destination\":\"/m\",\"type\":\"layers\","
+			    "\"source\":\"/d\",\"options\":["
+			    "\"lower=/d\",\"rw\",\"temporary\"]}");
+	point.kind = MOUNT_BIND;
+	point.subpath = sub;
+	point.in_root = true;
+	third = mount_oci_json(&point, true);
+	bind = json_print(third);
+	assert_string_equal(bind,
+			    "{\"destination\":\"/m\",\"type\":\"bind\","
+			    "\"source\":\"/d\",\"options\":[\"rbind\","
+			    "\"rprivate\",\"rootpath=a\",\"temporary\"]}");
+}
+
 static void test_volumes_from(void **state)
 {
 	cleanup_free char *name = NULL;
@@ -651,6 +701,7 @@ int main(void)
 		cmocka_unit_test(test_privileged_is_unconfined),
 		cmocka_unit_test(test_tmpfs_options),
 		cmocka_unit_test(test_mount_round_trip),
+		cmocka_unit_test(test_image_oci),
 		cmocka_unit_test(test_volumes_from),
 		cmocka_unit_test(test_sysctl_namespaces),
 		cmocka_unit_test(test_ulimit_infinity),

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -331,6 +332,59 @@ static void test_mount_options(void **state)
 	}
 }
 
+/* Variables that are in no configuration; read by whoever starts it. */
+static void test_environment_file(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t length;
+		const char *message; /* NULL: it is taken */
+	} rows[] = {
+		{"", 0, NULL},
+		{"A=secret\0B=\0C=x=y\n\0", 19, NULL},
+		{"=x\0", 3, "without a name"},
+		{"A\0", 2, "without a name"},
+	};
+	char path[] = "/tmp/moss-spec-XXXXXX";
+	int fd = mkstemp(path);
+	cleanup_free char *text =
+		xasprintf(SPEC("\"process\":{\"args\":[\"sh\"],\"env\":["
+			       "\"A=1\",\"Z=2\"]}",
+			       ",\"annotations\":{\"dev.moss.environment\":"
+			       "\"%s\"}",
+			       ""),
+			  path);
+
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct runtime_spec spec;
+		struct error err = {0};
+		int r;
+
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(pwrite(fd, rows[i].text, rows[i].length, 0),
+				 rows[i].length);
+		take(text, &spec);
+		r = spec_add_environment(&spec, &err);
+		if (rows[i].message)
+			assert_non_null(strstr(err.message, rows[i].message));
+		else
+			assert_int_equal(r, 0);
+		if (i == 1) {
+			char *const *env = spec.process.env;
+
+			assert_int_equal(strv_length(env), 4);
+			assert_string_equal(env_get(env, "A"), "secret");
+			assert_string_equal(env_get(env, "B"), "");
+			assert_string_equal(env_get(env, "C"), "x=y\n");
+			assert_string_equal(env_get(env, "Z"), "2");
+		}
+		spec_release(&spec);
+	}
+	unlink(path);
+	close(fd);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -340,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_mount_options),
+		cmocka_unit_test(test_environment_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
