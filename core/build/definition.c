@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "core/build/remote.h"
 #include "storage/dockerfile/check.h"
 
 #define DOCKERFILE_NAME "Dockerfile"
@@ -56,9 +57,24 @@ static int find_place(const struct builder *builder, struct place *ret_place,
 	return r < 0 ? r : 0;
 }
 
+/* One that comes from elsewhere; a Dockerfile may come in its place. */
+static int fetch_context(struct builder *builder, const cJSON *context,
+			 char **ret_path, char **ret_dockerfile,
+			 struct error *err)
+{
+	const struct remote_request request = {
+		.store = &builder->engine->store,
+		.work = &builder->work,
+		.input_fd = builder->input_fd,
+		.progress_fd = -1,
+	};
+
+	return remote_context(&request, context, ret_path, ret_dockerfile, err);
+}
+
 /* The directory that COPY and ADD take from; NULL: there is none. */
-static int find_context(struct builder *builder, struct place *place,
-			char **ret_path, struct error *err)
+static int find_context(struct builder *builder, char **ret_path,
+			char **ret_dockerfile, struct error *err)
 {
 	const cJSON *json = NULL;
 	const char *type = "none", *path = NULL;
@@ -70,8 +86,8 @@ static int find_context(struct builder *builder, struct place *place,
 	if (r < 0 || str_equal(type, "none"))
 		return r < 0 ? r : 0;
 	if (!str_equal(type, "directory"))
-		return err_set(err, ERROR_UNSUPPORTED,
-			       "a context of type %s is not supported", type);
+		return fetch_context(builder, json, ret_path, ret_dockerfile,
+				     err);
 	r = json_get_string(json, "context", "path", &path, err);
 	if (r == 0)
 		return err_set(err, ERROR_INVALID,
@@ -181,11 +197,15 @@ int definition_read(struct builder *builder, struct error *err)
 	struct dockerfile_range range = {0};
 	struct place place;
 	cleanup_free char *path = NULL;
+	cleanup_free char *dockerfile = NULL;
 	size_t length = 0;
 	int r = find_place(builder, &place, err);
 
 	if (r == 0)
-		r = find_context(builder, &place, &path, err);
+		r = find_context(builder, &path, &dockerfile, err);
+	/* It is all there is. */
+	if (dockerfile)
+		place = (struct place){.text = dockerfile};
 	if (r == 0) {
 		const struct context_request request = {
 			.store = &builder->engine->store,

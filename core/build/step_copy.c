@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "core/build/remote.h"
 #include "core/build/worker.h"
 #include "core/engine/members.h"
 #include "storage/build/content.h"
@@ -25,6 +26,7 @@ struct copy {
 	struct worker_source from;
 	bool has_from;
 	char **patterns; /* borrowed words: those that are paths */
+	char **clones;	 /* directories of git repositories */
 	struct copy_source *sources;
 	struct layer_copy_request request;
 	char content[CONTENT_HEX_MAX]; /* what the key says */
@@ -41,6 +43,7 @@ static void copy_release(struct copy *copy)
 	free(copy->checksum);
 	worker_source_release(&copy->from);
 	free(copy->patterns);
+	strv_free(copy->clones);
 	free(copy->sources);
 }
 
@@ -165,16 +168,39 @@ static bool is_url(const char *word)
 	       strncasecmp(word, "https://", 8) == 0;
 }
 
-/* As docker tells them: "git@host:path", "https://host/path.git#ref". */
+/* "github.com/x/y" could as well be a file of the context, and is one here. */
 static bool is_git(const char *word)
 {
-	size_t length = strcspn(word, "#?");
+	return remote_is_git(word) && !str_starts(word, "github.com/");
+}
 
-	if (str_starts(word, "git@") || str_starts(word, "git://") ||
-	    str_starts(word, "ssh://"))
-		return true;
-	return is_url(word) && length > 4 &&
-	       strncmp(word + length - 4, ".git", 4) == 0;
+/* All of a commit; nothing is said of what is ignored. */
+static int add_git(struct worker *worker, struct copy *copy, const char *word,
+		   struct copy_source *source, struct error *err)
+{
+	static char top[] = ".";
+	static char *const all[] = {top, NULL};
+	const struct remote_request request = {
+		.store = &worker->builder->engine->store,
+		.work = &worker->builder->work,
+		.input_fd = -1,
+		.progress_fd = -1,
+	};
+	const struct remote_git git = {
+		.url = word,
+		.keep_git_dir = flag_is_set(worker, "keep-git-dir"),
+		.checksum = copy->checksum,
+	};
+	char *path = NULL;
+	int r = remote_git_checkout(&request, &git, &path, err);
+
+	if (r < 0)
+		return r;
+	strv_push_take(&copy->clones, path);
+	source->kind = COPY_FROM_CONTEXT;
+	source->directory = path;
+	source->patterns = all;
+	return 0;
 }
 
 /* The directory that paths are in; NULL: it is a chain. */
@@ -212,11 +238,7 @@ static int add_source(struct worker *worker, struct copy *copy,
 		return 0;
 	}
 	if (copy->is_add && is_git(word))
-		return err_set(err, ERROR_UNSUPPORTED,
-			       "ADD of a git repository (%.80s) is not "
-			       "supported; clone it in a RUN, or build from it "
-			       "as the context",
-			       word);
+		return add_git(worker, copy, word, source, err);
 	source->unpack = copy->is_add;
 	if (copy->is_add && is_url(word)) {
 		source->kind = COPY_FROM_URL;
@@ -259,8 +281,9 @@ static int add_sources(struct worker *worker, struct copy *copy,
 
 		if (r < 0)
 			return r;
-		is_path = source.kind == COPY_FROM_CONTEXT ||
-			  source.kind == COPY_FROM_ROOT;
+		is_path = (source.kind == COPY_FROM_CONTEXT ||
+			   source.kind == COPY_FROM_ROOT) &&
+			  !source.patterns;
 		joins = is_path && used > 0 &&
 			same_place(&copy->sources[used - 1], &source);
 		if (!joins) {
@@ -334,7 +357,8 @@ static int digest_content(const struct worker *worker, struct copy *copy,
 	const struct copy_source *source = &copy->sources[0];
 
 	if (context && copy->request.source_count == 1 &&
-	    source->kind == COPY_FROM_CONTEXT) {
+	    source->kind == COPY_FROM_CONTEXT &&
+	    source->directory == context->path) {
 		const struct content_request request = {
 			.root_fd = context->fd,
 			.patterns = source->patterns,
@@ -364,13 +388,22 @@ static int make_copy(struct worker *worker, void *data,
 	return r;
 }
 
+/* With --link the root counts only where a name is looked up in it. */
+static bool depends_on_root(const struct layer_copy_request *request)
+{
+	return !request->link ||
+	       (request->owner &&
+		request->owner[strspn(request->owner, "0123456789:")]);
+}
+
 static int add_key(struct worker *worker, struct copy *copy, struct key *key,
 		   struct error *err)
 {
 	const struct layer_copy_request *request = &copy->request;
 	int r = worker_key(worker, copy->is_add ? "add" : "copy",
-			   request->link ? NULL : &worker->result.chain, key,
-			   err);
+			   depends_on_root(request) ? &worker->result.chain
+						    : NULL,
+			   key, err);
 
 	if (r < 0)
 		return r;
@@ -383,7 +416,7 @@ static int add_key(struct worker *worker, struct copy *copy, struct key *key,
 	key_add_strv(key, "excludes", copy->excludes);
 	key_add(key, "link", request->link ? "1" : "");
 	key_add(key, "parents", request->parents ? "1" : "");
-	key_add(key, "unpack", copy->sources[0].unpack ? "1" : "");
+	key_add(key, "unpack", instruction_flag(worker->instruction, "unpack"));
 	key_add(key, "from", copy->has_from ? "1" : "");
 	key_add(key, "content", copy->content);
 	return 0;
