@@ -224,7 +224,8 @@ int definition_read(struct builder *builder, struct error *err)
 	tell_warnings(builder);
 	if (r == 0)
 		tell_unused(builder);
-	if (r < 0)
-		definition_failed(builder, &range, 0, -1);
-	return r;
+	if (r == 0)
+		return 0;
+	definition_failed(builder, &range, 0, -1);
+	return err_wrap(err, "%s", builder->file);
 }
