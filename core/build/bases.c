@@ -41,16 +41,15 @@ const struct builder_image *bases_get(const struct builder *builder,
 
 /* ---- pulling ---- */
 
-/* What the user's side knows of the registries that may be asked. */
-static int ask_credentials(const struct builder *builder, const char *reference,
-			   cJSON **ret_auths, struct error *err)
+int bases_ask_credentials(const struct builder *builder, const char *reference,
+			  bool for_push, cJSON **ret_auths, struct error *err)
 {
 	cleanup_strv char **names = NULL;
 	cleanup_json cJSON *question = json_object();
 	cleanup_json cJSON *answer = NULL;
 	size_t no_fds = 0;
-	int r = engine_registry_names(builder->engine, reference, false, &names,
-				      err);
+	int r = engine_registry_names(builder->engine, reference, for_push,
+				      &names, err);
 
 	if (r < 0 || builder->question_fd < 0)
 		return r;
@@ -75,7 +74,7 @@ static int pull(const struct builder *builder, const char *reference,
 		.name = reference,
 		.platform = platform,
 	};
-	int r = ask_credentials(builder, reference, &auths, err);
+	int r = bases_ask_credentials(builder, reference, false, &auths, err);
 
 	if (r < 0)
 		return r;

@@ -8,11 +8,18 @@
  */
 #pragma once
 
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "core/build/builder.h"
 
 /* Fills images and, in plans, image and triggers. */
 int bases_find(struct builder *builder, struct error *err);
+/* What the user's side knows of the registries that a reference may lead to:
+   AuthConfigs, the caller's to free; NULL: none. */
+int bases_ask_credentials(const struct builder *builder, const char *reference,
+			  bool for_push, cJSON **ret_auths, struct error *err);
 /* An image that bases_find() has found; NULL: there is none. */
 const struct builder_image *bases_get(const struct builder *builder,
 				      const char *name, const char *platform);

@@ -208,6 +208,40 @@ static void number_steps(struct builder *builder, size_t stage)
 	builder->last_vertex = plan->first_step + steps;
 }
 
+/* ---- caches elsewhere ---- */
+
+static int find_auths(const void *builder, const char *reference, bool for_push,
+		      cJSON **ret_auths, struct error *err)
+{
+	return bases_ask_credentials(builder, reference, for_push, ret_auths,
+				     err);
+}
+
+struct cache_context builder_cache_context(const struct builder *builder,
+					   unsigned int *last_vertex)
+{
+	return (struct cache_context){
+		.engine = builder->engine,
+		.work = &builder->work,
+		.progress = &builder->progress,
+		.last_vertex = last_vertex,
+		.find_auths = find_auths,
+		.data = builder,
+	};
+}
+
+static int open_caches(struct builder *builder, struct error *err)
+{
+	const struct cache_context context =
+		builder_cache_context(builder, &builder->last_vertex);
+
+	if (builder->no_cache)
+		return 0;
+	return cache_sources_open(&context,
+				  json_member(builder->request, "cacheFrom"),
+				  &builder->cache_sources, err);
+}
+
 /* ---- all of it ---- */
 
 static int read_definition(struct builder *builder, struct error *err)
@@ -237,6 +271,8 @@ int builder_run(struct builder *builder, cJSON **ret_result, struct error *err)
 	builder->plans =
 		xcalloc(builder->stages.count, sizeof(*builder->plans));
 	r = bases_find(builder, err);
+	if (r == 0)
+		r = open_caches(builder, err);
 	for (size_t i = 0; r == 0 && i < builder->stages.count; i++) {
 		if (builder->stages.list[i].needed)
 			number_steps(builder, i);
@@ -268,6 +304,7 @@ void builder_release(struct builder *builder)
 	strv_free(builder->build_args);
 	strv_free(builder->platform_args);
 	strv_free(builder->no_cache_filter);
+	cache_sources_release(&builder->cache_sources);
 	free(builder->file);
 	free(builder->text);
 	store_work_release(&builder->work);

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "core/build/cache_transfer.h"
 #include "core/build/context.h"
 #include "core/build/progress.h"
 #include "core/build/stages.h"
@@ -68,6 +69,7 @@ struct builder {
 	struct builder_image *images;
 	size_t image_count;
 	unsigned int last_vertex, finish_vertex;
+	struct cache_sources cache_sources;
 
 	/* From the request. */
 	char **build_args; /* "NAME=VALUE" */
@@ -83,6 +85,9 @@ void builder_release(struct builder *builder);
 /* All of it; *ret_result as build_run()'s. */
 int builder_run(struct builder *builder, cJSON **ret_result, struct error *err);
 
+/* For caches elsewhere. last_vertex: NULL for a worker, which makes none. */
+struct cache_context builder_cache_context(const struct builder *builder,
+					   unsigned int *last_vertex);
 /* A member of the request; NULL when it is absent. */
 const char *builder_text(const struct builder *builder, const char *key);
 

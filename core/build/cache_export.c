@@ -290,7 +290,8 @@ static int push(const struct export *export, const cJSON *image,
 				      context->work->name, &manifest, err);
 
 	if (r == 0 && context->find_auths)
-		r = context->find_auths(context->data, reference, &auths, err);
+		r = context->find_auths(context->data, reference, true, &auths,
+					err);
 	if (r < 0)
 		return r;
 	pushed.auths = auths;

@@ -67,7 +67,7 @@ static int read_source(const struct cache_context *context,
 	int r = 0;
 
 	if (source->reference && context->find_auths)
-		r = context->find_auths(context->data, source->reference,
+		r = context->find_auths(context->data, source->reference, false,
 					&source->auths, err);
 	place = place_of(source);
 	if (r == 0)

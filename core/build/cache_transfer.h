@@ -26,6 +26,7 @@
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/cleanup.h"
@@ -43,9 +44,9 @@ struct cache_context {
 	const struct progress *progress;
 	unsigned int *last_vertex; /* counts those that are made here */
 	/* Credentials for a reference, the caller's to free; NULL: none. */
-	int (*find_auths)(void *data, const char *reference, cJSON **ret_auths,
-			  struct error *err);
-	void *data;
+	int (*find_auths)(const void *data, const char *reference,
+			  bool for_push, cJSON **ret_auths, struct error *err);
+	const void *data;
 };
 
 /* ---- --cache-from ---- */
@@ -90,7 +91,8 @@ struct cache_steps {
 	size_t target_count;
 	size_t all; /* stages there are */
 };
-/* to: the request's "cacheTo"; NULL: none. Before the image is assembled. */
+/* to: the request's "cacheTo"; NULL: none. Before the image is assembled, whose
+   layers it tells of: they must not be squashed. */
 int cache_inline(const struct cache_context *context, const cJSON *to,
 		 const struct cache_steps *steps,
 		 const struct layer_chain *chain, struct image_draft *image,

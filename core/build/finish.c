@@ -77,6 +77,49 @@ static int write_outputs(struct builder *builder, struct stage_result *result,
 	return output_write(&builder->engine->store, &request, ret_id, err);
 }
 
+/* ---- caches elsewhere ---- */
+
+/* The target's stage and those it begins with; caller frees. */
+static size_t *stages_of_target(const struct builder *builder,
+				size_t *ret_count)
+{
+	const struct stages *stages = &builder->stages;
+	size_t *list = xcalloc(stages->count, sizeof(*list));
+	size_t count = 0;
+
+	for (size_t stage = stages->target; stage != STAGE_NONE;
+	     stage = stages->list[stage].base.stage)
+		list[count++] = stage;
+	*ret_count = count;
+	return list;
+}
+
+/*
+ * Before the image is made, or after it: where it is not to hold them. One that
+ * is squashed has no layers of its steps.
+ */
+static int write_caches(struct builder *builder, bool into_image,
+			struct stage_result *result, struct error *err)
+{
+	const struct cache_context context =
+		builder_cache_context(builder, &builder->last_vertex);
+	const cJSON *to = member_get(builder->request, "cacheTo");
+	size_t count = 0;
+	cleanup_free size_t *target = stages_of_target(builder, &count);
+	const struct cache_steps steps = {
+		.target = target,
+		.target_count = count,
+		.all = builder->stages.count,
+	};
+
+	if (into_image && cJSON_IsTrue(member_get(builder->request, "squash")))
+		return 0;
+	return into_image ? cache_inline(&context, to, &steps, &result->chain,
+					 &result->image, err)
+			  : cache_export(&context, to, &steps, &result->image,
+					 err);
+}
+
 int finish(struct builder *builder, cJSON **ret_result, struct error *err)
 {
 	cleanup_stage_result struct stage_result result = {0};
@@ -88,9 +131,13 @@ int finish(struct builder *builder, cJSON **ret_result, struct error *err)
 	if (r < 0)
 		return r;
 	progress_started(&builder->progress, builder->finish_vertex);
-	r = write_outputs(builder, &result, &id, err);
+	r = write_caches(builder, true, &result, err);
+	if (r == 0)
+		r = write_outputs(builder, &result, &id, err);
 	progress_completed(&builder->progress, builder->finish_vertex,
 			   r < 0 ? err : NULL);
+	if (r == 0)
+		r = write_caches(builder, false, &result, err);
 	if (r < 0)
 		return r;
 	if (id)

@@ -347,7 +347,7 @@ int image_apply(struct image_draft *image,
 }
 
 /* Again: it keeps its place, and without a new value its old one. */
-static void declare(struct image_draft *image, const char *argument)
+void image_declare(struct image_draft *image, const char *argument)
 {
 	size_t length = strcspn(argument, "=");
 
@@ -372,7 +372,7 @@ void image_add_arguments(struct image_draft *image, char *const *arguments)
 	cleanup_free char *text = xasprintf("ARG %s", joined);
 
 	for (size_t i = 0; arguments[i]; i++)
-		declare(image, arguments[i]);
+		image_declare(image, arguments[i]);
 	add_entry(image, text);
 }
 

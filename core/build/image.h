@@ -79,7 +79,9 @@ bool image_takes(enum dockerfile_keyword keyword);
 int image_apply(struct image_draft *image,
 		const struct dockerfile_instruction *instruction,
 		const struct expand *expand, struct error *err);
-/* ARG: "NAME=VALUE" with the value it has now, "NAME" without one. */
+/* One of an ARG's: "NAME=VALUE" with the value it has now, "NAME" without. */
+void image_declare(struct image_draft *image, const char *argument);
+/* The whole ARG: declares all, one entry. */
 void image_add_arguments(struct image_draft *image, char *const *arguments);
 /* RUN: the command with its shell. lookup: the environment, ARGs included. */
 void image_add_run(struct image_draft *image, char *const *argv,

@@ -111,7 +111,8 @@ int worker_flags(struct worker *worker, const char *name, char ***ret_values,
  * ARG: what the command line gives, else its own value, else what an ARG before
  * the first FROM or the platform has.
  */
-static int declare(struct worker *worker, const char *word, struct error *err)
+static int declare(struct worker *worker, const char *word, char ***arguments,
+		   struct error *err)
 {
 	const struct builder *builder = worker->builder;
 	const char *sign = strchr(word, '=');
@@ -119,7 +120,7 @@ static int declare(struct worker *worker, const char *word, struct error *err)
 		xstrndup(word, sign ? (size_t)(sign - word) : strlen(word));
 	const char *given = env_get(builder->build_args, name);
 	cleanup_free char *value = NULL;
-	char *argument[2] = {NULL, NULL};
+	char *argument;
 	int r = 0;
 
 	if (!given && sign) {
@@ -134,19 +135,23 @@ static int declare(struct worker *worker, const char *word, struct error *err)
 		return r;
 	if (given)
 		value = xstrdup(given);
-	argument[0] = value ? xasprintf("%s=%s", name, value) : xstrdup(name);
-	image_add_arguments(&worker->result.image, argument);
-	free(argument[0]);
+	argument = value ? xasprintf("%s=%s", name, value) : xstrdup(name);
+	/* What comes behind it sees it. */
+	image_declare(&worker->result.image, argument);
+	strv_push_take(arguments, argument);
 	return 0;
 }
 
 static int declare_all(struct worker *worker, struct error *err)
 {
 	char *const *words = worker->instruction->words;
+	cleanup_strv char **arguments = NULL;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && words[i]; i++)
-		r = declare(worker, words[i], err);
+		r = declare(worker, words[i], &arguments, err);
+	if (r == 0)
+		image_add_arguments(&worker->result.image, arguments);
 	return r;
 }
 
@@ -289,11 +294,33 @@ void worker_start(struct worker *worker)
 	worker->started = true;
 }
 
+/* A build_cache_hit; with a miss the key's lock is held. */
+static int find_cached(const struct worker *worker, const char *hex,
+		       struct layer_ref *ret_layer, int *lock_fd,
+		       struct error *err)
+{
+	const struct builder *builder = worker->builder;
+	const struct cache_context context =
+		builder_cache_context(builder, NULL);
+	const struct store *store = &builder->engine->store;
+	int r = build_cache_find(store, &builder->work, hex, ret_layer, err);
+
+	if (r != BUILD_CACHE_MISS)
+		return r;
+	*lock_fd = build_cache_lock(store, hex, true, err);
+	if (*lock_fd < 0)
+		return *lock_fd;
+	r = build_cache_find(store, &builder->work, hex, ret_layer, err);
+	if (r != BUILD_CACHE_MISS)
+		return r;
+	return cache_sources_find(&builder->cache_sources, &context, hex,
+				  worker->vertex, ret_layer, err);
+}
+
 int worker_step(struct worker *worker, struct key *key, worker_make make,
 		void *data, struct error *err)
 {
 	const struct builder *builder = worker->builder;
-	const struct store *store = &builder->engine->store;
 	struct layer_ref layer;
 	char hex[KEY_HEX_MAX];
 	cleanup_fd int lock_fd = -1;
@@ -301,22 +328,18 @@ int worker_step(struct worker *worker, struct key *key, worker_make make,
 
 	worker_start(worker);
 	key_finish(key, hex);
-	if (!worker->no_cache) {
-		r = build_cache_find(store, &builder->work, hex, &layer, err);
-		if (r == BUILD_CACHE_MISS)
-			lock_fd = build_cache_lock(store, hex, true, err);
-		if (lock_fd >= 0)
-			r = build_cache_find(store, &builder->work, hex, &layer,
-					     err);
-		else if (r == BUILD_CACHE_MISS)
-			return lock_fd;
+	if (!worker->no_cache)
+		r = find_cached(worker, hex, &layer, &lock_fd, err);
+	if (r == BUILD_CACHE_MISS) {
+		r = make_and_note(worker, hex, make, data, err);
+	} else if (r > 0) {
+		progress_cached(&builder->progress, worker->vertex);
+		r = r == BUILD_CACHE_LAYER ? take_layer(worker, &layer, err)
+					   : 0;
 	}
-	if (r < 0)
-		return r;
-	if (r == BUILD_CACHE_MISS)
-		return make_and_note(worker, hex, make, data, err);
-	progress_cached(&builder->progress, worker->vertex);
-	return r == BUILD_CACHE_LAYER ? take_layer(worker, &layer, err) : 0;
+	return r < 0 ? r
+		     : cache_note(&builder->work, worker->stage, hex,
+				  worker->instruction->text, err);
 }
 
 /* ---- instructions ---- */
