@@ -3,6 +3,8 @@
 The tests run as an unprivileged user against a built moss (MOSS_BUILD), each
 module with a store and a runtime directory of its own.
 """
+import contextlib
+import fcntl
 import getpass
 import http.server
 import json
@@ -131,14 +133,24 @@ def cache():
     return path
 
 
+@contextlib.contextmanager
+def alone(cache):
+    """Of files of tests side by side one makes a root, the others find it."""
+    with open(cache / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def busybox_tar(cache):
-    return roots.busybox(cache)
+    with alone(cache):
+        return roots.busybox(cache)
 
 
 @pytest.fixture(scope="session")
 def debian_tar(cache):
-    return roots.debian(cache)
+    with alone(cache):
+        return roots.debian(cache)
 
 
 @pytest.fixture(scope="session")
