@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "core/build/progress.h"
 #include "core/build/run_mounts.h"
@@ -71,7 +72,7 @@ static int add_file(struct run *run, const char *kind, const char *content,
 		.kind = MOUNT_BIND,
 		.source = xasprintf("%s/tmp/%s/%s", run->engine.store.path,
 				    work->name, name),
-		.destination = xstrdup(destination),
+		.destination = path_join("/", destination),
 		.propagation = xstrdup("rprivate"),
 		.mode = xstrdup(""),
 		.read_only = true,
