@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "storage/job/sink.h"
 #include "storage/store/oci.h"
+#include "storage/tar/flusher.h"
 
 #define PIPE_SIZE (1 << 20)
 
@@ -67,10 +68,18 @@ static int start(struct packing *packing, int *ret_read_fd, struct error *err)
 	return 0;
 }
 
+static int tap_flusher(void *data, const void *bytes, size_t length,
+		       struct error *err)
+{
+	flusher_add(data, length);
+	return 0;
+}
+
 /* The end of the consumer's side comes first: the producer may wait for it. */
 static int read_layer(struct stage *stage, int fd, struct sink *sink,
 		      struct stage_layer *layer, struct error *err)
 {
+	struct flusher flusher;
 	struct stream *packed = stream_tapped(stream_from_fd(fd, "the layer"),
 					      sink_tap_gzip, sink);
 	cleanup_stream struct stream *stream = NULL;
@@ -79,8 +88,12 @@ static int read_layer(struct stage *stage, int fd, struct sink *sink,
 
 	if (r < 0)
 		return r;
+	flusher_start(&flusher, stage->work.fd);
+	stream = stream_tapped(stream, tap_flusher, &flusher);
 	request.stream = stream;
-	return stage_unpack(stage, &request, layer, err);
+	r = stage_unpack(stage, &request, layer, err);
+	flusher_stop(&flusher);
+	return r;
 }
 
 static int keep(struct stage *stage, struct sink *sink,
