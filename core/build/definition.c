@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "core/build/pull_progress.h"
 #include "core/build/remote.h"
 #include "storage/dockerfile/check.h"
 
@@ -62,14 +63,19 @@ static int fetch_context(struct builder *builder, const cJSON *context,
 			 char **ret_path, char **ret_dockerfile,
 			 struct error *err)
 {
-	const struct remote_request request = {
+	struct remote_request request = {
 		.store = &builder->engine->store,
 		.work = &builder->work,
 		.input_fd = builder->input_fd,
-		.progress_fd = -1,
 	};
+	struct pull_progress progress;
+	int r;
 
-	return remote_context(&request, context, ret_path, ret_dockerfile, err);
+	pull_progress_open(&builder->progress, builder->last_vertex, &progress);
+	request.progress_fd = progress.fd;
+	r = remote_context(&request, context, ret_path, ret_dockerfile, err);
+	pull_progress_close(&progress);
+	return r;
 }
 
 /* The directory that COPY and ADD take from; NULL: there is none. */

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "core/build/pull_progress.h"
 #include "core/build/remote.h"
 #include "core/build/worker.h"
 #include "core/engine/members.h"
@@ -349,6 +350,23 @@ static int prepare(struct worker *worker, struct copy *copy, struct error *err)
 	return 0;
 }
 
+/* Of a root, or of a URL, which is fetched for it. */
+static int digest_elsewhere(const struct worker *worker, struct copy *copy,
+			    struct error *err)
+{
+	struct layer_copy_request request = copy->request;
+	struct pull_progress progress;
+	int r;
+
+	pull_progress_open(&worker->builder->progress, worker->vertex,
+			   &progress);
+	request.progress_fd = progress.fd;
+	r = image_copy_digest(&worker->builder->engine->store, &request,
+			      copy->content, err);
+	pull_progress_close(&progress);
+	return r;
+}
+
 /* The context's own files, whose digests are remembered, or anything else. */
 static int digest_content(const struct worker *worker, struct copy *copy,
 			  struct error *err)
@@ -370,8 +388,7 @@ static int digest_content(const struct worker *worker, struct copy *copy,
 
 		return content_digest(&request, copy->content, err);
 	}
-	return image_copy_digest(&worker->builder->engine->store,
-				 &copy->request, copy->content, err);
+	return digest_elsewhere(worker, copy, err);
 }
 
 /* -EAGAIN without a text: the files are not those of the key any more. */
@@ -379,10 +396,18 @@ static int make_copy(struct worker *worker, void *data,
 		     struct layer_ref *ret_layer, struct error *err)
 {
 	struct copy *copy = data;
+	struct layer_copy_request request = copy->request;
+	struct pull_progress progress;
 	char content[CONTENT_HEX_MAX];
-	int r = image_layer_copy(&worker->builder->engine->store,
-				 &copy->request, ret_layer, content, err);
+	int r;
 
+	/* It may have something to warn of, owners without an ID say. */
+	pull_progress_open(&worker->builder->progress, worker->vertex,
+			   &progress);
+	request.progress_fd = progress.fd;
+	r = image_layer_copy(&worker->builder->engine->store, &request,
+			     ret_layer, content, err);
+	pull_progress_close(&progress);
 	if (r >= 0 && !str_equal(content, copy->content))
 		return -EAGAIN;
 	return r;

@@ -234,7 +234,7 @@ static int count(void *data, const void *bytes, size_t length,
 	struct counter *counter = data;
 
 	counter->received += length;
-	job_progress(counter->job, &counter->meter, NULL, "Downloading",
+	job_progress(counter->job, &counter->meter, "context", "Downloading",
 		     counter->received, counter->total);
 	return 0;
 }

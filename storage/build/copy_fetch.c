@@ -142,8 +142,9 @@ static int receive(struct download *download, struct http_response *response,
 		r = write_all(download->fd, bytes, (size_t)length);
 		if (r < 0)
 			return err_number(err, r, "cannot write to the store");
-		job_progress(download->copy->job, &download->meter, NULL,
-			     "Downloading", download->received, total);
+		job_progress(download->copy->job, &download->meter,
+			     download->url, "Downloading", download->received,
+			     total);
 	}
 	return (int)length;
 }
