@@ -251,7 +251,7 @@ int engine_build_prune(struct engine *engine, const struct engine_prune *prune,
 	return 0;
 }
 
-int engine_build_cache_trim(struct engine *engine, struct error *err)
+static int trim(struct engine *engine, struct error *err)
 {
 	CLEANUP(cached_list_release) struct cached_list list = {0};
 	CLEANUP(outcome_release) struct outcome outcome = {0};
@@ -269,4 +269,17 @@ int engine_build_cache_trim(struct engine *engine, struct error *err)
 		return r;
 	prune.cache_kept = (int64_t)limit;
 	return prune_list(engine, &list, &prune, &outcome, err);
+}
+
+int engine_build_cache_trim(struct engine *engine, struct error *err)
+{
+	struct timespec changed;
+	int r;
+
+	if (!cached_changed(engine, &changed))
+		return 0;
+	r = trim(engine, err);
+	if (r == 0)
+		cached_note_trimmed(engine, &changed);
+	return r;
 }

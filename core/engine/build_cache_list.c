@@ -27,6 +27,7 @@
 
 #define MEASURED_FILE	 BUILD_DIR "/measured"
 #define MEASURED_SECONDS 3600
+#define TRIMMED_FILE	 BUILD_DIR "/trimmed"
 
 const struct conf_key build_conf_keys[] = {
 	{SECTION, CACHE_SIZE, CONF_BYTES, 0, BYTES_MIN, BYTES_MAX},
@@ -167,6 +168,12 @@ int cached_limit(struct engine *engine, uint64_t size, uint64_t *ret_limit,
 	return 0;
 }
 
+static int open_stamp(const struct engine *engine, const char *path)
+{
+	return openat(engine->store.root_fd, path,
+		      O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
 /* A time in the future is as good as none. */
 bool cached_mounts_are_due(const struct engine *engine)
 {
@@ -178,9 +185,33 @@ bool cached_mounts_are_due(const struct engine *engine)
 	if (fstatat(root_fd, MEASURED_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    st.st_mtime <= now && now - st.st_mtime < MEASURED_SECONDS)
 		return false;
-	fd = openat(root_fd, MEASURED_FILE,
-		    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open_stamp(engine, MEASURED_FILE);
 	if (fd >= 0)
 		(void)futimens(fd, NULL);
 	return true;
+}
+
+bool cached_changed(const struct engine *engine, struct timespec *ret_time)
+{
+	const int root_fd = engine->store.root_fd;
+	struct stat cache;
+	struct stat stamp;
+
+	if (fstatat(root_fd, BUILD_CACHE_DIR, &cache, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	*ret_time = cache.st_mtim;
+	return fstatat(root_fd, TRIMMED_FILE, &stamp, AT_SYMLINK_NOFOLLOW) <
+		       0 ||
+	       stamp.st_mtim.tv_sec != cache.st_mtim.tv_sec ||
+	       stamp.st_mtim.tv_nsec != cache.st_mtim.tv_nsec;
+}
+
+void cached_note_trimmed(const struct engine *engine,
+			 const struct timespec *time)
+{
+	cleanup_fd int fd = open_stamp(engine, TRIMMED_FILE);
+	const struct timespec times[] = {*time, *time};
+
+	if (fd >= 0)
+		(void)futimens(fd, times);
 }

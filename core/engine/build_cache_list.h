@@ -52,3 +52,7 @@ struct cached_disk {
 uint64_t cached_default_limit(const struct cached_disk *disk, uint64_t size);
 /* True once an hour. */
 bool cached_mounts_are_due(const struct engine *engine);
+/* Has a result come or gone since the last time that was noted? */
+bool cached_changed(const struct engine *engine, struct timespec *ret_time);
+void cached_note_trimmed(const struct engine *engine,
+			 const struct timespec *time);

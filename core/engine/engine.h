@@ -471,7 +471,7 @@ int engine_build_prune(struct engine *engine, const struct engine_prune *prune,
 		       cJSON **ret_json, struct error *err);
 /*
  * Keeps the build cache within its limit (core/engine/build_cache.h): for a
- * build that made something new, when it is done and has released its work.
+ * build that is done and has released its work.
  */
 int engine_build_cache_trim(struct engine *engine, struct error *err);
 
