@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import hostile_images
+from builds import Context
 from conftest import Moss, wait_for
 from hostile_tar import entry, layer
 
@@ -63,7 +64,7 @@ def fill(small, left):
 
 def files(small):
     found = set()
-    for part in ("image", "layers", "tmp", "containers"):
+    for part in ("image", "layers", "tmp", "containers", "build/cache"):
         for directory, names, plain in os.walk(f"{small.seen}/store/{part}"):
             found |= {os.path.join(directory, name) for name in names + plain}
     return found
@@ -135,3 +136,41 @@ def test_full_at_every_stage(small, changed, archives, name):
     small.ok(*args)
     undo(small)
     assert files(small) == before
+
+
+def test_build(small, tmp_path):
+    """What a build did before the disk was full stays and is right; nothing is
+    remembered of what did not get there."""
+    context = Context(small, tmp_path / "context").dockerfile("""
+        FROM kept
+        RUN head -c 3000000 /dev/urandom > /random
+        RUN date +%s%N > /second
+        """)
+
+    def undo_build():
+        small("rmi", "big")
+        small.ok("builder", "prune", "-af")
+
+    before = files(small)
+    room = free(small)
+    context.ok("-t", "big")
+    need = room - free(small)
+    undo_build()
+    assert files(small) == before
+    failures = 0
+    for fifth in range(5):
+        ballast = fill(small, need * fifth // 5)
+        result = context.build("-t", "big")
+        failures += result.code != 0
+        # The step that was to write, or whoever was to keep it.
+        assert result.code == 0 or "No space left" in result.err or \
+            "did not complete successfully" in result.err, result
+        check = small("system", "check")
+        assert check.code == 0 and "nothing is wrong" in check.out, check
+        os.unlink(ballast)
+        assert len(context.ok("-t", "big").splitlines()) > 3
+        assert small.ok("run", "--rm", "big", "sh", "-c",
+                        "cat /random | wc -c") == "3000000"
+        undo_build()
+        assert files(small) == before, fifth
+    assert failures > 0
