@@ -154,8 +154,8 @@ static int set_id(struct draft *draft, const char *key, const char *value,
 static int set_environment(struct draft *draft, const char *key,
 			   const char *value, struct error *err)
 {
-	if (strchr(value, '='))
-		return bad_value(key, value, err);
+	(void)key;
+	(void)err;
 	set_text(&draft->mount.environment, value);
 	return 0;
 }
@@ -378,6 +378,8 @@ static int resolve_secret(struct run_mount *mount, struct error *err)
 	set_text(&mount->source, NULL);
 	if (mount->environment && !*mount->environment)
 		set_text(&mount->environment, mount->id);
+	if (mount->environment && strchr(mount->environment, '='))
+		return bad_value("env", mount->environment, err);
 	slash = strrchr(mount->id, '/');
 	if (!mount->target && !mount->environment)
 		mount->target = xasprintf(SECRETS_DIRECTORY "%s",

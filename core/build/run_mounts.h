@@ -2,8 +2,9 @@
  * RUN --mount: what a step of a build sees beside its root, and only while it
  * runs.
  *
- *   bind     files of the context, of a stage or of an image; what is written
- *            to one with rw is thrown away
+ *   bind     files of the context, without those that .dockerignore leaves out
+ *            (cover.h), of a stage or of an image; what is written to one with
+ *            rw is thrown away
  *   cache    a directory that outlives builds (cache_mounts.h)
  *   tmpfs    memory
  *   secret   a file, or a variable, from the user's hand
@@ -27,9 +28,9 @@
  * A secret is never on disk: its bytes lie in a tmpfs in a mount namespace that
  * the worker makes for itself at the first one, which the monitor of the step's
  * container inherits and nobody else can see. kill -9 of the worker is its end.
- * The same tmpfs holds the sockets that stand for the user's agent; a process
- * behind each hands on what comes, as an agent talks to its own user only and a
- * step may run as any other.
+ * The same tmpfs (room.h) holds the sockets that stand for the user's agent
+ * (agent.h), and a file with those variables that are secret, which the monitor
+ * alone reads: container.json is on a disk.
  *
  * A mount point that had to be made for one of these mounts is no change of the
  * step's: see the option "temporary" of core/runtime/spec.h.

@@ -25,12 +25,14 @@ int run_mount_source_of(const struct run_mounts_request *request,
 const char *run_mount_subpath(const struct run_mount *mount);
 
 /*
- * run_mounts_cache.c: takes the cache that the mount names, or the one that
- * this step has of it already. Its data's absolute path, caller frees.
+ * run_mounts_cache.c. The directory behind a cache mount; number > 0: the
+ * further ones of a private one.
  */
 int run_mounts_cache_id(const struct run_mounts_request *request,
 			const struct run_mount *mount, unsigned int number,
 			char ret_id[ID_TEXT_MAX], struct error *err);
+/* Takes all that the step names: held->locks, and in paths, one a mount, the
+   absolute path of each one's data, which the caller frees. */
 int run_mounts_take_caches(const struct run_mounts_request *request,
 			   struct run_mounts_held *held, char **paths,
 			   struct error *err);

@@ -16,6 +16,7 @@
  *   container.log    json-file log (log.h); .1, .2 … when rotated
  *   hosts hostname resolv.conf   bind-mounted into the container
  *   upper/ work/ merged/         storage/root/snapshot.h
+ *   mounts/                      core/runtime/layers.h
  *
  * names/NAME is a symbolic link whose text is the ID; symlink(2) is exclusive
  * and is what makes a name unique. A link without its directory is a leftover,

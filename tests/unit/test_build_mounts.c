@@ -151,6 +151,7 @@ static void test_parse_errors(void **state)
 		 "both source and id can't be set"},
 		{"type=secret,id=a,from=b", "unexpected key 'from' for mount"},
 		{"type=secret,id=a,env=B=C", "invalid value for env"},
+		{"type=secret,id=B=C,env=", "invalid value for env"},
 		{"type=ssh,source=a", "unexpected key 'source' for mount type"},
 		{"target=/", "invalid mount target \"/\""},
 		{"target=/a/../", "invalid mount target \"/a/../\""},
