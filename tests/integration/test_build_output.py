@@ -1,10 +1,14 @@
 """What comes out of moss build: outputs, history, squash, reproducible images,
 caches elsewhere."""
+import fcntl
 import json
 import os
 import re
 import subprocess
+import sys
 import tarfile
+import termios
+import time
 
 import pytest
 
@@ -317,3 +321,33 @@ def test_bad_cache_is_a_warning(moss, tmp_path):
     assert "nowhere" in told
     told = context.ok("--cache-from", "type=registry,ref=localhost:1/none")
     assert "localhost:1/none" in told
+
+
+def test_killed_while_it_writes(moss, context):
+    """Of an image that was on its way out nothing stays."""
+    before = images(moss)
+    read, write = os.pipe()
+    # Nobody reads: it is stuck when the pipe is full.
+    build = subprocess.Popen(
+        [moss.program, "build", "-q", "-t", "killed", "-o",
+         "type=docker,dest=-", str(context.path)],
+        env=moss.env, stdin=subprocess.DEVNULL, stdout=write,
+        stderr=subprocess.DEVNULL, start_new_session=True)
+    os.close(write)
+    filled = bytearray(4)
+    deadline = time.monotonic() + 30
+    while int.from_bytes(filled, sys.byteorder) < 60000:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+        fcntl.ioctl(read, termios.FIONREAD, filled)
+    build.kill()
+    build.wait()
+    os.close(read)
+    assert images(moss) == before
+    deadline = time.monotonic() + 10
+    while [name for name in os.listdir(moss.root / "tmp")
+           if name.startswith("work-")]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        # Whoever opens the store next removes what is left.
+        moss.ok("images")
