@@ -58,9 +58,28 @@ static cJSON *request_json(const struct assemble_request *request)
 	return json;
 }
 
+static int read_result(const cJSON *result, struct assembled_image *ret_image,
+		       struct error *err)
+{
+	struct assembled_image image = {0};
+	const char *id = "";
+	int r = json_get_string(result, "result", "id", &id, err);
+
+	if (r >= 0)
+		r = digest_check(id, "result", err);
+	if (r >= 0)
+		r = descriptor_parse(json_member(result, "manifest"), "result",
+				     &image.manifest, err);
+	if (r < 0)
+		return r;
+	strcpy(image.id, id);
+	*ret_image = image;
+	return 0;
+}
+
 static int run(struct store *store, cJSON *json,
-	       const struct assemble_request *request, cJSON **ret_result,
-	       struct error *err)
+	       const struct assemble_request *request,
+	       struct assembled_image *ret_image, struct error *err)
 {
 	const struct transfer transfer = {
 		.helper = "moss-layer",
@@ -70,48 +89,34 @@ static int run(struct store *store, cJSON *json,
 		.output_fd = request->output_fd,
 		.progress_fd = request->progress_fd,
 	};
+	cleanup_json cJSON *result = NULL;
+	int r = transfer_run(store, &transfer, &result, err);
 
-	return transfer_run(store, &transfer, ret_result, err);
+	return r < 0 ? r : read_result(result, ret_image, err);
 }
 
 int image_assemble(struct store *store, const struct assemble_request *request,
-		   char **ret_id, struct error *err)
+		   struct assembled_image *ret_image, struct error *err)
 {
 	cleanup_json cJSON *json = request_json(request);
-	cleanup_json cJSON *result = NULL;
-	const char *id = NULL;
 	int r;
 
 	json_set_strv(json, "references", request->references);
 	json_set_bool(json, "keep", request->store);
 	json_set(json, "outputs", outputs_json(request));
-	r = run(store, json, request, &result, err);
-	if (r < 0)
-		return r;
-	r = json_get_string(result, "result", "id", &id, err);
-	if (r <= 0)
-		return r < 0 ? r
-			     : err_set(err, ERROR_GENERIC,
-				       "moss-layer returned no image ID");
-	*ret_id = xstrdup(id);
-	if (request->store)
-		image_assemble_tell(store, request, id);
-	return 0;
+	r = run(store, json, request, ret_image, err);
+	if (r == 0 && request->store)
+		image_assemble_tell(store, request, ret_image->id);
+	return r;
 }
 
 int image_assemble_leased(struct store *store,
 			  const struct assemble_request *request,
-			  const char *lease, struct descriptor *ret_manifest,
+			  const char *lease, struct assembled_image *ret_image,
 			  struct error *err)
 {
 	cleanup_json cJSON *json = request_json(request);
-	cleanup_json cJSON *result = NULL;
-	int r;
 
 	json_set_string(json, "lease", lease);
-	r = run(store, json, request, &result, err);
-	if (r < 0)
-		return r;
-	return descriptor_parse(json_member(result, "manifest"), "result",
-				ret_manifest, err);
+	return run(store, json, request, ret_image, err);
 }

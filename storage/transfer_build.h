@@ -167,6 +167,10 @@ struct assemble_request {
 	int64_t epoch; /* of all that is new; -1: when the layers were made */
 	int progress_fd;
 };
+struct assembled_image {
+	char id[DIGEST_TEXT_MAX];
+	struct descriptor manifest;
+};
 /*
  * Without a name and only as long as the work of the name `lease` lives, its
  * manifest and config are put into the store, for image_push(); request's
@@ -174,14 +178,14 @@ struct assemble_request {
  */
 int image_assemble_leased(struct store *store,
 			  const struct assemble_request *request,
-			  const char *lease, struct descriptor *ret_manifest,
+			  const char *lease, struct assembled_image *ret_image,
 			  struct error *err);
 /*
- * *ret_id: "sha256:HEX", caller frees. The same request gives the same ID
- * (storage/store/image_make.h); an image that is there already is fine.
+ * The same request gives the same image (storage/store/image_make.h); one that
+ * is there already is fine.
  */
 int image_assemble(struct store *store, const struct assemble_request *request,
-		   char **ret_id, struct error *err);
+		   struct assembled_image *ret_image, struct error *err);
 /* Its events, by whoever finds that it is there (storage/build/assembled.h). */
 void image_assemble_tell(struct store *store,
 			 const struct assemble_request *request,

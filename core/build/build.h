@@ -30,7 +30,8 @@
  *   cacheFrom, cacheTo   see cache_transfer.h
  *   epoch          seconds since 1970: SOURCE_DATE_EPOCH
  *
- * The result: {"id": "sha256:…"}, without id when nothing went into the store.
+ * The result: {"id": "sha256:…", "digest": of the manifest}, without id when
+ * nothing went into the store, without digest when no image was made.
  * Messages on the way are those of progress.h.
  */
 #pragma once

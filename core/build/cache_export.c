@@ -259,12 +259,12 @@ static int write_directory(const struct export *export, const cJSON *image,
 	};
 	cleanup_free char *parent = xasprintf("%s/..", path);
 	cleanup_free char *above = path_clean(parent);
-	cleanup_free char *id = NULL;
+	struct assembled_image ignored;
 	int r = path_mkdirs(above, 0777, err);
 
 	return r < 0 ? r
 		     : image_assemble(&export->context->engine->store, &request,
-				      &id, err);
+				      &ignored, err);
 }
 
 static int push(const struct export *export, const cJSON *image,
@@ -278,16 +278,16 @@ static int push(const struct export *export, const cJSON *image,
 		.epoch = -1,
 		.progress_fd = -1,
 	};
-	struct descriptor manifest;
+	struct assembled_image assembled;
 	struct engine_pull_request pushed = {
 		.name = reference,
-		.manifest = &manifest,
+		.manifest = &assembled.manifest,
 		.progress_fd = -1,
 	};
 	cleanup_json cJSON *auths = NULL;
 	cleanup_json cJSON *result = NULL;
 	int r = image_assemble_leased(&context->engine->store, &request,
-				      context->work->name, &manifest, err);
+				      context->work->name, &assembled, err);
 
 	if (r == 0 && context->find_auths)
 		r = context->find_auths(context->data, reference, true, &auths,

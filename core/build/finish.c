@@ -54,7 +54,7 @@ static int read_wishes(const cJSON *request, struct wishes *wishes,
 }
 
 static int write_outputs(struct builder *builder, struct stage_result *result,
-			 char **ret_id, struct error *err)
+			 struct output_result *ret_output, struct error *err)
 {
 	CLEANUP(wishes_release) struct wishes wishes = {0};
 	struct output_request request = {
@@ -74,7 +74,7 @@ static int write_outputs(struct builder *builder, struct stage_result *result,
 	request.references = wishes.references;
 	request.annotations = wishes.annotations;
 	request.squash = wishes.squash;
-	return output_write(&builder->engine->store, &request, ret_id, err);
+	return output_write(&builder->engine->store, &request, ret_output, err);
 }
 
 /* ---- caches elsewhere ---- */
@@ -124,7 +124,7 @@ int finish(struct builder *builder, cJSON **ret_result, struct error *err)
 {
 	cleanup_stage_result struct stage_result result = {0};
 	cleanup_json cJSON *answer = json_object();
-	cleanup_free char *id = NULL;
+	struct output_result output = {0};
 	int r = stage_result_read(&builder->work, builder->stages.target,
 				  &result, err);
 
@@ -133,15 +133,17 @@ int finish(struct builder *builder, cJSON **ret_result, struct error *err)
 	progress_started(&builder->progress, builder->finish_vertex);
 	r = write_caches(builder, true, &result, err);
 	if (r == 0)
-		r = write_outputs(builder, &result, &id, err);
+		r = write_outputs(builder, &result, &output, err);
 	progress_completed(&builder->progress, builder->finish_vertex,
 			   r < 0 ? err : NULL);
 	if (r == 0)
 		r = write_caches(builder, false, &result, err);
 	if (r < 0)
 		return r;
-	if (id)
-		json_set_string(answer, "id", id);
+	if (output.stored)
+		json_set_string(answer, "id", output.image.id);
+	if (output.assembled)
+		json_set_string(answer, "digest", output.image.manifest.digest);
 	*ret_result = steal_ptr(&answer);
 	return 0;
 }

@@ -244,7 +244,8 @@ static int write_one(struct store *store, const struct output_request *request,
 }
 
 static int assemble(struct store *store, const struct output_request *request,
-		    const struct plan *plan, char **ret_id, struct error *err)
+		    const struct plan *plan, struct output_result *ret_result,
+		    struct error *err)
 {
 	const struct assemble_request assembled = {
 		.chain = request->chain,
@@ -260,28 +261,30 @@ static int assemble(struct store *store, const struct output_request *request,
 		.epoch = request->epoch,
 		.progress_fd = request->progress->fd,
 	};
-	cleanup_free char *id = NULL;
-	int r = image_assembled(store, &assembled, &id, err);
+	struct output_result result = {
+		.assembled = true,
+		.stored = plan->store,
+	};
+	int r = image_assembled(store, &assembled, &result.image, err);
 
 	if (r == 0)
-		r = image_assemble(store, &assembled, &id, err);
+		r = image_assemble(store, &assembled, &result.image, err);
 	if (r < 0)
 		return r;
-	tell(request, "writing image", id);
+	tell(request, "writing image", result.image.id);
 	for (size_t i = 0; request->references && request->references[i]; i++)
 		tell(request, "naming to", request->references[i]);
-	if (plan->store)
-		*ret_id = steal_ptr(&id);
+	*ret_result = result;
 	return 0;
 }
 
 int output_write(struct store *store, const struct output_request *request,
-		 char **ret_id, struct error *err)
+		 struct output_result *ret_result, struct error *err)
 {
 	cleanup_strv char **diff_ids = layer_chain_diff_ids(request->chain);
 	CLEANUP(plan_release) struct plan plan = {0};
 	const cJSON *item;
-	char *id = NULL;
+	struct output_result result = {0};
 	int r = 0;
 
 	plan.store = cJSON_GetArraySize(request->outputs) == 0;
@@ -297,9 +300,9 @@ int output_write(struct store *store, const struct output_request *request,
 			return r;
 	}
 	if (plan.store || plan.archive_count > 0)
-		r = assemble(store, request, &plan, &id, err);
+		r = assemble(store, request, &plan, &result, err);
 	if (r < 0)
 		return r;
-	*ret_id = id;
+	*ret_result = result;
 	return 0;
 }

@@ -48,9 +48,10 @@ struct output_request {
 	const struct progress *progress;
 	unsigned int vertex;
 };
-/*
- * *ret_id: the image's ID, caller frees, where it is in the store; NULL where
- * it was only written out.
- */
+struct output_result {
+	bool assembled; /* an image was made of it, else only files */
+	bool stored;	/* and it is in the store */
+	struct assembled_image image;
+};
 int output_write(struct store *store, const struct output_request *request,
-		 char **ret_id, struct error *err);
+		 struct output_result *ret_result, struct error *err);

@@ -112,10 +112,10 @@ static int look_up(const struct store *store, const char *config,
 }
 
 int image_assembled(struct store *store, const struct assemble_request *request,
-		    char **ret_id, struct error *err)
+		    struct assembled_image *ret_image, struct error *err)
 {
+	struct assembled_image image = {0};
 	struct descriptor config = {0};
-	struct descriptor manifest = {0};
 	int r;
 
 	if (!request->store || request->output_count > 0 || request->squash)
@@ -123,13 +123,14 @@ int image_assembled(struct store *store, const struct assemble_request *request,
 	r = make_config(store, request, &config, err);
 	if (r <= 0)
 		return r;
-	r = make_manifest(request, &config, &manifest, err);
+	r = make_manifest(request, &config, &image.manifest, err);
 	if (r == 0)
-		r = look_up(store, config.digest, manifest.digest,
+		r = look_up(store, config.digest, image.manifest.digest,
 			    request->references, err);
 	if (r <= 0)
 		return r;
-	*ret_id = xstrdup(config.digest);
-	image_assemble_tell(store, request, config.digest);
+	strcpy(image.id, config.digest);
+	image_assemble_tell(store, request, image.id);
+	*ret_image = image;
 	return 1;
 }

@@ -11,7 +11,7 @@
 
 /*
  * 1: image_assemble() of this request would change nothing; it is told as made
- * (events), *ret_id is its ID, caller frees. 0: it is to be called.
+ * (events). 0: it is to be called.
  */
 int image_assembled(struct store *store, const struct assemble_request *request,
-		    char **ret_id, struct error *err);
+		    struct assembled_image *ret_image, struct error *err);

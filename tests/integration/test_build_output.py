@@ -187,6 +187,24 @@ def test_several_outputs(moss, context, tmp_path):
     assert inspect(moss, "several")
 
 
+def test_metadata(moss, context, tmp_path):
+    def metadata(*args):
+        context.ok("--metadata-file", tmp_path / "metadata", *args)
+        return json.loads((tmp_path / "metadata").read_text())
+
+    told = metadata("-t", "metadata")
+    again = metadata("-t", "metadata")
+    assert told == again
+    assert told["containerimage.config.digest"] == \
+        inspect(moss, "metadata")["Id"]
+    # Written out it has the same manifest.
+    out = metadata("-o", f"type=oci,dest={tmp_path}/layout,tar=false")
+    index = json.loads((tmp_path / "layout/index.json").read_text())
+    assert out["containerimage.digest"] == told["containerimage.digest"] == \
+        index["manifests"][0]["digest"]
+    assert "containerimage.digest" not in metadata("-o", tmp_path / "out")
+
+
 def test_bad_outputs(moss, context, tmp_path):
     """Found out before anything is built."""
     context.dockerfile("FROM busybox\nRUN touch /never\n")

@@ -117,7 +117,7 @@ static char *assemble(const struct assemble_request *wanted)
 {
 	struct assemble_request request = *wanted;
 	cleanup_json cJSON *image = NULL;
-	char *id = NULL;
+	struct assembled_image made;
 
 	assert_int_equal(json_parse(image_text, strlen(image_text), "image",
 				    &image, NULL),
@@ -128,7 +128,9 @@ static char *assemble(const struct assemble_request *wanted)
 	if (!request.output_fd)
 		request.output_fd = -1;
 	err_clear(&error);
-	return image_assemble(&store, &request, &id, &error) < 0 ? NULL : id;
+	return image_assemble(&store, &request, &made, &error) < 0
+		       ? NULL
+		       : xstrdup(made.id);
 }
 
 static void assert_assembled(const char *id)
@@ -190,6 +192,7 @@ static bool is_assembled(const struct assemble_request *wanted, char **ret_id)
 {
 	struct assemble_request request = *wanted;
 	cleanup_json cJSON *image = NULL;
+	struct assembled_image made;
 	int r;
 
 	assert_int_equal(json_parse(image_text, strlen(image_text), "image",
@@ -197,8 +200,10 @@ static bool is_assembled(const struct assemble_request *wanted, char **ret_id)
 			 0);
 	request.chain = &chain;
 	request.image = image;
-	r = image_assembled(&store, &request, ret_id, &error);
+	r = image_assembled(&store, &request, &made, &error);
 	assert_true(r >= 0);
+	if (r > 0)
+		*ret_id = xstrdup(made.id);
 	return r > 0;
 }
 
@@ -533,13 +538,13 @@ static void squash(size_t base, const char *name)
 		.epoch = -1,
 		.progress_fd = -1,
 	};
-	cleanup_free char *id = NULL;
+	struct assembled_image made;
 
 	assert_int_equal(json_parse(squash_text, strlen(squash_text), "image",
 				    &image, NULL),
 			 0);
 	request.image = image;
-	if (image_assemble(&store, &request, &id, &error) < 0)
+	if (image_assemble(&store, &request, &made, &error) < 0)
 		fail_msg("%s", error.message);
 }
 

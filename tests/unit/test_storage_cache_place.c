@@ -120,12 +120,12 @@ static void write_cache(const char *member)
 		member ? ",\"" BUILD_CACHE_MEMBER "\":" : "",
 		member ? member : "");
 	cleanup_json cJSON *image = NULL;
-	cleanup_free char *id = NULL;
+	struct assembled_image made;
 
 	assert_int_equal(
 		json_parse(text, strlen(text), "image", &image, &error), 0);
 	request.image = image;
-	if (image_assemble(&store, &request, &id, &error) < 0)
+	if (image_assemble(&store, &request, &made, &error) < 0)
 		fail_msg("%s", error.message);
 }
 
