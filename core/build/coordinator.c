@@ -16,6 +16,8 @@
 #include "base/str.h"
 #include "core/build/worker.h"
 
+#define WORKERS_MAX 32 /* at a time */
+
 struct staff {
 	pid_t pid; /* 0: none, or it has ended */
 	int fd;
@@ -28,6 +30,7 @@ struct coordinator {
 	struct staff *staff; /* one a stage */
 	size_t count;
 	size_t working;
+	size_t next; /* stage to be started */
 	int signal_fd;
 	sigset_t before;
 };
@@ -105,6 +108,24 @@ static int start_worker(struct coordinator *coordinator, size_t stage,
 	staff->fd = pair[0];
 	coordinator->working++;
 	return 0;
+}
+
+/*
+ * In their order: stages need only those before them, so that the first of
+ * those at work waits for none that is not started.
+ */
+static int start_workers(struct coordinator *coordinator, struct error *err)
+{
+	int r = 0;
+
+	while (r == 0 && coordinator->next < coordinator->count &&
+	       coordinator->working < WORKERS_MAX) {
+		size_t stage = coordinator->next++;
+
+		if (coordinator->builder->stages.list[stage].needed)
+			r = start_worker(coordinator, stage, err);
+	}
+	return r;
 }
 
 /* ---- messages ---- */
@@ -232,11 +253,11 @@ int coordinator_run(const struct builder *builder, struct error *err)
 	coordinator.signal_fd = open_signals(&coordinator.before, err);
 	if (coordinator.signal_fd < 0)
 		return coordinator.signal_fd;
-	for (size_t i = 0; r == 0 && i < coordinator.count; i++) {
-		if (builder->stages.list[i].needed)
-			r = start_worker(&coordinator, i, err);
-	}
-	while (r == 0 && coordinator.working > 0)
+	r = start_workers(&coordinator, err);
+	while (r == 0 && coordinator.working > 0) {
 		r = wait_for_message(&coordinator, err);
+		if (r == 0)
+			r = start_workers(&coordinator, err);
+	}
 	return r;
 }

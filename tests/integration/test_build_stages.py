@@ -100,6 +100,16 @@ def test_parallel(context):
     assert abs(int(first) - int(second)) < 2, took
 
 
+def test_many_stages(moss, context):
+    """More of them than are at work at a time, each on the one before."""
+    context.write("Dockerfile", "FROM busybox AS s0\n" + "".join(
+        f"FROM s{i - 1} AS s{i}\nENV N={i}\n" for i in range(1, 80)) +
+        "COPY --from=s3 /bin/sh /copy/\n")
+    context.ok("-t", "many")
+    assert "N=79" in config_of(moss, "many")["Env"]
+    assert context.run("many", "/copy/sh", "-c", "echo yes") == "yes"
+
+
 def test_arguments(moss, context):
     """Scopes of ARG; ENV goes before it; what is given goes before all."""
     context.dockerfile("""
