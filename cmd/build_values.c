@@ -192,12 +192,17 @@ static int add_ssh(cJSON *request, const char *text, struct error *err)
 
 static const struct {
 	const char *type;
-	bool stored; /* into the store, where it names no file */
+	bool written; /* may have a dest */
+	bool stored;  /* goes into the store without one */
+	bool archive; /* of an image: may be a directory instead, tar=false */
 	bool pushed;
 } output_types[] = {
-	{"local", false, false}, {"tar", false, false},
-	{"oci", false, false},	 {"docker", true, false},
-	{"image", true, false},	 {"registry", true, true},
+	{"local", .written = true},
+	{"tar", .written = true},
+	{"oci", .written = true, .archive = true},
+	{"docker", .written = true, .stored = true, .archive = true},
+	{"image", .stored = true},
+	{"registry", .stored = true, .pushed = true},
 };
 
 /* "out" and "-" are a directory and an archive. */
@@ -235,33 +240,14 @@ static int find_output(const cJSON *fields, size_t *ret_row, struct error *err)
 		       type);
 }
 
-static int add_output(cJSON *request, const cJSON *fields, struct error *err)
+static int check_dest(const char *type, const char *dest, struct error *err)
 {
-	const char *type = text_of(fields, "type");
-	const char *dest = text_of(fields, "dest");
-	cJSON *output;
-	size_t row = 0;
-	bool tar = true;
-	int r = find_output(fields, &row, err);
+	bool files = str_equal(type, "local");
 
-	if (r >= 0 && json_member(fields, "tar") &&
-	    parse_bool(text_of(fields, "tar"), &tar) < 0)
-		r = err_set(err, ERROR_INVALID, "tar: expected true or false");
-
-	if (r < 0)
-		return r;
-	output = json_object();
-	json_push(array_of(request, "outputs"), output);
-	if (*dest == '\0' && output_types[row].stored) {
-		json_set_string(output, "type", "image");
-		return 0;
-	}
-	if (*dest == '\0' && str_equal(type, "local"))
+	if (files && *dest == '\0')
 		return err_set(err, ERROR_INVALID,
 			       "dest is required for local exporter");
-	if (*dest == '\0')
-		dest = "-";
-	if (str_equal(dest, "-") && str_equal(type, "local"))
+	if (files && str_equal(dest, "-"))
 		return err_set(err, ERROR_INVALID,
 			       "a directory cannot be written to standard "
 			       "output: use type=tar");
@@ -270,13 +256,75 @@ static int add_output(cJSON *request, const cJSON *fields, struct error *err)
 			       "dest file is required for %s exporter: "
 			       "refusing to write to console",
 			       type);
-	json_set_string(output, "type", type);
+	return 0;
+}
+
+/* "tar=false": an image as a directory. */
+static int add_form(const cJSON *fields, size_t row, cJSON *output,
+		    struct error *err)
+{
+	bool tar = true;
+
+	if (!json_member(fields, "tar"))
+		return 0;
+	if (!output_types[row].archive ||
+	    parse_bool(text_of(fields, "tar"), &tar) < 0)
+		return err_set(err, ERROR_INVALID,
+			       "tar: expected true or false, of an oci or "
+			       "docker output");
 	if (!tar)
 		json_set_bool(output, "tar", false);
+	return 0;
+}
+
+static int add_output(cJSON *request, const cJSON *fields, struct error *err)
+{
+	const char *type = text_of(fields, "type");
+	const char *dest = text_of(fields, "dest");
+	cJSON *output;
+	size_t row = 0;
+	int r = find_output(fields, &row, err);
+
+	if (r < 0)
+		return r;
+	if (*dest && !output_types[row].written)
+		return err_set(err, ERROR_INVALID,
+			       "the %s exporter has no dest", type);
+	output = json_object();
+	json_push(array_of(request, "outputs"), output);
+	if (*dest == '\0' && output_types[row].stored) {
+		json_set_string(output, "type", "image");
+		return 0;
+	}
+	json_set_string(output, "type", type);
+	if (*dest == '\0' && !str_equal(type, "local"))
+		dest = "-";
+	r = check_dest(type, dest, err);
+	r = r < 0 ? r : add_form(fields, row, output, err);
+	if (r < 0)
+		return r;
 	if (!str_equal(dest, "-"))
 		return set_path(output, "dest", dest, err);
 	json_set_string(output, "dest", dest);
 	return 0;
+}
+
+/* Beside files, what is to be pushed or loaded goes into the store, too. */
+static void add_store(const struct options *options, cJSON *request)
+{
+	cJSON *output;
+
+	if (!json_member(request, "outputs") ||
+	    (!option_flag(options, "load") && !build_options_push(options)))
+		return;
+	cJSON_ArrayForEach(output, array_of(request, "outputs"))
+	{
+		if (str_equal(text_of(output, "type"), "image"))
+			return;
+	}
+	output = json_object();
+	json_set_string(output, "type", "image");
+	json_push(array_of(request, "outputs"), output);
 }
 
 /* The option's outputs go into the request. */
@@ -296,6 +344,7 @@ static int add_outputs(const struct options *options, cJSON *request,
 					"--output\" flag",
 					list[i]);
 	}
+	add_store(options, request);
 	return 0;
 }
 

@@ -142,6 +142,15 @@ static void test_members(void **state)
 		{"-o type=docker -o /out", "outputs",
 		 "[{\"type\":\"image\"},{\"type\":\"local\",\"dest\":"
 		 "\"/out\"}]"},
+		{"", "outputs", ""},
+		{"--load", "outputs", ""},
+		{"-t web --push", "outputs", ""},
+		{"-o type=docker", "outputs", "[{\"type\":\"image\"}]"},
+		{"-o /out --load", "outputs",
+		 "[{\"type\":\"local\",\"dest\":\"/out\"},{\"type\":"
+		 "\"image\"}]"},
+		{"-o type=docker,dest=/a,tar=false", "outputs",
+		 "[{\"type\":\"docker\",\"tar\":false,\"dest\":\"/a\"}]"},
 		{"--cache-from web,type", "cacheFrom",
 		 "[{\"type\":\"registry\",\"ref\":\"docker.io/library/"
 		 "web:latest\"},{\"type\":\"registry\",\"ref\":\"docker.io/"
@@ -191,6 +200,8 @@ static void test_refused(void **state)
 		{"-o type=registry", "no name to push"},
 		{"-o type=local", "dest is required"},
 		{"-o type=local,dest=-", "use type=tar"},
+		{"-o type=image,dest=/x", "has no dest"},
+		{"-o type=local,dest=/x,tar=false", "oci or docker"},
 		{"-o dest=/x", "output type \"\""},
 		{"-o type=tar,dets=/x", "unexpected key 'dets'"},
 		{"-o type=tar,x", "must be a key=value pair"},
