@@ -18,6 +18,7 @@
 /* How much of a step is shown. */
 struct part {
 	const struct build_step *step;
+	bool shown;	 /* its line */
 	size_t statuses; /* the last ones */
 	size_t window;
 };
@@ -46,26 +47,6 @@ static size_t collect(const struct build_steps *steps, struct part **ret_parts)
 	return count;
 }
 
-/* Leaves out the oldest that are completed, then the oldest. */
-static size_t drop(struct part *parts, size_t count, size_t room)
-{
-	for (int running = 0; running < 2; running++) {
-		size_t excess = count > room ? count - room : 0;
-		size_t kept = 0;
-
-		for (size_t i = 0; i < count; i++) {
-			bool runs = build_step_running(parts[i].step);
-
-			if (excess > 0 && runs == running)
-				excess--;
-			else
-				parts[kept++] = parts[i];
-		}
-		count = kept;
-	}
-	return count;
-}
-
 static size_t take(size_t wanted, size_t *spare)
 {
 	size_t taken = wanted < *spare ? wanted : *spare;
@@ -74,26 +55,45 @@ static size_t take(size_t wanted, size_t *spare)
 	return taken;
 }
 
-/* What room there is beside a line for each goes to those that run, from the
-   last one on, and what is left then to the others. */
+/* Of those that run, or do not, the last ones get a line each. */
+static void share_lines(struct part *parts, size_t count, bool running,
+			size_t *spare)
+{
+	for (size_t i = count; i-- > 0;)
+		if (build_step_running(parts[i].step) == running)
+			parts[i].shown = take(1, spare) == 1;
+}
+
+static void share_statuses(struct part *parts, size_t count, bool running,
+			   size_t *spare)
+{
+	for (size_t i = count; i-- > 0;)
+		if (parts[i].shown &&
+		    build_step_running(parts[i].step) == running)
+			parts[i].statuses =
+				take(parts[i].step->status_count, spare);
+}
+
+static void share_windows(struct part *parts, size_t count, size_t *spare)
+{
+	for (size_t i = count; i-- > 0;) {
+		cleanup_strv char **tail = NULL;
+
+		if (!parts[i].shown || !build_step_running(parts[i].step))
+			continue;
+		tail = build_step_tail(parts[i].step, BUILD_WINDOW, false);
+		parts[i].window = take(strv_length(tail), spare);
+	}
+}
+
+/* What runs, and what it does, goes before what is done. */
 static void share(struct part *parts, size_t count, size_t room)
 {
-	size_t spare = room > count ? room - count : 0;
-
-	for (int running = 1; running >= 0; running--) {
-		for (size_t i = count; i-- > 0;) {
-			const struct build_step *step = parts[i].step;
-			cleanup_strv char **tail = NULL;
-
-			if (build_step_running(step) != running)
-				continue;
-			parts[i].statuses = take(step->status_count, &spare);
-			if (!running)
-				continue;
-			tail = build_step_tail(step, BUILD_WINDOW, false);
-			parts[i].window = take(strv_length(tail), &spare);
-		}
-	}
+	share_lines(parts, count, true, &room);
+	share_statuses(parts, count, true, &room);
+	share_windows(parts, count, &room);
+	share_lines(parts, count, false, &room);
+	share_statuses(parts, count, false, &room);
 }
 
 /* ---- a line ---- */
@@ -202,10 +202,11 @@ char **build_live_lines(const struct build_steps *steps,
 	if (live->room == 0)
 		return NULL;
 	count = collect(steps, &parts);
-	count = drop(parts, count, room);
 	share(parts, count, room);
 	strv_push_take(&lines, header(steps, live, now_ns));
 	for (size_t i = 0; i < count; i++) {
+		if (!parts[i].shown)
+			continue;
 		strv_push_take(&lines, step_line(live, parts[i].step, now_ns));
 		add_statuses(live, &parts[i], &lines);
 		add_window(live, &parts[i], &lines);

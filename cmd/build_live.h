@@ -23,8 +23,8 @@ struct build_live {
 
 /*
  * strv, caller frees. Where there is less room than there is to show, first
- * what completed steps did is left out, then output, then the oldest completed
- * steps.
+ * what completed steps did is left out, then the oldest of them, then output of
+ * those that run, what they do, and the oldest of them.
  */
 char **build_live_lines(const struct build_steps *steps,
 			const struct build_live *live, int64_t now_ns);

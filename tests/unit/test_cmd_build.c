@@ -208,12 +208,18 @@ static void test_live(void **state)
 		    " => => extracting sha256:abc 5MB / 10MB\n"
 		    " => => # careful\n"
 		    " => => # gcc -c a.c");
-	/* Output is left out first, then what is done, then what runs. */
+	/* What is done is left out first, then output. */
+	assert_live(&steps, 48, 5, false, 16 * TENTH,
+		    "[+] Building 1.5s (1/3)\n"
+		    " => [2/3] RUN make                          1.0s\n"
+		    " => => extracting sha256:abc 5MB / 10MB\n"
+		    " => => # careful\n"
+		    " => => # gcc -c a.c");
 	assert_live(&steps, 48, 4, false, 16 * TENTH,
 		    "[+] Building 1.5s (1/3)\n"
-		    " => CACHED [1/3] FROM debian                0.0s\n"
 		    " => [2/3] RUN make                          1.0s\n"
-		    " => => extracting sha256:abc 5MB / 10MB");
+		    " => => extracting sha256:abc 5MB / 10MB\n"
+		    " => => # gcc -c a.c");
 	assert_live(&steps, 48, 2, false, 16 * TENTH,
 		    "[+] Building 1.5s (1/3)\n"
 		    " => [2/3] RUN make                          1.0s");
@@ -227,10 +233,13 @@ static void test_live(void **state)
 		    " => => extracting s\xe2\x80\xa6\n"
 		    " => => # careful\n"
 		    " => => # gcc -c a.c");
-	assert_live(&steps, 48, 3, true, 16 * TENTH,
+	assert_live(&steps, 48, 24, true, 16 * TENTH,
 		    "[+] Building 1.5s (1/3)\n\033[34m"
 		    " => CACHED [1/3] FROM debian                0.0s\033[m\n"
-		    " => [2/3] RUN make                          1.0s");
+		    " => [2/3] RUN make                          1.0s\n"
+		    " => => extracting sha256:abc 5MB / 10MB\n"
+		    "\033[2m => => # careful\033[m\n"
+		    "\033[2m => => # gcc -c a.c\033[m");
 	for (size_t i = 10; good_build[i]; i++)
 		feed_one(&steps, (int64_t)(i + 1) * TENTH, good_build[i], NULL);
 	build_steps_end(&steps, 20 * TENTH);
