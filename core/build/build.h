@@ -1,6 +1,6 @@
 /*
  * moss build, seen from outside: one call that runs the helper program
- * moss-build, which plans and does all of it (plan.h) and ends with it.
+ * moss-build, which plans and does all of it (builder.h) and ends with it.
  *
  *   moss ── request, progress, questions ──► moss-build   Dockerfile, plan
  *                                              │ a process for each stage
@@ -10,11 +10,10 @@
  * The request is one JSON object. Paths are absolute; what is absent is not
  * wanted.
  *
- *   context        {"type":"directory","path"} | {"type":"tar"}: from input_fd
- * |
- *                  {"type":"url","url"} | {"type":"git","url"} |
- * {"type":"none"} dockerfile     {"path"} on the host | {"context"}: a path in
- * the context |
+ *   context        {"type":"directory","path"} | {"type":"none"} |
+ *                  {"type":"tar"}: from input_fd |
+ *                  {"type":"url","url"} | {"type":"git","url"}
+ *   dockerfile     {"path"}: on the host | {"context"}: a path in the context |
  *                  {"text"}; absent: "Dockerfile" in the context
  *   buildContexts  {NAME: a directory | "docker-image://REFERENCE"}
  *   buildArgs      ["NAME=VALUE"]

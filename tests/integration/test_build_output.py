@@ -321,6 +321,24 @@ def test_cache_in_a_registry(moss, fresh, tmp_path, registry):
     assert cached(told, "RUN echo app > /app")
 
 
+def test_cache_behind_a_password(fresh, moss, tmp_path, tls_registry, ca):
+    """By the credentials of moss login, for writing and for reading."""
+    fresh.conf.write_text(f'[registry "{tls_registry.host}"]\nca = {ca.file}\n')
+    context = Context(moss, tmp_path / "context").dockerfile(STAGES)
+    other = elsewhere(fresh, moss, context)
+    name = tls_registry.name("closed/cache:1")
+    told = other.fails("-t", "app", "--cache-to", f"type=registry,ref={name}")
+    assert "closed/cache" in told
+    # The image itself was made before.
+    assert inspect(fresh, "app")
+    fresh.ok("login", "-u", "alice", "--password-stdin", tls_registry.host,
+             stdin="s3cret:word\n")
+    other.ok("--cache-to", f"type=registry,ref={name}")
+    fresh.ok("builder", "prune", "-af")
+    fresh.ok("rmi", "app")
+    assert cached(other.ok("--cache-from", name), "RUN echo app > /app")
+
+
 def test_inline_cache(moss, fresh, tmp_path, registry):
     context = Context(moss, tmp_path / "context").dockerfile(STAGES)
     name = registry.name("app:1")
