@@ -61,6 +61,13 @@ static bool is_opaque(const struct diff *diff, int fd)
 		faccessat(fd, WHITEOUT_OPAQUE, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
 }
 
+/* The files by which fuse-overlayfs marks an opaque directory. */
+static bool is_opaque_mark(const char *name)
+{
+	return str_equal(name, WHITEOUT_OPAQUE) ||
+	       str_equal(name, WHITEOUT ".opq");
+}
+
 /* An empty file of that name, which stands for what is gone. */
 static int write_mark(struct diff *diff, const char *directory,
 		      size_t directory_length, const char *name,
@@ -142,6 +149,15 @@ static bool look_below(const struct diff_request *request, const char *path,
 	return false;
 }
 
+/* Is it opaque, and does that matter? fuse-overlayfs marks every new directory,
+   just in case. */
+static bool hides_below(const struct diff *diff, const char *path, int fd)
+{
+	struct stat below;
+
+	return is_opaque(diff, fd) && look_below(diff->request, path, &below);
+}
+
 static bool is_as_below(const struct diff *diff, const char *path,
 			const struct stat *st)
 {
@@ -194,7 +210,8 @@ static bool holds_mounts_only(const struct diff *diff, const char *path, int fd)
 		struct stat st;
 
 		if (str_equal(entry->d_name, ".") ||
-		    str_equal(entry->d_name, ".."))
+		    str_equal(entry->d_name, "..") ||
+		    (is_fuse(diff) && is_opaque_mark(entry->d_name)))
 			continue;
 		below = xasprintf("%s/%s", path, entry->d_name);
 		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -217,7 +234,8 @@ static bool is_mount_directory(const struct diff *diff, const char *path,
 			       int fd, const struct stat *st)
 {
 	return S_ISDIR(st->st_mode) && fd >= 0 && leads_to_mount(diff, path) &&
-	       !is_opaque(diff, fd) && holds_mounts_only(diff, path, fd) &&
+	       !hides_below(diff, path, fd) &&
+	       holds_mounts_only(diff, path, fd) &&
 	       is_as_below(diff, path, st) && !tar_xattrs_any(fd);
 }
 
@@ -270,11 +288,8 @@ static int on_directory(void *data, const struct tree_item *item,
 			struct error *err)
 {
 	struct diff *diff = data;
-	struct stat below;
 
-	/* fuse-overlayfs marks every new directory, just in case. */
-	if (!is_opaque(diff, item->fd) ||
-	    !look_below(diff->request, item->path, &below))
+	if (!hides_below(diff, item->path, item->fd))
 		return 0;
 	diff->report.whiteouts++;
 	if (diff->visit)

@@ -400,6 +400,28 @@ static void test_mount_points_of_a_step(void **state)
 	assert_int_equal(tree_remove_at(top, "mounts", NULL), 0);
 }
 
+/* fuse-overlayfs marks what it makes, as if it hid something. */
+static void test_mount_points_with_fuse(void **state)
+{
+	static char point[] = "x/y";
+	static char *const list[] = {point, NULL};
+
+	add_directory(upper, "x");
+	add_xattr("x", "user.fuseoverlayfs.opaque", "y");
+	add_file(upper, "x/.wh..wh..opq", "");
+	add_whiteout("x/.wh..opq");
+	add_directory(upper, "x/y");
+	add_file(upper, "x/y/.wh..wh..opq", "");
+	add_directory(upper, "dev");
+	add_file(upper, "dev/.wh..wh..opq", "");
+	points = list;
+	DIFFERS(SNAPSHOT_FUSE_OVERLAYFS, "");
+	/* What it does hide counts. */
+	add_below("x");
+	DIFFERS(SNAPSHOT_FUSE_OVERLAYFS, "x/ x/.wh..wh..opq");
+	points = NULL;
+}
+
 static void test_links_lead_nowhere(void **state)
 {
 	assert_int_equal(symlinkat("/etc", upper, "etc"), 0);
@@ -492,6 +514,7 @@ static int all_tests(void)
 		TEST(test_sockets),
 		TEST(test_mount_points),
 		TEST(test_mount_points_of_a_step),
+		TEST(test_mount_points_with_fuse),
 		TEST(test_links_lead_nowhere),
 		TEST(test_too_deep),
 		TEST(test_name_too_long),
