@@ -243,7 +243,7 @@ static int find_linked(struct unpacking *unpacking,
 				   err);
 	if (r < 0)
 		return r;
-	if (!target_has_file(target, path))
+	if (target_file_number(target, path) == 0)
 		return err_set(err, ERROR_INVALID,
 			       "entry \"%.128s\": a hard link to \"%.128s\", "
 			       "which is no file in the archive before it",
@@ -264,8 +264,9 @@ static void set_owner(const struct copy *copy, struct tar_entry *entry)
 		entry->gid = 0;
 }
 
-/* Leaves those that a layer keeps, borrowed; caller frees the list. */
-static struct tar_xattr *filter_xattrs(struct tar_entry *entry)
+/* Those that a layer keeps, borrowed from the entry; caller frees the list. */
+static struct tar_xattr *kept_xattrs(const struct tar_entry *entry,
+				     size_t *ret_count)
 {
 	struct tar_xattr *kept = xcalloc(entry->xattr_count + 1, sizeof(*kept));
 	size_t count = 0;
@@ -274,8 +275,7 @@ static struct tar_xattr *filter_xattrs(struct tar_entry *entry)
 		if (layer_keeps_xattr(entry->xattrs[i].name))
 			kept[count++] = entry->xattrs[i];
 	}
-	entry->xattrs = kept;
-	entry->xattr_count = count;
+	*ret_count = count;
 	return kept;
 }
 
@@ -283,11 +283,13 @@ static int put(struct unpacking *unpacking, struct tar_entry *entry,
 	       struct error *err)
 {
 	const struct copy_archive *archive = unpacking->archive;
-	cleanup_free struct tar_xattr *xattrs = filter_xattrs(entry);
+	cleanup_free struct tar_xattr *xattrs = NULL;
 	const bool has_data = entry->type == TAR_FILE;
 	cleanup_fd int fd = -1;
 	int r;
 
+	xattrs = kept_xattrs(entry, &entry->xattr_count);
+	entry->xattrs = xattrs;
 	set_owner(archive->copy, entry);
 	if (has_data && entry->size >= SPOOL_MIN) {
 		fd = spool(unpacking, entry->size, err);

@@ -23,6 +23,7 @@
 struct link {
 	dev_t dev;
 	ino_t ino;
+	uint64_t number; /* of its entry */
 	char path[];
 };
 
@@ -89,7 +90,8 @@ static const char *find_link(const struct copier *copier,
 	if (!has_links(copier, entry))
 		return NULL;
 	found = tfind(&key, &copier->links, compare_links);
-	return found && target_has_file(copier->target, (*found)->path)
+	return found && target_file_number(copier->target, (*found)->path) ==
+				       (*found)->number
 		       ? (*found)->path
 		       : NULL;
 }
@@ -105,6 +107,7 @@ static void add_link(struct copier *copier, const struct content_entry *entry,
 	link = xcalloc(1, sizeof(*link) + length + 1);
 	link->dev = entry->st.st_dev;
 	link->ino = entry->st.st_ino;
+	link->number = target_file_number(copier->target, path);
 	memcpy(link->path, path, length);
 	if (*(struct link **)tsearch(link, &copier->links, compare_links) ==
 	    link)

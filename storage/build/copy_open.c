@@ -179,16 +179,30 @@ static int open_root(struct copy *copy, struct error *err)
 	return r < 0 ? err_wrap(err, "cannot read the stage's root") : 0;
 }
 
+static bool makes_directory(const struct copy *copy)
+{
+	return copy->input_count == 1 && copy->inputs[0].kind == COPY_DIRECTORY;
+}
+
+/* For WORKDIR nobody asked for the owner: as with docker, it may be unknown. */
 static int find_owner(struct copy *copy, struct error *err)
 {
 	const char *owner = job_string(copy->job, "owner");
+	struct error error = {0};
 	int r;
 
 	if (!owner)
 		return 0;
-	r = owner_find(copy->view.root_fd, owner, &copy->owner, err);
+	r = owner_find(copy->view.root_fd, owner, &copy->owner, &error);
 	copy->has_owner = r == 0;
-	return r;
+	if (r < 0 && error.kind == ERROR_NOT_FOUND && makes_directory(copy)) {
+		job_note(copy->job,
+			 "USER %.128s is not in the image: %s "
+			 "belongs to root",
+			 owner, copy->destination);
+		return 0;
+	}
+	return r < 0 ? err_copy(err, &error) : 0;
 }
 
 static int open_context(struct copy_input *input, struct error *err)

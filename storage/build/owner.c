@@ -116,7 +116,7 @@ static int find(int root_fd, const char *what, const char *path,
 		return r;
 	if (text && find_name(text, name, ret_id, ret_group) > 0)
 		return 0;
-	err_set(err, ERROR_INVALID,
+	err_set(err, ERROR_NOT_FOUND,
 		"unable to convert uid/gid chown string to host mapping: can't "
 		"find %s %.128s: no such %s in the image's %s",
 		what, name, what, path);

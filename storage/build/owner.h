@@ -20,6 +20,6 @@ struct owner {
 	uint32_t uid, gid;
 };
 
-/* root_fd -1: there is no such file. ERROR_INVALID for an unknown name. */
+/* root_fd -1: there is no such file. ERROR_NOT_FOUND for an unknown name. */
 int owner_find(int root_fd, const char *text, struct owner *ret_owner,
 	       struct error *err);

@@ -22,9 +22,10 @@
    as far as it is a directory or a link. */
 struct node {
 	enum target_kind kind;
-	bool written; /* to the layer */
-	bool fresh;   /* a directory: nothing below shows in it */
-	bool hides;   /* is in the place of a directory of the root below */
+	bool written;	 /* to the layer */
+	uint64_t number; /* of its entry, of what is no directory */
+	bool fresh;	 /* a directory: nothing below shows in it */
+	bool hides;	 /* is in the place of a directory of the root below */
 	char *link;
 	struct stat st; /* of a directory below that is not written */
 	struct node *next;
@@ -205,11 +206,11 @@ int target_look(struct target *target, const char *resolved, struct error *err)
 	return node ? (int)node->kind : TARGET_NOTHING;
 }
 
-bool target_has_file(const struct target *target, const char *resolved)
+uint64_t target_file_number(const struct target *target, const char *resolved)
 {
 	const struct node *node = known(target, resolved);
 
-	return node && node->written && node->kind != TARGET_DIRECTORY;
+	return node && node->kind != TARGET_DIRECTORY ? node->number : 0;
 }
 
 /* ---- links ---- */
@@ -479,6 +480,7 @@ static void note(struct target *target, const struct tar_entry *entry,
 	if (node->kind == TARGET_LINK)
 		node->link = xstrdup(entry->link);
 	node->written = true;
+	node->number = target->entries + 1;
 }
 
 int target_put(struct target *target, struct tar_entry *entry, int fd,

@@ -87,6 +87,9 @@ enum target_conflict { TARGET_REFUSE, TARGET_REPLACE };
  */
 int target_put(struct target *target, struct tar_entry *entry, int fd,
 	       enum target_conflict conflict, struct error *err);
-/* Was it written to this layer, and no directory: may a hard link lead there?
+/*
+ * Of what was written to this layer and is no directory, so that a hard link
+ * may lead there: which entry it was, from 1 on, which tells whether it is
+ * still the same. 0: there is none.
  */
-bool target_has_file(const struct target *target, const char *resolved);
+uint64_t target_file_number(const struct target *target, const char *resolved);

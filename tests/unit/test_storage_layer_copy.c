@@ -412,6 +412,8 @@ static void test_work_directory(void **state)
 	expect(1, work_directory("/srv/app", "3:4"));
 	assert_is("srv/app", "d 0755 3:4");
 	assert_is("srv", "d 0755 3:4");
+	expect(1, work_directory("/srv/unknown", "nobody:nogroup"));
+	assert_is("srv/unknown", "d 0755 0:0");
 	expect(0, work_directory("/srv/app", NULL));
 	expect(0, work_directory("/", NULL));
 	shell("echo a >a");
@@ -603,6 +605,33 @@ static void test_root(void **state)
 	cJSON_Delete(devices);
 }
 
+/* A name that was taken by another file is not linked to. */
+static void test_root_links(void **state)
+{
+	CLEANUP(layer_chain_release) struct layer_chain other = {0};
+	const struct tar_file files[] = {
+		{.path = "x/a", .data = "first"},
+		{.path = "y/a", .data = "second"},
+		{.path = "z", .type = '1', .link = "x/a"},
+	};
+	char *const patterns[] = {(char[]){"x/a"}, (char[]){"y/a"},
+				  (char[]){"z"}, (char[]){"x"}, NULL};
+	struct copy_source source = {
+		.kind = COPY_FROM_ROOT,
+		.chain = &other,
+		.patterns = patterns,
+	};
+	struct layer_copy_request request = request_of(&source, "/to/");
+
+	put_tar("base.tar", files, ARRAY_SIZE(files));
+	expect(1, add("base.tar", "/"));
+	layer_chain_copy(&chain, &other);
+	chain.count = 0;
+	expect(1, run(&request));
+	assert_text("to/a", "first");
+	assert_text("to/z", "first");
+}
+
 static void test_link(void **state)
 {
 	char *const patterns[] = {(char[]){"new"}, NULL};
@@ -696,6 +725,7 @@ static int all_tests(void)
 		TEST(test_hostile_context),
 		TEST(test_sparse),
 		TEST(test_root),
+		TEST(test_root_links),
 		TEST(test_link),
 		TEST(test_choices),
 		TEST(test_epoch),
