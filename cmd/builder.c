@@ -113,14 +113,14 @@ static const struct listing_column du_columns[] = {
 static const char *const du_shown[] = {"ID", "Reclaimable", "Size",
 				       "LastUsedSince", NULL};
 
-/* As in docker's table: a size with a star is shared. */
-static cJSON *du_row(const cJSON *record)
+/* In docker's table a size with a star is shared. */
+static cJSON *du_row(const cJSON *record, bool star)
 {
 	cJSON *row = build_cache_row(record, true);
 	cleanup_free char *size =
 		format_bytes((uint64_t)number_of(record, "Size"));
-	cleanup_free char *starred =
-		xasprintf("%s%s", size, flag_of(record, "Shared") ? "*" : "");
+	cleanup_free char *starred = xasprintf(
+		"%s%s", size, star && flag_of(record, "Shared") ? "*" : "");
 
 	json_set_string(row, "ID", text_of(record, "ID"));
 	json_set_string(row, "Size", starred);
@@ -201,7 +201,7 @@ static int print_du(const cJSON *records, const struct options *options,
 
 	cJSON_ArrayForEach(record, records)
 	{
-		json_push(rows, du_row(record));
+		json_push(rows, du_row(record, str_empty(format) && !verbose));
 	}
 	if (!verbose || !str_empty(format)) {
 		int r = listing_print(&listing, rows, err);
