@@ -340,3 +340,28 @@ def test_limit(alone):
     # The last one is more than half of the limit, unpacked and packed.
     assert len(alone.records()) <= 1
     alone.check()
+
+
+def test_cache_mount_is_shown_and_pruned(alone):
+    context = alone.context("""
+        FROM busybox
+        RUN --mount=type=cache,target=/c ls /c > /seen; \\
+            head -c 100000 /dev/zero > /c/kept
+        """)
+    context.ok("-t", "a", "--no-cache")
+    context.ok("-t", "a", "--no-cache")
+    assert context.run("a", "cat", "/seen") == "kept"
+    (row,) = [json.loads(line) for line in alone.ok(
+        "builder", "du", "--format", "json", "--filter",
+        "type=exec.cachemount").splitlines()]
+    assert row["UsageCount"] == "2" and row["Shared"] == "false"
+    assert row["Size"].endswith("kB") and row["Reclaimable"] == "true"
+    usage = alone.ok("system", "df", "--format",
+                     "{{.Type}} {{.TotalCount}} {{.Size}}").splitlines()
+    assert usage[-1] == f"Build Cache 2 {row['Size']}"
+    # The step's own result is in the image, the directory is nowhere else.
+    assert row["ID"] in alone.ok("builder", "prune", "-f").splitlines()
+    assert not list((alone.root / "build/mounts").iterdir())
+    context.ok("-t", "a", "--no-cache")
+    assert context.run("a", "cat", "/seen") == ""
+    alone.check()
