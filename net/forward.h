@@ -17,7 +17,8 @@
  *
  * Speed is wake-ups saved. After it has served, the loop looks for the next
  * event awake for some microseconds (not where there is one CPU, and ever more
- * rarely where it is in vain): most servers answer sooner than a sleeper wakes.
+ * rarely where it is in vain; longer for a connection that is alone): most
+ * servers answer sooner than a sleeper wakes.
  * A client's first bytes are passed on in the turn that accepts it. Bulk is
  * waited for in lumps, two milliseconds at most.
  *

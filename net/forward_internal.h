@@ -63,8 +63,10 @@ struct clients;
 /* Whether to look for events awake: forward.c. */
 struct awake {
 	bool possible;
-	unsigned int vain;   /* times in a row */
-	unsigned int sleeps; /* before the next time */
+	unsigned int vain;		   /* times in a row */
+	unsigned int sleeps;		   /* before the next time */
+	const struct tcp_connection *last; /* that had an event; may be gone */
+	unsigned int run;		   /* events of its in a row */
 };
 
 struct forwarder {
@@ -116,6 +118,10 @@ socklen_t net_address_length(const union net_address *address);
 /* Adds a source with its fd; 0 or -errno. */
 int forward_watch(const struct forwarder *forwarder, struct source *source,
 		  uint32_t events);
+
+/* A connection had an event. */
+void forward_note(struct forwarder *forwarder,
+		  const struct tcp_connection *connection);
 
 /* Takes listener->fd when it returns 0, else a negative errno. */
 int forward_add_listener(struct forwarder *forwarder,

@@ -346,6 +346,7 @@ void tcp_side_event(struct forwarder *forwarder, struct source *source,
 	/* Who has gone is not waited for. */
 	if (connection->connecting && (events & EPOLLHUP))
 		connection->sides[0].failed = true;
+	forward_note(forwarder, connection);
 	tcp_queue(forwarder, connection);
 }
 
