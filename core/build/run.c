@@ -222,7 +222,9 @@ static int make_layer(struct run *run, const struct step_end *end,
 		.chain = request->chain,
 		.lease = request->work->name,
 		.epoch = request->epoch,
-		.progress_fd = -1,
+		/* Of the messages there are it has warnings only, which have
+		   the same form here. */
+		.progress_fd = request->progress->fd,
 	};
 
 	return image_layer_diff(&run->engine.store, &diff, ret_layer, err);
