@@ -248,6 +248,12 @@ def test_an_epoch_makes_the_same_layer_again(context):
     assert made[0] == made[1]
 
 
+def test_what_no_layer_can_hold_is_told(context):
+    context.dockerfile(FROM + "RUN touch /.wh.name /kept")
+    assert '1 files whose names begin with ".wh." were left out' in context.ok("-t", "odd")
+    assert context.run("odd", "sh", "-c", "echo /.w* /kept*") == "/.w* /kept"
+
+
 def test_what_was_removed_is_gone(context):
     context.dockerfile(FROM + """
 RUN mkdir -p /dir && echo 1 >/dir/one && echo 2 >/dir/two

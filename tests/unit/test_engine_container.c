@@ -18,6 +18,8 @@
 #include "base/str.h"
 #include "core/engine/container.h"
 #include "core/engine/members.h"
+#include "core/engine/step.h"
+#include "tests/unit/namespace.h"
 
 #define ID_A "aaaa000000000000000000000000000000000000000000000000000000000000"
 #define ID_B "aabb000000000000000000000000000000000000000000000000000000000000"
@@ -27,12 +29,15 @@ static struct engine engine;
 
 static int set_up(void **state)
 {
-	static const struct identity identity = {
+	static const struct id_map root = {.extents = {{0, 1000, 1}},
+					   .count = 1};
+	static struct identity identity = {
 		.uid = 1000, .gid = 1000, .user = "u"};
 	const struct engine_options options = {
 		.data_path = top, .run_fd = -1, .identity = &identity};
 	struct error err = {0};
 
+	identity.uids = identity.gids = root;
 	strcpy(top, "/tmp/moss-test-XXXXXX");
 	if (!mkdtemp(top))
 		return -1;
@@ -118,6 +123,83 @@ static void test_resolve(void **state)
 			assert_non_null(strstr(err.message, rows[i].message));
 		}
 	}
+}
+
+/* A step of a build: what it is made of, and where it lies. */
+static void test_step(void **state)
+{
+	static char layer[] = "sha256:" ID_A;
+	char *diff_ids[] = {layer, NULL};
+	static const char config_text[] =
+		"{\"Env\":[\"A=1\",\"B=2\"],\"User\":\"0\",\"WorkingDir\":\"/"
+		"w\","
+		"\"Entrypoint\":[\"/entry\"],\"Cmd\":[\"x\"],"
+		"\"Volumes\":{\"/data\":{}},\"ExposedPorts\":{\"80/tcp\":{}},"
+		"\"Healthcheck\":{\"Test\":[\"CMD\",\"true\"]}}";
+	static const char body_text[] =
+		"{\"Entrypoint\":[\"sh\",\"-c\",\"make\"],\"Env\":[\"B=3\"],"
+		"\"HostConfig\":{\"NetworkMode\":\"none\",\"SecurityOpt\":"
+		"[\"seccomp=unconfined\"],\"LogConfig\":{\"Type\":\"none\"},"
+		"\"Moss\":{\"StorageDriver\":\"overlay\"}}}";
+	cleanup_json cJSON *config = NULL, *body = NULL;
+	struct mount_list mounts = {0};
+	struct step_request step = {.diff_ids = diff_ids, .mounts = &mounts};
+	struct mount_point point = {
+		.kind = MOUNT_TMPFS,
+		.destination = xstrdup("/cache"),
+		.mode = xstrdup(""),
+		.propagation = xstrdup(""),
+	};
+	CLEANUP(container_close) struct container container = CONTAINER_INIT;
+	struct store_work work = {.fd = -1, .lock_fd = -1};
+	cleanup_json cJSON *all = NULL;
+	cleanup_free char *path = NULL;
+	char id[ID_TEXT_MAX];
+	struct engine own = engine;
+	struct error err = {0};
+	const cJSON *made;
+
+	json_parse(config_text, strlen(config_text), "config", &config, NULL);
+	json_parse(body_text, strlen(body_text), "body", &body, NULL);
+	step.config = config;
+	step.body = body;
+	assert_int_equal(mount_list_add(&mounts, &point, &err), 0);
+	assert_int_equal(store_work_new(&engine.store, &work, &err), 0);
+	store_use_containers_of(&own.store, work.name);
+	if (engine_step_create(&own, &step, id, &err) < 0) {
+		/* No overlay in user namespaces. */
+		if (strstr(err.message, "the storage driver overlay"))
+			skip();
+		fail_msg("%s", err.message);
+	}
+	assert_int_equal(container_open(&own, id, &container, &err), 0);
+	path = container_path(&own, id);
+	assert_non_null(strstr(path, work.name));
+	assert_string_equal(member_string(container.json, "Path"), "sh");
+	made = member_get(container.json, "Config");
+	assert_null(member_get(made, "Volumes"));
+	assert_null(member_get(made, "Healthcheck"));
+	assert_string_equal(member_string(made, "User"), "0");
+	assert_string_equal(member_string(made, "WorkingDir"), "/w");
+	assert_int_equal(cJSON_GetArraySize(member_get(made, "Cmd")), 0);
+	assert_int_equal(cJSON_GetArraySize(member_get(made, "Env")), 2);
+	made = member_get(container.json, "Moss");
+	assert_true(member_bool(made, "Volatile"));
+	assert_string_equal(item_string(member_get(made, "DiffIds")->child),
+			    diff_ids[0]);
+	made = member_get(container.json, "Engine");
+	assert_false(member_bool(made, "NoNewPrivileges"));
+	assert_int_equal(cJSON_GetArraySize(member_get(made, "Mounts")), 1);
+	/* Nobody's business, and gone with the work. */
+	assert_int_equal(
+		engine_container_list(&engine, CONTAINER_LIST_ALL, &all, &err),
+		0);
+	assert_int_equal(cJSON_GetArraySize(all), 0);
+	container_close(&container);
+	engine_step_remove(&own, id);
+	assert_true(container_open(&own, id, &container, NULL) < 0);
+	mount_list_release(&mounts);
+	store_work_release(&work);
 }
 
 static void test_list(void **state)
@@ -357,10 +439,11 @@ static void test_image_in_use(void **state)
 #define create_test(name) \
 	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-int main(void)
+static int all_tests(void)
 {
 	const struct CMUnitTest tests[] = {
 		create_test(test_resolve),
+		create_test(test_step),
 		create_test(test_list),
 		create_test(test_list_brief),
 		create_test(test_inspect),
@@ -373,4 +456,9 @@ int main(void)
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+	return namespace_run(all_tests);
 }
