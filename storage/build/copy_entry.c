@@ -326,13 +326,20 @@ static int begin_file(struct copier *copier, const struct content_entry *entry,
 	const char *name = copier->input->name ? copier->input->name
 					       : base_name(entry->name);
 	cleanup_free char *path = NULL;
+	cleanup_free char *parent = NULL;
 	int r = target_look(copier->target, copier->base, err);
 
 	if (r < 0)
 		return r;
 	path = r == TARGET_DIRECTORY ? below(copier->base, name)
 				     : xstrdup(copier->base);
-	return put(copier, entry, path, err);
+	/* A link that leads to nothing yet may name any place. */
+	parent = xstrndup(path, (size_t)(base_name(path) - path));
+	if (str_ends(parent, "/"))
+		parent[strlen(parent) - 1] = '\0';
+	r = make_directory(copier, parent, DIRECTORY_MODE, &entry->st.st_mtim,
+			   err);
+	return r < 0 ? r : put(copier, entry, path, err);
 }
 
 static int begin_source(struct copier *copier,

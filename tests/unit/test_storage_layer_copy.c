@@ -311,6 +311,8 @@ static void test_parents(void **state)
 		{.path = "tmp/sub/", .type = '5', .mode = 0700},
 		{.path = "tmp/file", .data = "old"},
 		{.path = "way", .type = '2', .link = "/tmp/file"},
+		{.path = "dangling", .type = '2', .link = "no/where/file"},
+		{.path = "loop", .type = '2', .link = "loop"},
 	};
 
 	put_tar("base.tar", files, ARRAY_SIZE(files));
@@ -333,6 +335,10 @@ static void test_parents(void **state)
 	expect(1, copy("new", "/way"));
 	assert_is("way", "");
 	assert_text("tmp/file", "new\n");
+	expect(1, copy("new", "/dangling"));
+	assert_text("no/where/file", "new\n");
+	expect_error(copy("new", "/loop"), "Too many levels");
+	expect_error(copy("new", "/loop/x"), "Too many levels");
 }
 
 static void test_destinations(void **state)
