@@ -18,6 +18,7 @@
  *   buildContexts  {NAME: a directory | "docker-image://REFERENCE"}
  *   buildArgs      ["NAME=VALUE"]
  *   target, platform, network ("default", "none", "host"): texts
+ *   allow          ["network.host"]: RUN may have the host's network
  *   labels         ["KEY=VALUE"]; annotations: likewise, of the manifest
  *   noCache, pull, squash   booleans
  *   noCacheFilter  names of stages

@@ -127,6 +127,9 @@ static int read_request(struct builder *builder, struct error *err)
 	if (r >= 0)
 		r = json_get_string(request, "request", "network",
 				    &builder->network, err);
+	if (r >= 0)
+		r = json_get_strv(request, "request", "allow", &builder->allow,
+				  err);
 	epoch = env_get(builder->build_args, "SOURCE_DATE_EPOCH");
 	if (r >= 0 && epoch && parse_i64(epoch, &builder->epoch) < 0)
 		r = err_set(err, ERROR_INVALID,
@@ -304,6 +307,7 @@ void builder_release(struct builder *builder)
 	strv_free(builder->build_args);
 	strv_free(builder->platform_args);
 	strv_free(builder->no_cache_filter);
+	strv_free(builder->allow);
 	cache_sources_release(&builder->cache_sources);
 	free(builder->file);
 	free(builder->text);

@@ -78,6 +78,7 @@ struct builder {
 	bool pull, no_cache;
 	char **no_cache_filter;
 	const char *network;
+	char **allow;  /* what a Dockerfile may not have by itself */
 	int64_t epoch; /* -1: none */
 };
 

@@ -165,6 +165,13 @@ static int choose_network(struct worker *worker, struct step *step,
 			       "unsupported network mode \"%.80s\": use "
 			       "default, none or host",
 			       step->network);
+	/* A stranger's Dockerfile must not get at what listens here. */
+	if (str_equal(step->network, "host") &&
+	    !strv_contains(worker->builder->allow, "network.host")) {
+		err_set(err, ERROR_PERMISSION, "network.host is not allowed");
+		return err_hint(err, "If this Dockerfile may use the host's "
+				     "network, say --allow network.host.");
+	}
 	return 0;
 }
 

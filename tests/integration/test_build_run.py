@@ -97,7 +97,8 @@ RUN --network=none ip -o link | wc -l >/none
 RUN ip -o link | wc -l >/default
 RUN --network=host hostname >/host
 """)
-    context.ok("-t", "net")
+    assert "network.host is not allowed" in context.fails()
+    context.ok("-t", "net", "--allow", "network.host")
     assert context.run("net", "cat", "/none", "/default", "/host") == (
         "1\n2\nbuildsandbox")
 
