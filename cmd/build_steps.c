@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "cmd/member.h"
 #include "cmd/text.h"
+#include "storage/store/digest.h"
 
 #define NS_PER_S 1000000000.0
 
@@ -322,19 +323,49 @@ char **build_step_tail(const struct build_step *step, size_t count, bool times)
 	return last;
 }
 
-char *build_status_text(const struct build_status *status, bool numbers)
+/* Digests in it as lists show them: a line has room for more than one. */
+static char *shorten(const char *id)
 {
+	static const char algorithm[] = "sha256:";
+	static const char hex[] = "0123456789abcdef";
+	struct str text = {0};
+
+	while (*id) {
+		const char *digest = strstr(id, algorithm);
+		size_t skipped = digest ? (size_t)(digest - id) : strlen(id);
+
+		str_append_bytes(&text, id, skipped);
+		id += skipped;
+		if (!digest)
+			break;
+		id += strlen(algorithm);
+		skipped = strspn(id, hex);
+		str_append(&text, algorithm);
+		str_append_bytes(&text, id,
+				 skipped == DIGEST_HEX ? DIGEST_SHORT_MAX - 1
+						       : skipped);
+		id += skipped;
+	}
+	return str_steal(&text);
+}
+
+char *build_status_text(const struct build_status *status, bool brief)
+{
+	cleanup_free char *id =
+		brief ? shorten(status->id) : xstrdup(status->id);
 	cleanup_free char *done = format_bytes(
 		status->current > 0 ? (uint64_t)status->current : 0);
 	cleanup_free char *all =
 		format_bytes(status->total > 0 ? (uint64_t)status->total : 0);
-	const char *space = *status->status && *status->id ? " " : "";
+	const char *space = *status->status && *id ? " " : "";
+	bool is_done = str_equal(status->status, "done");
+	cleanup_free char *text =
+		xasprintf("%s%s%s", is_done ? id : status->status, space,
+			  is_done ? status->status : id);
 
-	if (!numbers || status->current < 0)
-		return xasprintf("%s%s%s", status->status, space, status->id);
+	if (!brief || status->current < 0)
+		return steal_ptr(&text);
 	if (status->total <= 0)
-		return xasprintf("%s%s%s %s", status->status, space, status->id,
-				 done);
-	return xasprintf("%s%s%s %s / %s", status->status, space, status->id,
-			 done, all);
+		return xasprintf("%s %s", text, done);
+	return xasprintf("%s %s / %s", text, done, all);
 }

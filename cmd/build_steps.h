@@ -106,5 +106,8 @@ const struct build_step *build_steps_find(const struct build_steps *steps,
 char **build_step_tail(const struct build_step *step, size_t count, bool times);
 /* "0.312 text"; caller frees. */
 char *build_line_text(const char *text, int64_t ns);
-/* "extracting sha256:abc  5.1MB / 10MB"; caller frees. */
-char *build_status_text(const struct build_status *status, bool numbers);
+/*
+ * "extracting sha256:…", "sha256:… done"; brief: with short digests, and with
+ * numbers, "5.1MB / 10MB". Caller frees.
+ */
+char *build_status_text(const struct build_status *status, bool brief);

@@ -310,6 +310,40 @@ static void test_failure(void **state)
 		    "               1.2s\033[m");
 }
 
+static void test_status(void **state)
+{
+#define DIGEST "sha256:" HEX12 HEX12 HEX12 HEX12 HEX12 "0123"
+#define HEX12  "0123456789ab"
+	static const struct {
+		struct build_status status;
+		const char *whole;
+		const char *brief;
+	} cases[] = {
+		{{DIGEST, "extracting", 5000000, 10000000},
+		 "extracting " DIGEST,
+		 "extracting sha256:" HEX12 " 5MB / 10MB"},
+		{{"writing image " DIGEST, "done", -1, 0},
+		 "writing image " DIGEST " done",
+		 "writing image sha256:" HEX12 " done"},
+		{{"sha256:abc of sha256:", "read", 1000, 0},
+		 "read sha256:abc of sha256:",
+		 "read sha256:abc of sha256: 1kB"},
+		{{"", "waiting", -1, 0}, "waiting", "waiting"},
+		{{"context", "", 5, 0}, "context", "context 5B"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_free char *whole =
+			build_status_text(&cases[i].status, false);
+		cleanup_free char *brief =
+			build_status_text(&cases[i].status, true);
+
+		assert_string_equal(whole, cases[i].whole);
+		assert_string_equal(brief, cases[i].brief);
+	}
+}
+
 /* Of much output the last lines are kept, and it is said that there was more.
  */
 static void test_tail(void **state)
@@ -385,6 +419,7 @@ int main(void)
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_live),
 		cmocka_unit_test(test_failure),
+		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_tail),
 		cmocka_unit_test(test_nonsense),
 	};
