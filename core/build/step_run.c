@@ -25,6 +25,7 @@ struct step {
 	char **names;
 	struct run_mount_source *borrowed;
 	struct run_mounts_request mounts_request;
+	char mounts_hex[KEY_HEX_MAX]; /* of them and their files, by the key */
 	struct run_request request;
 };
 
@@ -268,6 +269,20 @@ static void make_request(struct worker *worker, struct step *step)
 	};
 }
 
+static int digest_mounts(const struct step *step, char ret_hex[KEY_HEX_MAX],
+			 struct error *err)
+{
+	cleanup_key struct key key = {0};
+	int r = key_begin(&key, "mounts", err);
+
+	if (r == 0)
+		r = run_mounts_key(&step->mounts_request, &key, err);
+	if (r < 0)
+		return r;
+	key_finish(&key, ret_hex);
+	return 0;
+}
+
 static int make_key(struct worker *worker, struct step *step, struct key *key,
 		    struct error *err)
 {
@@ -285,17 +300,49 @@ static int make_key(struct worker *worker, struct step *step, struct key *key,
 	key_add(key, "directory", member_string(config, "WorkingDir"));
 	key_add(key, "network", step->network);
 	key_add_json(key, "hosts", member_get(step->host_config, "ExtraHosts"));
-	return step->mounts.count > 0
-		       ? run_mounts_key(&step->mounts_request, key, err)
-		       : 0;
+	if (step->mounts.count == 0)
+		return 0;
+	r = digest_mounts(step, step->mounts_hex, err);
+	if (r == 0)
+		key_add(key, "mounts", step->mounts_hex);
+	return r;
+}
+
+static bool shows_directories(const struct step *step)
+{
+	for (size_t i = 0; i < step->mounts_request.source_count; i++)
+		if (step->borrowed[i].directory)
+			return true;
+	return false;
+}
+
+/*
+ * A directory of the host's is mounted as it is: who changes a file in it while
+ * the step runs must not get what came of that when the file is as it was.
+ */
+static void compare_mounts(struct worker *worker, const struct step *step)
+{
+	char hex[KEY_HEX_MAX];
+
+	if (!shows_directories(step) || (digest_mounts(step, hex, NULL) == 0 &&
+					 str_equal(hex, step->mounts_hex)))
+		return;
+	worker->unlike_key = true;
+	progress_warning(&worker->builder->progress,
+			 worker->instruction->first_line,
+			 "files of a mount changed while the step ran: it is "
+			 "run again next time");
 }
 
 static int make_run(struct worker *worker, void *data,
 		    struct layer_ref *ret_layer, struct error *err)
 {
 	const struct step *step = data;
+	int r = run_step(&step->request, ret_layer, &worker->exit_code, err);
 
-	return run_step(&step->request, ret_layer, &worker->exit_code, err);
+	if (r >= 0)
+		compare_mounts(worker, step);
+	return r;
 }
 
 int step_run(struct worker *worker, struct error *err)

@@ -274,14 +274,16 @@ static int make_and_note(struct worker *worker, const char *hex,
 	struct layer_ref layer;
 	struct build_cache_entry entry = {.description =
 						  worker->instruction->text};
-	int made = make(worker, data, &layer, err);
-	int r;
+	int made, r = 0;
 
+	worker->unlike_key = false;
+	made = make(worker, data, &layer, err);
 	if (made < 0)
 		return made;
 	if (made > 0)
 		entry.layer = &layer;
-	r = build_cache_put(store, hex, &entry, err);
+	if (!worker->unlike_key)
+		r = build_cache_put(store, hex, &entry, err);
 	if (r < 0 || made == 0)
 		return r;
 	return take_layer(worker, &layer, err);

@@ -32,6 +32,8 @@ struct worker {
 	unsigned int last_vertex;
 	bool started;  /* the step has what it takes from other stages */
 	int exit_code; /* of a command that failed; -1: none did */
+	/* What make() made is not what its key says: it is not remembered. */
+	bool unlike_key;
 };
 
 /* Forked: does all of it and ends the process. */
