@@ -133,6 +133,8 @@ int layers_mount(const struct setup *setup, size_t index,
 		return place_fd;
 	snapshot = snapshot_of(setup->request, options, place_fd, &view);
 	r = snapshot_mount(&snapshot, &fuse_fd, err);
+	if (r == -ENOENT) /* a layer is not there, which is told */
+		return r;
 	if (r < 0)
 		return err_hint(err, "mounts of images need the kernel's "
 				     "overlay (\"moss doctor\" tells more)");
@@ -150,18 +152,23 @@ int layers_clone(int root_fd, const struct mount_options *options)
 	return fd < 0 ? steal_fd(&fd) : mount_clone(fd, "", options->recursive);
 }
 
-int layers_open_points(const struct setup *setup, struct error *err)
+int layers_open_points(struct setup *setup, struct error *err)
 {
+	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW;
 	const struct runtime_spec *spec = setup->spec;
+	bool wanted = false;
+	int fd;
 
-	for (size_t i = 0; i < spec->mount_count; i++) {
-		if (strv_contains(spec->mounts[i].options, "temporary"))
-			return setup_open_own(setup, "/" POINTS,
-					      O_WRONLY | O_CREAT | O_TRUNC |
-						      O_APPEND | O_NOFOLLOW,
-					      err);
-	}
-	return -1;
+	for (size_t i = 0; i < spec->mount_count; i++)
+		wanted = wanted ||
+			 strv_contains(spec->mounts[i].options, "temporary");
+	if (!wanted)
+		return 0;
+	fd = setup_open_own(setup, "/" POINTS, flags, err);
+	if (fd < 0)
+		return fd;
+	setup->points_fd = fd;
+	return 0;
 }
 
 /* As the kernel has its path, from our present root. */

@@ -37,7 +37,8 @@ int layers_mount(const struct setup *setup, size_t index,
 /* A detached mount of root_fd, or of what the options say of it. */
 int layers_clone(int root_fd, const struct mount_options *options);
 
-/* mounts/points, in the child: opened, as the user; and told. */
-int layers_open_points(const struct setup *setup, struct error *err);
+/* mounts/points, in the child: opened, as the user, when a mount wants it; and
+   told. */
+int layers_open_points(struct setup *setup, struct error *err);
 int layers_tell_point(const struct setup *setup, int target_fd,
 		      struct error *err);

@@ -100,20 +100,21 @@ static int source_failed(const struct spec_mount *mount,
 int mounts_open_sources(struct setup *setup, struct error *err)
 {
 	const struct runtime_spec *spec = setup->spec;
+	int r;
 
 	setup->sources = xcalloc(spec->mount_count + 1, sizeof(int));
 	setup->owned = xcalloc(spec->mount_count + 1, sizeof(int));
 	for (size_t i = 0; i < spec->mount_count; i++)
 		setup->sources[i] = setup->owned[i] = -1;
-	setup->points_fd = layers_open_points(setup, err);
-	if (setup->points_fd < -1)
-		return setup->points_fd;
+	r = layers_open_points(setup, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < spec->mount_count; i++) {
 		const struct spec_mount *mount = &spec->mounts[i];
 		CLEANUP(mount_options_release)
 		struct mount_options options = {0};
-		int r = mount_options_parse(mount, &options, err);
 
+		r = mount_options_parse(mount, &options, err);
 		if (r < 0)
 			return r;
 		if (options.layers) {

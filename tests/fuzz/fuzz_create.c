@@ -96,6 +96,10 @@ static cJSON *container_of(struct creation *creation)
 
 		if (point->kind == MOUNT_VOLUME)
 			point->source = xstrdup("/store/volume");
+		if (point->kind == MOUNT_IMAGE) {
+			point->source = xstrdup("sha256:1");
+			strv_push(&point->layers, "sha256:2");
+		}
 	}
 	config_command(creation->config, &path, &args);
 	json_set_string(container, "Path", path);

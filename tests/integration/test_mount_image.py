@@ -172,3 +172,17 @@ def test_single_id(single, tmp_path):
     oci.docker_archive(archive, {"data:latest": oci.Image([LOW, HIGH])})
     single.ok("load", "-i", archive)
     assert mounted(single, "cat /m/top").out == "high\n"
+
+
+def test_layer_is_missing(data):
+    """Of a damaged store the user learns which layer it is."""
+    data.ok("create", "--name", "damaged", "--mount",
+            "type=image,source=data,target=/m", "busybox", "true")
+    layers = data.root / "layers"
+    (layers / LOW.diff_id[7:]).rename(layers / "away")
+    try:
+        result = data("start", "-a", "damaged")
+    finally:
+        (layers / "away").rename(layers / LOW.diff_id[7:])
+    assert result.code != 0 and LOW.diff_id[7:] in result.err, result
+    assert "load it again" in result.err
