@@ -188,6 +188,18 @@ static int find_manifest(const struct place *place,
 
 /* ---- records ---- */
 
+/* It is shown to people, on terminals too. */
+static bool is_description(const char *text)
+{
+	if (!text || strlen(text) > BUILD_CACHE_DESCRIPTION_MAX)
+		return false;
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return false;
+	}
+	return true;
+}
+
 static int copy_record(const struct place *place, const cJSON *record,
 		       size_t layers, cJSON *records, struct error *err)
 {
@@ -213,7 +225,7 @@ static int copy_record(const struct place *place, const cJSON *record,
 	json_set_string(copy, "key", key);
 	if (layer >= 0)
 		json_set_i64(copy, "layer", layer);
-	if (description && strlen(description) <= BUILD_CACHE_DESCRIPTION_MAX)
+	if (is_description(description))
 		json_set_string(copy, "description", description);
 	json_push(records, copy);
 	return 0;

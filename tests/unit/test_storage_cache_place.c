@@ -168,6 +168,20 @@ static void test_read(void **state)
 	assert_string_equal(layers.layers[0].diff_id, chain.layers[0].diff_id);
 }
 
+/* A record without a word for people counts as well. */
+static void test_descriptions(void **state)
+{
+	cleanup_json cJSON *cache = NULL;
+	cleanup_free char *records = NULL;
+
+	write_cache("{\"version\":1,\"records\":[{\"key\":\"" KEY
+		    "\",\"description\":\"a\\u001b[2J\"}]}");
+	if (read_cache(&cache) < 0)
+		fail_msg("%s", error.message);
+	records = json_print(json_member(cache, "records"));
+	assert_string_equal(records, "[{\"key\":\"" KEY "\"}]");
+}
+
 /* The layer is there, as long as the work of the build is. */
 static void test_fetch(void **state)
 {
@@ -262,6 +276,8 @@ static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_read, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_descriptions, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_fetch, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged_layer, set_up,
 						tear_down),
