@@ -174,6 +174,41 @@ def test_hostile_context(moss, context, tmp_path):
     assert ".wh.plain" in error and "Dockerfile:2" in error
 
 
+def test_changes_while_read(moss, context):
+    """What is cached for a file's content is that content, even if the file
+    had another one when it was looked at, or half of each."""
+    contents = [bytes([letter]) * (2 << 20) for letter in b"AB"]
+    context.write("file", contents[0])
+    context.dockerfile("""
+        FROM busybox
+        COPY file /file
+        RUN sha256sum /file
+        """)
+    stop = threading.Event()
+
+    def change():
+        number = 0
+        while not stop.is_set():
+            number += 1
+            with open(context.path / "file", "r+b") as file:
+                file.write(contents[number % 2])
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(4):
+            result = context.build()
+            assert result.code == 0 or "file" in result.err, result
+    finally:
+        stop.set()
+        thread.join()
+    for content in contents:
+        context.write("file", content)
+        context.ok("-t", "changed")
+        assert context.run("changed", "sha256sum", "/file").split()[0] == \
+            hashlib.sha256(content).hexdigest()
+
+
 def test_refusals(moss, context):
     """What is wrong is told with the line it stands in, and leaves nothing."""
     context.write("a", "a")

@@ -213,12 +213,16 @@ static char *look(const char *path)
 			 st.st_mode & 07777, st.st_uid, st.st_gid);
 }
 
+/* Without sub-IDs all of it is root's. */
 static void assert_is(const char *path, const char *expected)
 {
 	cleanup_free char *found = look(path);
+	cleanup_free char *wanted = xstrdup(expected);
 
-	if (!str_equal(found, expected))
-		fail_msg("%s: \"%s\", not \"%s\"", path, found, expected);
+	if (*wanted && namespace_ids < 100)
+		strcpy(strrchr(wanted, ' '), " 0:0");
+	if (!str_equal(found, wanted))
+		fail_msg("%s: \"%s\", not \"%s\"", path, found, wanted);
 }
 
 static void assert_text(const char *path, const char *expected)
@@ -322,10 +326,8 @@ static void test_parents(void **state)
 	assert_is("tmp", "d 1777 0:0");
 	assert_int_equal(stat_of("tmp").st_mtim.tv_sec, 5);
 	assert_is("tmp/sub", "");
-	if (namespace_ids > 10) {
-		expect(1, copy("new", "/home/new"));
-		assert_is("home", "d 0710 7:8");
-	}
+	expect(1, copy("new", "/home/new"));
+	assert_is("home", "d 0710 7:8");
 	/* Through a link in the root, and over one. */
 	expect(1, copy("new", "/home/link/deep/new"));
 	assert_is("home", "");
@@ -380,8 +382,6 @@ static void test_owner_and_mode(void **state)
 	struct copy_source source = context_of(patterns);
 	struct layer_copy_request request = request_of(&source, "/app");
 
-	if (namespace_ids < 100)
-		skip();
 	shell("mkdir -p etc src/sub && echo f >src/f && "
 	      "printf 'root:x:0:0::/:\\nweb:x:33:34:w:/:\\n' >etc/passwd && "
 	      "printf 'staff:x:50:\\n' >etc/group");
