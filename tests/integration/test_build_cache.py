@@ -55,8 +55,10 @@ def own(build, tmp_path_factory, busybox_tar):
     """For tests that bring Dockerfiles nobody else has."""
     own = Own(build / "moss", tmp_path_factory.mktemp("own"), busybox_tar)
     yield own
-    own.check()
-    own.close()
+    try:
+        own.check()
+    finally:
+        own.close()
 
 
 @pytest.fixture
