@@ -54,6 +54,24 @@ def login(moss, host, user="alice", password=PASSWORD, check=0):
                 stdin=password, check=check)
 
 
+def test_build_asks_the_helper(helped, tls_registry, private, tmp_path):
+    """From the program that builds, and only for what has to be pulled."""
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(f"FROM {private}\nRUN echo built\n")
+    result = helped("build", context, check=1)
+    assert private.partition(":1")[0] in result.err
+    login(helped, tls_registry.host)
+    helped.seen.unlink()
+    told = helped("build", "--progress", "plain", context, check=0).err
+    assert " built\n" in told
+    assert "s3cret" not in told
+    helped.ok("build", "-q", context)
+    verbs = [line for line in helped.seen.read_text().splitlines()
+             if line in ("store", "get", "erase")]
+    assert verbs == ["get"]
+
+
 def test_helper_is_the_user(helped, tls_registry, private):
     """A keychain behind D-Bus looks at the UID of whoever asks."""
     login(helped, tls_registry.host)
