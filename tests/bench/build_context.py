@@ -31,33 +31,36 @@ def fill(path, files):
     return path
 
 
+def change(context):
+    (context / "0/0/file0.c").write_bytes(os.urandom(SIZE))
+
+
+def forget(work, context):
+    """Removes what the stat cache (storage/build/stat_cache.h) has of it."""
+    stat = context.stat()
+    name = hashlib.sha256(f"{stat.st_dev}:{stat.st_ino}:{context}".encode())
+    (work / "moss/build/stat" / name.hexdigest()).unlink(missing_ok=True)
+
+
 def rows(work, count):
-    context = fill(work / "context", count)
+    one = fill(work / "one", 1)
     ruled = fill(work / "ruled", count)
     (ruled / ".dockerignore").write_text(RULES)
     cold = fill(work / "cold", count)
-    one = fill(work / "one", 1)
     engines = {"moss": [str(build() / "moss"), "build", "-q"]}
     if shutil.which("podman"):
         engines["podman"] = [*podman(work), "build", "-q", "--layers"]
-
-    def change():
-        (context / "0/0/file0.c").write_bytes(os.urandom(SIZE))
-
-    def forget():
-        # Named as in storage/build/stat_cache.h.
-        stat = cold.stat()
-        name = hashlib.sha256(f"{stat.st_dev}:{stat.st_ino}:{cold}".encode())
-        (work / "moss/build/stat" / name.hexdigest()).unlink(missing_ok=True)
-
     found = {}
     for name, command in engines.items():
+        # Each its own, as the changes are made for one of them.
+        context = fill(work / f"context-{name}", count)
         found[f"{name}: one file"] = [*command, str(one)]
         found[f"{name}: nothing changed"] = [*command, str(context)]
         found[f"{name}: with .dockerignore"] = [*command, str(ruled)]
-        found[f"{name}: one changed"] = (change, [*command, str(context)])
-        if name == "moss":
-            found["moss: cold"] = (forget, [*command, str(cold)])
+        found[f"{name}: one changed"] = (lambda context=context: change(context),
+                                         [*command, str(context)])
+    found["moss: cold"] = (lambda: forget(work, cold),
+                           [*engines["moss"], str(cold)])
     return found
 
 
