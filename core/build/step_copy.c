@@ -447,7 +447,8 @@ static int add_key(struct worker *worker, struct copy *copy, struct key *key,
 	return 0;
 }
 
-static int try_copy(struct worker *worker, struct copy *copy, struct error *err)
+static int copy_by_content(struct worker *worker, struct copy *copy,
+			   struct error *err)
 {
 	cleanup_key struct key key = {0};
 	int r = digest_content(worker, copy, err);
@@ -457,6 +458,61 @@ static int try_copy(struct worker *worker, struct copy *copy, struct error *err)
 	if (r < 0)
 		return r;
 	return worker_step(worker, &key, make_copy, copy, err);
+}
+
+/*
+ * Is it all in layers, which never change, and in the Dockerfile? What goes to
+ * others by --cache-to needs the key that others make, by content.
+ */
+static bool is_fixed(const struct worker *worker, const struct copy *copy)
+{
+	if (cJSON_GetArraySize(
+		    member_get(worker->builder->request, "cacheTo")) > 0)
+		return false;
+	for (size_t i = 0; i < copy->request.source_count; i++) {
+		if (copy->sources[i].kind != COPY_FROM_ROOT &&
+		    copy->sources[i].kind != COPY_FROM_TEXT)
+			return false;
+	}
+	return true;
+}
+
+/* By the layers that are copied from, where nothing has to be read. */
+static int make_quick_key(struct worker *worker, struct copy *copy,
+			  char ret_hex[KEY_HEX_MAX], struct error *err)
+{
+	cleanup_strv char **diff_ids = layer_chain_diff_ids(&copy->from.chain);
+	cleanup_key struct key key = {0};
+	int r;
+
+	*copy->content = '\0';
+	r = add_key(worker, copy, &key, err);
+	if (r < 0)
+		return r;
+	key_add_strv(&key, "from", diff_ids);
+	key_finish(&key, ret_hex);
+	return 0;
+}
+
+/*
+ * The same layers have the same content: looked up by them first. Other layers
+ * may still have it, which the content tells.
+ */
+static int try_copy(struct worker *worker, struct copy *copy, struct error *err)
+{
+	size_t layers = worker->result.chain.count;
+	char quick[KEY_HEX_MAX];
+	int r;
+
+	if (!is_fixed(worker, copy))
+		return copy_by_content(worker, copy, err);
+	r = make_quick_key(worker, copy, quick, err);
+	if (r == 0)
+		r = worker_find(worker, quick, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = copy_by_content(worker, copy, err);
+	return r < 0 ? r : worker_note(worker, quick, layers, err);
 }
 
 static void add_history(struct worker *worker, const struct copy *copy)

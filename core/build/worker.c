@@ -296,6 +296,45 @@ void worker_start(struct worker *worker)
 	worker->started = true;
 }
 
+/* Of what find_cached() or build_cache_find() has found. */
+static int take_cached(struct worker *worker, int hit,
+		       const struct layer_ref *layer, struct error *err)
+{
+	progress_cached(&worker->builder->progress, worker->vertex);
+	return hit == BUILD_CACHE_LAYER ? take_layer(worker, layer, err) : 0;
+}
+
+int worker_find(struct worker *worker, const char *hex, struct error *err)
+{
+	const struct builder *builder = worker->builder;
+	struct layer_ref layer;
+	int r;
+
+	if (worker->no_cache)
+		return 0;
+	r = build_cache_find(&builder->engine->store, &builder->work, hex,
+			     &layer, err);
+	if (r < 0 || r == BUILD_CACHE_MISS)
+		return r < 0 ? r : 0;
+	r = take_cached(worker, r, &layer, err);
+	return r < 0 ? r : 1;
+}
+
+int worker_note(const struct worker *worker, const char *hex, size_t layers,
+		struct error *err)
+{
+	const struct layer_chain *chain = &worker->result.chain;
+	const struct build_cache_entry entry = {
+		.layer = chain->count > layers
+				 ? &chain->layers[chain->count - 1]
+				 : NULL,
+		.description = worker->instruction->text,
+	};
+
+	return build_cache_put(&worker->builder->engine->store, hex, &entry,
+			       err);
+}
+
 /* A build_cache_hit; with a miss the key's lock is held. */
 static int find_cached(const struct worker *worker, const char *hex,
 		       struct layer_ref *ret_layer, int *lock_fd,
@@ -332,13 +371,10 @@ int worker_step(struct worker *worker, struct key *key, worker_make make,
 	key_finish(key, hex);
 	if (!worker->no_cache)
 		r = find_cached(worker, hex, &layer, &lock_fd, err);
-	if (r == BUILD_CACHE_MISS) {
+	if (r == BUILD_CACHE_MISS)
 		r = make_and_note(worker, hex, make, data, err);
-	} else if (r > 0) {
-		progress_cached(&builder->progress, worker->vertex);
-		r = r == BUILD_CACHE_LAYER ? take_layer(worker, &layer, err)
-					   : 0;
-	}
+	else if (r > 0)
+		r = take_cached(worker, r, &layer, err);
 	return r < 0 ? r
 		     : cache_note(&builder->work, worker->stage, hex,
 				  worker->instruction->text, err);

@@ -80,6 +80,16 @@ void worker_start(struct worker *worker);
 typedef int (*worker_make)(struct worker *worker, void *data,
 			   struct layer_ref *ret_layer, struct error *err);
 /*
+ * A result that the cache has under another key of the step, one that costs
+ * less to make than its own: 1 when it has, and the step is done. Or, when the
+ * step was done by its own key, notes that the other one is known now; layers:
+ * how many the chain had before it.
+ */
+int worker_find(struct worker *worker, const char *hex, struct error *err);
+int worker_note(const struct worker *worker, const char *hex, size_t layers,
+		struct error *err);
+
+/*
  * The step's result, from the cache or by make(), which no other build of the
  * same key does at the same time; its layer is put on the chain.
  */

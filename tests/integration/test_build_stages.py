@@ -292,3 +292,24 @@ def test_nothing_is_left(moss, context):
     assert moss.ok("ps", "-aq") == ""
     assert not list((moss.root / "tmp").iterdir())
     assert "CACHED" in context.fails("-t", "never")
+
+
+def test_copied_by_content(context):
+    """Other layers with the same files in the place: COPY --from is done."""
+    text = """
+        FROM busybox AS made
+        RUN echo "{}" > /other; mkdir /d; echo same > /d/file; touch -d @1 /d/file
+        FROM busybox
+        COPY --from=made /d/ /d/
+        RUN date +%s%N > /when
+        """
+    context.dockerfile(text.format("one")).ok("-t", "content")
+    when = context.run("content", "cat", "/when")
+    told = context.dockerfile(text.format("two")).ok("-t", "content")
+    assert told.count("CACHED") == 4, told
+    assert context.run("content", "cat", "/when", "/d/file") == f"{when}\nsame"
+    told = context.ok("-t", "content")
+    assert told.count("CACHED") == 5, told
+    context.dockerfile(text.replace("same", "else").format("two")).ok("-t", "content")
+    assert context.run("content", "cat", "/d/file") == "else"
+    assert context.run("content", "cat", "/when") != when
