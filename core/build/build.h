@@ -7,7 +7,8 @@
  *                                              ├─ RUN: a container (run.h)
  *                                              └─ layers, image: moss-image
  *
- * The request is one JSON object. Paths are absolute; what is absent is not
+ * The request is one JSON object, to which build_run() adds what moss-build
+ * opens the engine with (handover.h). Paths are absolute; what is absent is not
  * wanted.
  *
  *   context        {"type":"directory","path"} | {"type":"none"} |

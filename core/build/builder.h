@@ -18,6 +18,11 @@
  * on a SOCK_SEQPACKET socket. Results are files in the work (result.h). The
  * first failure ends all: the coordinator kills its workers, and workers die
  * with their coordinator.
+ *
+ * What only the user's side knows it is asked for (build.h), on another one:
+ *
+ *   moss-build → moss     {"names": […]}           credentials, under these
+ *   moss → moss-build     {"auths": {…}}           absent: there are none
  */
 #pragma once
 

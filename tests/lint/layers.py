@@ -3,11 +3,12 @@
 
     cmd -> core -> { net, storage, policy } -> base
 
-The three siblings never include each other. Inside core the runtime knows
-neither monitor nor engine, the monitor does not know the engine. Inside
-storage the store knows nobody, then come tar, job and root; archive, registry
-and check stand on those and do not know one another, build stands on all.
-Helper programs may include what their room may.
+The three siblings never include each other. Inside core the runtime
+knows neither monitor nor engine, the monitor does not know the engine, build
+stands on all of them. Inside storage the store and dockerfile know nobody,
+then come tar, job and root; archive, registry and check stand on those and do
+not know one another, build stands on all. Helper programs may include what
+their room may.
 """
 import pathlib
 import re
