@@ -13,9 +13,8 @@
 #include "base/str.h"
 #include "cmd/fields.h"
 #include "cmd/member.h"
+#include "core/build/run_mounts.h"
 #include "storage/store/reference.h"
-
-#define SECRET_MAX (500 << 10) /* bytes, as BuildKit */
 
 static int fields_read(const char *text, cJSON **ret_fields, struct error *err)
 {
@@ -114,10 +113,10 @@ static int secret_file(cJSON *secret, const char *path, struct error *err)
 
 	if (stat(path, &st) < 0)
 		return err_errno(err, "cannot read %s", path);
-	if (st.st_size > SECRET_MAX)
+	if (st.st_size > RUN_SECRET_MAX)
 		return err_set(err, ERROR_INVALID,
-			       "%s is larger than a secret may be (%d bytes)",
-			       path, SECRET_MAX);
+			       "%s is larger than a secret may be (%u bytes)",
+			       path, RUN_SECRET_MAX);
 	return set_path(secret, "source", path, err);
 }
 
