@@ -42,10 +42,8 @@ struct progress;
 struct run_mounts_request;
 struct store_work;
 
-#define RUN_HOSTNAME   "buildsandbox"
-#define RUN_NO_EXIT    (-1)
-#define RUN_EPOCH_NONE (-1)
-#define RUN_SCRIPT_MAX (1u << 20)
+#define RUN_HOSTNAME "buildsandbox"
+#define RUN_NO_EXIT  (-1)
 
 struct run_request {
 	struct engine *engine;
@@ -65,7 +63,7 @@ struct run_request {
 	/* Of the command line, HostConfig's members: Memory, NanoCpus,
 	   ExtraHosts, ShmSize, Ulimits… NULL: none. */
 	const cJSON *host_config;
-	int64_t epoch; /* times of the layer's files are not later; seconds */
+	int64_t epoch; /* no file of the layer is younger; -1: no limit */
 	const struct progress *progress;
 	unsigned int vertex;
 };
