@@ -32,85 +32,14 @@
 #define CHECKSUM_AT	148
 #define CHECKSUM_LENGTH 8
 
-/* A stream whose first block was looked at, and is there again. */
-struct looked_at {
-	struct stream stream;
-	struct stream *input;
-	char first[TAR_BLOCK_SIZE];
-	size_t length;
-	const char *rest; /* of the piece that the block's end was in */
-	size_t rest_length;
-	bool given;
-};
-
-static ssize_t looked_at_next(struct stream *stream, const void **ret_bytes,
-			      struct error *err)
-{
-	struct looked_at *self = (struct looked_at *)stream;
-	size_t length = self->rest_length;
-
-	if (!self->given) {
-		self->given = true;
-		if (self->length > 0) {
-			*ret_bytes = self->first;
-			return (ssize_t)self->length;
-		}
-	}
-	if (length > 0) {
-		*ret_bytes = self->rest;
-		self->rest_length = 0;
-		return (ssize_t)length;
-	}
-	return stream_next(self->input, ret_bytes, err);
-}
-
-static void looked_at_free(struct stream *stream)
-{
-	struct looked_at *self = (struct looked_at *)stream;
-
-	stream_free(self->input);
-	free(self);
-}
-
-/* Takes input, also on failure. */
-static int look_at(struct stream *input, struct looked_at **ret_stream,
-		   struct error *err)
-{
-	struct looked_at *self = xcalloc(1, sizeof(*self));
-
-	self->stream = (struct stream){looked_at_next, looked_at_free};
-	self->input = input;
-	while (self->length < sizeof(self->first)) {
-		size_t part = sizeof(self->first) - self->length;
-		const void *bytes = NULL;
-		ssize_t length = stream_next(input, &bytes, err);
-
-		if (length < 0) {
-			stream_free(&self->stream);
-			return (int)length;
-		}
-		if (length == 0)
-			break;
-		if (part > (size_t)length)
-			part = (size_t)length;
-		memcpy(self->first + self->length, bytes, part);
-		self->length += part;
-		self->rest = (const char *)bytes + part;
-		self->rest_length = (size_t)length - part;
-	}
-	*ret_stream = self;
-	return 0;
-}
-
 /* A header that sums up, or the end of an archive without entries. */
-static bool is_tar(const struct looked_at *stream)
+static bool is_tar(const unsigned char *block, size_t length)
 {
-	const unsigned char *block = (const unsigned char *)stream->first;
 	char text[CHECKSUM_LENGTH + 1] = {0};
 	unsigned long sum = 0;
 	bool empty = true;
 
-	if (stream->length < TAR_BLOCK_SIZE)
+	if (length < TAR_BLOCK_SIZE)
 		return false;
 	memcpy(text, block + CHECKSUM_AT, CHECKSUM_LENGTH);
 	for (size_t i = 0; i < TAR_BLOCK_SIZE; i++) {
@@ -199,25 +128,27 @@ static int use_stream(struct job *job, struct stream *packed, struct error *err)
 {
 	enum compression compression;
 	struct stream *stream = NULL;
-	struct looked_at *looked = NULL;
 	cleanup_free char *text = NULL;
+	unsigned char first[TAR_BLOCK_SIZE];
+	size_t length = 0;
 	int r = stream_detect(packed, &stream, &compression, err);
 
 	if (r == 0)
 		r = stream_unpacked(stream, compression, &job->store.limits,
 				    &stream, err);
 	if (r == 0)
-		r = look_at(stream, &looked, err);
+		r = stream_peek(stream, first, sizeof(first), &length, &stream,
+				err);
 	if (r < 0)
 		return r;
-	if (is_tar(looked)) {
-		r = unpack(job, &looked->stream, err);
+	if (is_tar(first, length)) {
+		r = unpack(job, stream, err);
 	} else {
-		r = read_text(&looked->stream, &text, err);
+		r = read_text(stream, &text, err);
 		if (r == 0)
 			json_set_string(job->result, "dockerfile", text);
 	}
-	stream_free(&looked->stream);
+	stream_free(stream);
 	return r;
 }
 

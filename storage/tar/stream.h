@@ -55,6 +55,14 @@ typedef int (*stream_tap)(void *data, const void *bytes, size_t length,
 			  struct error *err);
 struct stream *stream_tapped(struct stream *input, stream_tap tap, void *data);
 
+/*
+ * Copies up to size bytes of the beginning to first, less where there are fewer
+ * in all; *ret_stream begins with them again. Takes input, also on failure.
+ */
+int stream_peek(struct stream *input, void *first, size_t size,
+		size_t *ret_length, struct stream **ret_stream,
+		struct error *err);
+
 enum compression {
 	COMPRESSION_NONE,
 	COMPRESSION_GZIP,

@@ -10,74 +10,7 @@
 #include "storage/store/limits.h"
 #include "storage/store/oci.h"
 
-#define PEEK_SIZE 6 /* the longest magic number */
-
-/* ---- the first bytes, looked at and put back ---- */
-
-struct peeked_stream {
-	struct stream stream;
-	struct stream *input;
-	unsigned char first[PEEK_SIZE];
-	size_t length;
-	const char *rest; /* of the piece that the first bytes came from */
-	size_t rest_length;
-	int step;
-};
-
-static ssize_t peeked_next(struct stream *stream, const void **ret_bytes,
-			   struct error *err)
-{
-	struct peeked_stream *self = (struct peeked_stream *)stream;
-
-	while (self->step < 2) {
-		bool first = self->step++ == 0;
-
-		*ret_bytes = first ? (const void *)self->first : self->rest;
-		if ((first ? self->length : self->rest_length) > 0)
-			return (ssize_t)(first ? self->length
-					       : self->rest_length);
-	}
-	return stream_next(self->input, ret_bytes, err);
-}
-
-static void peeked_free(struct stream *stream)
-{
-	struct peeked_stream *self = (struct peeked_stream *)stream;
-
-	stream_free(self->input);
-	free(self);
-}
-
-static int peek(struct stream *input, struct peeked_stream **ret_stream,
-		struct error *err)
-{
-	struct peeked_stream *self = xcalloc(1, sizeof(*self));
-
-	self->stream = (struct stream){peeked_next, peeked_free};
-	self->input = input;
-	while (self->length < PEEK_SIZE) {
-		size_t part = PEEK_SIZE - self->length;
-		const void *bytes = NULL;
-		ssize_t length = stream_next(input, &bytes, err);
-
-		if (length < 0) {
-			stream_free(&self->stream);
-			return (int)length;
-		}
-		if (length == 0)
-			break;
-		if (part > (size_t)length)
-			part = (size_t)length;
-		memcpy(self->first + self->length, bytes, part);
-		self->length += part;
-		self->rest = (const char *)bytes + part;
-		self->rest_length = (size_t)length - part;
-	}
-	*ret_stream = self;
-	return 0;
-}
-
-/* ---- decompression ---- */
+#define MAGIC_MAX 6 /* bytes */
 
 static const struct magic {
 	enum compression compression;
@@ -107,18 +40,16 @@ const char *compression_name(enum compression compression)
 	return "none";
 }
 
-static enum compression detect(const struct peeked_stream *peeked)
+static enum compression detect(const unsigned char *first, size_t length)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(magics); i++) {
-		if (peeked->length >= magics[i].length &&
-		    memcmp(peeked->first, magics[i].bytes, magics[i].length) ==
-			    0)
+		if (length >= magics[i].length &&
+		    memcmp(first, magics[i].bytes, magics[i].length) == 0)
 			return magics[i].compression;
 	}
-	if (peeked->length > strlen(SKIPPABLE_REST) &&
-	    (peeked->first[0] & 0xf0) == SKIPPABLE_FIRST &&
-	    memcmp(peeked->first + 1, SKIPPABLE_REST, strlen(SKIPPABLE_REST)) ==
-		    0)
+	if (length > strlen(SKIPPABLE_REST) &&
+	    (first[0] & 0xf0) == SKIPPABLE_FIRST &&
+	    memcmp(first + 1, SKIPPABLE_REST, strlen(SKIPPABLE_REST)) == 0)
 		return COMPRESSION_ZSTD;
 	return COMPRESSION_NONE;
 }
@@ -173,13 +104,14 @@ static int count_packed(void *data, const void *bytes, size_t length,
 int stream_detect(struct stream *input, struct stream **ret_stream,
 		  enum compression *ret_compression, struct error *err)
 {
-	struct peeked_stream *peeked = NULL;
-	int r = peek(input, &peeked, err);
+	unsigned char first[MAGIC_MAX];
+	size_t length = 0;
+	int r = stream_peek(input, first, sizeof(first), &length, ret_stream,
+			    err);
 
 	if (r < 0)
 		return r;
-	*ret_compression = detect(peeked);
-	*ret_stream = &peeked->stream;
+	*ret_compression = detect(first, length);
 	return 0;
 }
 
