@@ -202,8 +202,8 @@ static void test_damaged_base(void **state)
 		"{\"rootfs\":{\"diff_ids\":[]},\"history\":[1]}",
 		"{\"rootfs\":{\"diff_ids\":[]},\"history\":{}}",
 		"{\"rootfs\":{\"diff_ids\":[]},\"config\":{\"Env\":[1]}}",
-		"{\"rootfs\":{\"diff_ids\":[]},\"config\":{\"Labels\":"
-		"{\"a\":1}}}",
+		("{\"rootfs\":{\"diff_ids\":[]},\"config\":{\"Labels\":"
+		 "{\"a\":1}}}"),
 		"{\"rootfs\":{\"diff_ids\":[]},\"architecture\":1}",
 	};
 

@@ -146,10 +146,10 @@ static const char *const good_build[] = {
 	"{\"vertex\":2,\"log\":\"gcc -c\",\"stream\":1}",
 	"{\"vertex\":2,\"log\":\"careful\\n\",\"stream\":2}",
 	"{\"vertex\":2,\"log\":\" a.c\\n\",\"stream\":1}",
-	"{\"vertex\":2,\"id\":\"sha256:abc\",\"status\":\"extracting\","
-	"\"current\":5000000,\"total\":10000000}",
-	"{\"vertex\":2,\"id\":\"sha256:abc\",\"status\":\"extracting\","
-	"\"current\":6000000,\"total\":10000000}",
+	("{\"vertex\":2,\"id\":\"sha256:abc\",\"status\":\"extracting\","
+	 "\"current\":5000000,\"total\":10000000}"),
+	("{\"vertex\":2,\"id\":\"sha256:abc\",\"status\":\"extracting\","
+	 "\"current\":6000000,\"total\":10000000}"),
 	"{\"vertex\":2,\"log\":\"left\",\"stream\":1}",
 	"{\"vertex\":2,\"completed\":1700000000}",
 	"{\"vertex\":3,\"started\":1700000000}",
@@ -260,12 +260,12 @@ static const char *const bad_build[] = {
 	"{\"warning\":\"other\"}",
 	"{\"vertex\":1,\"started\":1000000000}",
 	"{\"vertex\":2,\"started\":1000000000}",
-	"{\"vertex\":1,\"log\":\"sh: mak: \\u001b[31mnot\\u001b[m found\\n\","
-	"\"stream\":2}",
+	("{\"vertex\":1,\"log\":\"sh: mak: \\u001b[31mnot\\u001b[m found\\n\","
+	 "\"stream\":2}"),
 	"{\"vertex\":1,\"completed\":1500000000,\"error\":\"exit code: 127\"}",
-	"{\"failed\":{\"line\":2,\"last\":3,\"file\":\"Docker\\u001bfile\","
-	"\"vertex\":1,\"exit\":127,\"excerpt\":[[1,\"FROM a\"],[2,\"RUN a \\\\"
-	"\\\\\"],[3,\"\\tb \\u001b[2J\"],[4,\"USER a\"]]}}",
+	("{\"failed\":{\"line\":2,\"last\":3,\"file\":\"Docker\\u001bfile\","
+	 "\"vertex\":1,\"exit\":127,\"excerpt\":[[1,\"FROM a\"],[2,\"RUN a \\\\"
+	 "\\\\\"],[3,\"\\tb \\u001b[2J\"],[4,\"USER a\"]]}}"),
 	NULL,
 };
 

@@ -155,7 +155,7 @@ static void test_second_heads_wait(void **state)
 	assert_true(send_tcp(world, &late, TCP_SYN, 1000, NULL, 0));
 	answer_tcp(world, &late, TCP_SYN | TCP_ACK, 1001);
 	assert_false(send_tcp(world, &late, TCP_ACK, 1001, "GET ", 4));
-	assert_false(say(world, &path, GET("a.test") "GET " + 4,
+	assert_false(say(world, &path, &(GET("a.test") "GET ")[4],
 			 strlen(GET("a.test"))));
 	assert_int_equal(world->byte_count, strlen(GET("a.test")));
 	assert_int_equal(egress_expire(world->egress, world->now),
@@ -387,7 +387,7 @@ static void test_many_holds(void **state)
 	assert_int_equal(world->byte_count, 0);
 	/* The last one is still served. */
 	world->seq = 1005;
-	assert_false(say(world, &path, GET("a.test") + 4,
+	assert_false(say(world, &path, &(GET("a.test"))[4],
 			 strlen(GET("a.test")) - 4));
 	assert_int_equal(world->byte_count, strlen(GET("a.test")));
 }
