@@ -12,8 +12,8 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cmd/commands.h"
-#include "core/engine/settings.h"
 #include "cmd/member.h"
+#include "core/engine/settings.h"
 
 /*
  * A shell splits what it gets and may expand it: what no name of ours can have

@@ -34,8 +34,8 @@
 #include <stdint.h>
 
 #include "net/dns_answer.h"
-#include "net/packet.h"
 #include "net/egress_policy.h"
+#include "net/packet.h"
 
 #define PINS_MAX       2048
 #define PIN_MIN_MS     (5 * 60 * 1000)

@@ -5,8 +5,8 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/transfer.h"
 #include "storage/store/image_event.h"
+#include "storage/transfer.h"
 #include "storage/transfer_run.h"
 
 void transfer_wipe_secrets(cJSON *request)

@@ -20,8 +20,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/proc.h"
-#include "core/build/handover.h"
 #include "core/build/builder.h"
+#include "core/build/handover.h"
 #include "storage/transfer_run.h"
 
 static void confine(void)

@@ -19,9 +19,9 @@
 #include "core/engine/settings.h"
 #include "policy/capability.h"
 #include "policy/seccomp.h"
+#include "storage/root/volume.h"
 #include "storage/store/layer.h"
 #include "storage/store/platform.h"
-#include "storage/root/volume.h"
 
 static void creation_release(struct creation *creation)
 {

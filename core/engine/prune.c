@@ -14,8 +14,8 @@
 #include "core/engine/container.h"
 #include "core/engine/members.h"
 #include "core/engine/network_store.h"
-#include "storage/store/image_event.h"
 #include "storage/root/volume.h"
+#include "storage/store/image_event.h"
 
 static bool has_label(const cJSON *labels, const char *wanted)
 {

@@ -7,8 +7,8 @@
 #include "base/str.h"
 #include "core/engine/engine.h"
 #include "core/engine/settings.h"
-#include "storage/store/reference.h"
 #include "storage/registry/registries.h"
+#include "storage/store/reference.h"
 #include "storage/transfer_build.h"
 
 /* docker.io's search and accounts are on a host of their own. */

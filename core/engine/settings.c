@@ -5,8 +5,8 @@
 #include "base/cleanup.h"
 #include "core/engine/build_cache.h"
 #include "net/port.h"
-#include "storage/store/limits.h"
 #include "storage/registry/registries.h"
+#include "storage/store/limits.h"
 
 /* A module with settings adds its rows here. */
 static const struct conf_key *const schema[] = {

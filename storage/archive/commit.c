@@ -15,10 +15,10 @@
 #include "base/str.h"
 #include "storage/dockerfile/change.h"
 #include "storage/job/confine.h"
+#include "storage/job/job.h"
 #include "storage/root/diff_layer.h"
 #include "storage/store/image_entry.h"
 #include "storage/store/index.h"
-#include "storage/job/job.h"
 #include "storage/store/oci.h"
 
 struct commit {

@@ -13,10 +13,10 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/dockerfile/change.h"
-#include "storage/store/image_entry.h"
 #include "storage/job/job.h"
-#include "storage/store/oci.h"
 #include "storage/job/sink.h"
+#include "storage/store/image_entry.h"
+#include "storage/store/oci.h"
 
 struct import {
 	struct job *job;

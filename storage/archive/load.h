@@ -17,10 +17,10 @@
 #pragma once
 
 #include "base/error.h"
-#include "storage/job/job.h"
 #include "storage/archive/load_files.h"
-#include "storage/store/platform.h"
+#include "storage/job/job.h"
 #include "storage/job/stage.h"
+#include "storage/store/platform.h"
 
 struct load {
 	struct job *job;

@@ -6,9 +6,9 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/tar/hash.h"
 #include "storage/archive/load.h"
 #include "storage/store/manifest.h"
+#include "storage/tar/hash.h"
 
 #define MANIFEST "manifest.json"
 

@@ -7,8 +7,8 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/job/layer_stage.h"
 #include "storage/archive/load.h"
+#include "storage/job/layer_stage.h"
 
 #define LOAD_PARALLEL 3u
 

@@ -8,11 +8,11 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/store/blob.h"
-#include "storage/tar/hash.h"
-#include "storage/store/limits.h"
 #include "storage/archive/load.h"
+#include "storage/store/blob.h"
+#include "storage/store/limits.h"
 #include "storage/store/oci.h"
+#include "storage/tar/hash.h"
 
 #define INDEX_DEPTH_MAX 4
 #define ENTRIES_MAX	4096

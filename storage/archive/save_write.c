@@ -13,12 +13,12 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "storage/archive/save.h"
+#include "storage/job/output.h"
 #include "storage/store/blob.h"
 #include "storage/store/index.h"
-#include "storage/tar/hash.h"
 #include "storage/store/oci.h"
-#include "storage/job/output.h"
-#include "storage/archive/save.h"
+#include "storage/tar/hash.h"
 #include "storage/tar/tar_writer.h"
 
 #define BUFFER_SIZE (256u << 10)

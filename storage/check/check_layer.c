@@ -8,11 +8,11 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/store/blob.h"
 #include "storage/check/check.h"
 #include "storage/check/check_tree.h"
-#include "storage/tar/hash.h"
+#include "storage/store/blob.h"
 #include "storage/store/layer.h"
+#include "storage/tar/hash.h"
 #include "storage/tar/stream.h"
 
 static const char blob_advice[] =

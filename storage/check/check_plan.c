@@ -8,11 +8,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/store/blob.h"
 #include "storage/check/check.h"
-#include "storage/tar/hash.h"
+#include "storage/store/blob.h"
 #include "storage/store/index.h"
 #include "storage/store/reference.h"
+#include "storage/tar/hash.h"
 
 static const char lost_advice[] =
 	"pull or load the image again; --repair removes this one";

@@ -10,12 +10,12 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/store/blob.h"
 #include "storage/check/check.h"
-#include "storage/tar/hash.h"
+#include "storage/store/blob.h"
 #include "storage/store/index.h"
 #include "storage/store/layer.h"
 #include "storage/store/oci.h"
+#include "storage/tar/hash.h"
 #include "storage/tar/stream.h"
 
 #ifndef RENAME_EXCHANGE

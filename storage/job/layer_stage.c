@@ -7,10 +7,10 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "storage/job/sink.h"
 #include "storage/tar/flusher.h"
 #include "storage/tar/hash.h"
 #include "storage/tar/parallel.h"
-#include "storage/job/sink.h"
 
 struct task {
 	struct job *job;

@@ -26,8 +26,8 @@
 
 #include "base/error.h"
 #include "storage/job/job.h"
-#include "storage/store/manifest.h"
 #include "storage/job/stage.h"
+#include "storage/store/manifest.h"
 #include "storage/tar/stream.h"
 
 struct layer_source {

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "storage/job/stage.h"
 #include "storage/tar/gzip_writer.h"
 #include "storage/tar/hash.h"
-#include "storage/job/stage.h"
 
 struct sink {
 	struct stage *stage;

@@ -28,10 +28,10 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "storage/tar/hash.h"
 #include "storage/store/layer.h"
 #include "storage/store/manifest.h"
 #include "storage/store/store.h"
+#include "storage/tar/hash.h"
 #include "storage/tar/stream.h"
 
 struct stage {

@@ -10,12 +10,12 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "storage/job/stage.h"
 #include "storage/store/blob.h"
 #include "storage/store/collect.h"
 #include "storage/store/image_entry.h"
 #include "storage/store/index.h"
 #include "storage/store/oci.h"
-#include "storage/job/stage.h"
 
 #define FEW_BLOBS 8
 

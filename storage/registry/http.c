@@ -13,8 +13,8 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "storage/registry/http_internal.h"
-#include "storage/store/limits.h"
 #include "storage/registry/url.h"
+#include "storage/store/limits.h"
 
 #define CA_BYTES_MAX (4u << 20)
 #define SLEEP_MS     200u /* until *cancelled is seen */

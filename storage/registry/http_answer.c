@@ -13,8 +13,8 @@
 #include "base/str.h"
 #include "storage/registry/http.h"
 #include "storage/registry/http_header.h"
-#include "storage/store/limits.h"
 #include "storage/registry/url.h"
+#include "storage/store/limits.h"
 
 #define REASON_MAX (64u << 10) /* bytes of an error's text that are read */
 #define TOLD_MAX   300u	       /* and of it in a message */

@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/registry/http_header.h"
-#include "storage/store/limits.h"
 #include "storage/registry/url.h"
+#include "storage/store/limits.h"
 
 #define TOKENS_MAX     32u
 #define TOKEN_LIFE_S   60 /* when the server does not say; its least, too */

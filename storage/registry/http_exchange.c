@@ -11,8 +11,8 @@
 
 #include "base/cleanup.h"
 #include "storage/registry/http_internal.h"
-#include "storage/store/limits.h"
 #include "storage/registry/url.h"
+#include "storage/store/limits.h"
 
 #define POLL_MS	    200
 #define BUFFER_SIZE (256L << 10)

@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "storage/job/job.h"
-#include "storage/store/reference.h"
 #include "storage/registry/registry.h"
+#include "storage/store/reference.h"
 
 /*
  * The request's "reference", and the registry at its "endpoints". A tag beside

@@ -7,10 +7,10 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/store/collect.h"
 #include "storage/registry/http.h"
-#include "storage/store/index.h"
 #include "storage/registry/job_registry.h"
+#include "storage/store/collect.h"
+#include "storage/store/index.h"
 
 /*
  * Layers of an image that turned out to be bad are in the store, for they were

@@ -24,11 +24,11 @@
 
 #include "base/error.h"
 #include "storage/job/job.h"
+#include "storage/job/stage.h"
+#include "storage/registry/registry.h"
 #include "storage/store/manifest.h"
 #include "storage/store/platform.h"
 #include "storage/store/reference.h"
-#include "storage/registry/registry.h"
-#include "storage/job/stage.h"
 
 #define PULL_DEPTH_MAX 4
 #define PULL_PARALLEL  3 /* layers, when the request does not say */

@@ -6,9 +6,9 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/store/index.h"
 #include "storage/job/layer_stage.h"
 #include "storage/registry/pull.h"
+#include "storage/store/index.h"
 
 static void image_done(struct pull_image *image)
 {

@@ -5,11 +5,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "storage/registry/pull.h"
 #include "storage/store/blob.h"
 #include "storage/store/image_entry.h"
 #include "storage/store/index.h"
 #include "storage/store/layer.h"
-#include "storage/registry/pull.h"
 
 /* Only a platform that was asked for by name must be the image's. */
 static bool is_wanted(const struct pull_image *image, const cJSON *config)

@@ -8,9 +8,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "storage/registry/pull.h"
 #include "storage/store/index.h"
 #include "storage/store/oci.h"
-#include "storage/registry/pull.h"
 
 static const char *tag_or_digest(const struct pull_image *image)
 {

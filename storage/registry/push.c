@@ -8,12 +8,12 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "storage/registry/job_registry.h"
 #include "storage/store/blob.h"
-#include "storage/tar/hash.h"
 #include "storage/store/image_entry.h"
 #include "storage/store/index.h"
-#include "storage/registry/job_registry.h"
 #include "storage/store/oci.h"
+#include "storage/tar/hash.h"
 
 static void push_release(struct push *push)
 {

@@ -15,9 +15,9 @@
 
 #include "base/error.h"
 #include "storage/job/job.h"
+#include "storage/registry/registry.h"
 #include "storage/store/manifest.h"
 #include "storage/store/reference.h"
-#include "storage/registry/registry.h"
 #include "storage/store/store.h"
 
 #define PUSH_PARALLEL 5 /* blobs, when the request does not say */

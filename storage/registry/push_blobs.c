@@ -5,10 +5,10 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "storage/registry/push.h"
 #include "storage/store/blob.h"
 #include "storage/tar/hash.h"
 #include "storage/tar/parallel.h"
-#include "storage/registry/push.h"
 
 struct blob {
 	const struct descriptor *descriptor;

@@ -6,9 +6,9 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/store/limits.h"
 #include "storage/registry/registry_internal.h"
 #include "storage/registry/url.h"
+#include "storage/store/limits.h"
 
 #define HTTP_BAD_REQUEST 400
 #define MIRROR_ATTEMPTS	 2u /* there is somebody else to ask */

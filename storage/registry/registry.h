@@ -30,8 +30,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "storage/store/manifest.h"
 #include "storage/registry/registries.h"
+#include "storage/store/manifest.h"
 #include "storage/tar/stream.h"
 
 struct registry;

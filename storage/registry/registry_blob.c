@@ -9,10 +9,10 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "storage/tar/hash.h"
 #include "storage/registry/http_header.h"
-#include "storage/store/limits.h"
 #include "storage/registry/registry_internal.h"
+#include "storage/store/limits.h"
+#include "storage/tar/hash.h"
 
 /* So much of progress makes up for a failure. */
 #define PROGRESS_BYTES (1u << 20)

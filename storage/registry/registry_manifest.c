@@ -7,12 +7,12 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/tar/hash.h"
 #include "storage/registry/http_header.h"
-#include "storage/store/limits.h"
-#include "storage/store/oci.h"
 #include "storage/registry/registry_internal.h"
 #include "storage/registry/url.h"
+#include "storage/store/limits.h"
+#include "storage/store/oci.h"
+#include "storage/tar/hash.h"
 
 #define ACCEPT                                                   \
 	"Accept: " OCI_INDEX ", " DOCKER_INDEX ", " OCI_MANIFEST \

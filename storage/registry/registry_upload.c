@@ -11,9 +11,9 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "storage/registry/http_header.h"
-#include "storage/store/limits.h"
 #include "storage/registry/registry_internal.h"
 #include "storage/registry/url.h"
+#include "storage/store/limits.h"
 
 #define WHOLE_MAX    (1ull << 30)   /* bytes of one request */
 #define PART_FIRST   (128ull << 20) /* of a part */

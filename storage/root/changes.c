@@ -21,8 +21,8 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "storage/job/confine.h"
-#include "storage/root/diff.h"
 #include "storage/job/output.h"
+#include "storage/root/diff.h"
 #include "storage/root/root_job.h"
 
 #define BUFFER_SIZE (64u << 10)

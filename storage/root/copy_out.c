@@ -26,8 +26,8 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "storage/job/confine.h"
-#include "storage/root/copy.h"
 #include "storage/job/output.h"
+#include "storage/root/copy.h"
 #include "storage/root/root_job.h"
 
 #define LINKS_MAX 40

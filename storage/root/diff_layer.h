@@ -7,11 +7,11 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "storage/job/job.h"
+#include "storage/job/stage.h"
 #include "storage/root/diff.h"
 #include "storage/store/layer.h"
 #include "storage/store/manifest.h"
-#include "storage/job/job.h"
-#include "storage/job/stage.h"
 
 /* 1 and the layer, or 0: nothing has changed, and the stage is as before. */
 int diff_layer_stage(struct stage *stage, int upper_fd,

@@ -7,10 +7,10 @@
 
 #include "base/error.h"
 #include "storage/job/job.h"
+#include "storage/root/view.h"
 #include "storage/store/layer.h"
 #include "storage/tar/layer_devices.h"
 #include "storage/tar/tar_tree.h"
-#include "storage/root/view.h"
 
 struct root_job {
 	struct job *job;

@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "base/str.h"
-#include "storage/store/image.h"
 #include "storage/root/snapshot.h"
+#include "storage/store/image.h"
 
 #define SNAPSHOT_UPPER	"upper"
 #define SNAPSHOT_WORK	"work"

@@ -27,9 +27,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "storage/tar/hash.h"
-#include "storage/store/index.h"
 #include "storage/job/job.h"
+#include "storage/store/index.h"
+#include "storage/tar/hash.h"
 #include "tests/unit/tar_builder.h"
 
 #define FILES_MAX 10
