@@ -1,7 +1,8 @@
 /*
- * What moss-image is asked to do, see storage/transfer.h for the other side: a
- * request (one JSON object), a store, a result (one JSON object), and a
- * descriptor for messages on the way, whose form storage/transfer.h tells.
+ * What moss-image and moss-layer are asked to do, see storage/transfer.h for
+ * the other side: a request (one JSON object), a store, a result (one JSON
+ * object), and a descriptor for messages on the way, whose form
+ * storage/transfer.h tells.
  *
  * Messages may come from any thread of the job.
  */
@@ -13,8 +14,8 @@
 #include <time.h>
 
 #include "base/error.h"
-#include "storage/store/platform.h"
 #include "storage/job/stage.h"
+#include "storage/store/platform.h"
 #include "storage/store/store.h"
 
 /* Descriptors of the helper, as storage/transfer.c passes them. */
