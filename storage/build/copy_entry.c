@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -159,56 +158,32 @@ static const struct layer_device *find_device(const struct copier *copier,
 	return layer_devices_find(&input->devices, path + top_length + 1);
 }
 
-static void set_type(const struct copier *copier,
-		     const struct content_entry *source,
-		     struct tar_entry *entry)
+static void fill_entry(const struct copier *copier,
+		       const struct content_entry *source,
+		       struct tar_entry *entry)
 {
 	const struct layer_device *device = find_device(copier, source);
-	const struct stat *st = &source->st;
+	const struct copy *copy = copier->copy;
+	const mode_t type = source->st.st_mode;
 
-	switch (st->st_mode & S_IFMT) {
-	case S_IFDIR:
-		entry->type = TAR_DIRECTORY;
-		return;
-	case S_IFLNK:
-		entry->type = TAR_SYMLINK;
-		return;
-	case S_IFIFO:
-		entry->type = TAR_FIFO;
-		return;
-	case S_IFCHR:
-	case S_IFBLK:
-		entry->type = S_ISCHR(st->st_mode) ? TAR_CHAR : TAR_BLOCK;
-		entry->device_major = major(st->st_rdev);
-		entry->device_minor = minor(st->st_rdev);
-		return;
-	default:
-		break;
+	tar_entry_from_stat(entry, &source->st);
+	entry->xattrs = source->xattrs;
+	entry->xattr_count = source->xattr_count;
+	if (copy->mode && !S_ISLNK(type))
+		entry->mode =
+			mode_apply(copy->mode, entry->mode, S_ISDIR(type));
+	if (copy->has_owner) {
+		entry->uid = copy->owner.uid;
+		entry->gid = copy->owner.gid;
 	}
-	entry->type = TAR_FILE;
-	entry->size = source->fd >= 0 ? (uint64_t)st->st_size : 0;
+	if (source->fd < 0)
+		entry->size = 0;
+	/* Unpacked layers hold an empty file where a device is. */
 	if (device) {
 		entry->type = device->type;
 		entry->device_major = device->major;
 		entry->device_minor = device->minor;
 	}
-}
-
-static void set_attributes(const struct copy *copy,
-			   const struct content_entry *source,
-			   struct tar_entry *entry)
-{
-	const struct stat *st = &source->st;
-
-	entry->mode = st->st_mode & 07777;
-	if (copy->mode && !S_ISLNK(st->st_mode))
-		entry->mode = mode_apply(copy->mode, entry->mode,
-					 S_ISDIR(st->st_mode));
-	entry->uid = copy->has_owner ? copy->owner.uid : st->st_uid;
-	entry->gid = copy->has_owner ? copy->owner.gid : st->st_gid;
-	entry->mtime = st->st_mtim;
-	entry->xattrs = source->xattrs;
-	entry->xattr_count = source->xattr_count;
 }
 
 /* path: resolved. */
@@ -221,8 +196,7 @@ static int put(struct copier *copier, const struct content_entry *source,
 	int fd;
 	int r;
 
-	set_type(copier, source, &entry);
-	set_attributes(copier->copy, source, &entry);
+	fill_entry(copier, source, &entry);
 	if (source->link)
 		entry.link = (char *)(uintptr_t)source->link;
 	if (link) {

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -196,47 +195,6 @@ static int read_xattrs(struct tree *tree, int fd, struct tar_entry *entry,
 	return r < 0 && !has_changed(-r) ? fail(tree, r, err) : 0;
 }
 
-static void set_device(struct tar_entry *entry, const struct stat *st)
-{
-	entry->device_major = major(st->st_rdev);
-	entry->device_minor = minor(st->st_rdev);
-}
-
-static void fill_entry(struct tree *tree, struct tree_item *item)
-{
-	const struct stat *st = &item->st;
-	struct tar_entry *entry = &item->entry;
-
-	entry->path = tree->path.data;
-	entry->mode = st->st_mode & 07777;
-	entry->uid = st->st_uid;
-	entry->gid = st->st_gid;
-	entry->mtime = st->st_mtim;
-	switch (st->st_mode & S_IFMT) {
-	case S_IFDIR:
-		entry->type = TAR_DIRECTORY;
-		break;
-	case S_IFLNK:
-		entry->type = TAR_SYMLINK;
-		break;
-	case S_IFIFO:
-		entry->type = TAR_FIFO;
-		break;
-	case S_IFCHR:
-		entry->type = TAR_CHAR;
-		set_device(entry, st);
-		break;
-	case S_IFBLK:
-		entry->type = TAR_BLOCK;
-		set_device(entry, st);
-		break;
-	default:
-		entry->type = TAR_FILE;
-		entry->size = (uint64_t)st->st_size;
-		break;
-	}
-}
-
 static int put(struct tree *tree, struct tree_item *item, struct error *err)
 {
 	struct tar_writer *writer = tree->request->writer;
@@ -278,7 +236,8 @@ static int take(struct tree *tree, struct tree_item *item, struct error *err)
 	item->path = tree->path.length > tree->top_length
 			     ? tree->path.data + tree->top_length
 			     : "";
-	fill_entry(tree, item);
+	tar_entry_from_stat(&item->entry, &item->st);
+	item->entry.path = tree->path.data;
 	if (hooks->on_item)
 		r = hooks->on_item(hooks->data, item, err);
 	if (r != TREE_TAKE)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -671,4 +672,43 @@ int tar_write_file(struct tar_writer *writer, const struct tar_entry *entry,
 				err);
 	tar_map_release(&layout.pieces);
 	return r;
+}
+
+/* ---- entries ---- */
+
+static void set_device(struct tar_entry *entry, enum tar_type type,
+		       const struct stat *st)
+{
+	entry->type = type;
+	entry->device_major = major(st->st_rdev);
+	entry->device_minor = minor(st->st_rdev);
+}
+
+void tar_entry_from_stat(struct tar_entry *entry, const struct stat *st)
+{
+	entry->mode = st->st_mode & 07777;
+	entry->uid = st->st_uid;
+	entry->gid = st->st_gid;
+	entry->mtime = st->st_mtim;
+	switch (st->st_mode & S_IFMT) {
+	case S_IFDIR:
+		entry->type = TAR_DIRECTORY;
+		break;
+	case S_IFLNK:
+		entry->type = TAR_SYMLINK;
+		break;
+	case S_IFIFO:
+		entry->type = TAR_FIFO;
+		break;
+	case S_IFCHR:
+		set_device(entry, TAR_CHAR, st);
+		break;
+	case S_IFBLK:
+		set_device(entry, TAR_BLOCK, st);
+		break;
+	default:
+		entry->type = TAR_FILE;
+		entry->size = (uint64_t)st->st_size;
+		break;
+	}
 }

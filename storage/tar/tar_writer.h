@@ -41,6 +41,13 @@ void tar_writer_free(struct tar_writer *writer);
 void cleanup_tar_writer_function(struct tar_writer **writer);
 #define cleanup_tar_writer CLEANUP(cleanup_tar_writer_function)
 
+struct stat;
+/*
+ * What stat(2) tells: all but path, link and extended attributes, which stay. A
+ * socket, which no archive holds, is a file.
+ */
+void tar_entry_from_stat(struct tar_entry *entry, const struct stat *st);
+
 /*
  * An entry; that of a file with a size has to be followed by exactly as many
  * bytes of data. A directory's path may end in "/" or not: it is written with
