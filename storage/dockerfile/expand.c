@@ -12,7 +12,7 @@
 #define DEPTH_MAX 64
 
 /* Values that hold values double in a line; this is where it ends. */
-#define RESULT_MAX (1u << 20) /* bytes */
+#define RESULT_MAX GLOB_RESULT_MAX
 
 /* A walk over one word. */
 struct walk {
@@ -306,6 +306,8 @@ static int replace(struct walk *walk, const char *value, char **ret_value)
 	if (r == 0)
 		*ret_value = glob_replace(glob, value ? value : "", replacement,
 					  each);
+	if (r == 0 && !*ret_value)
+		return bad(walk, "replacing makes too much of it");
 	return r;
 }
 

@@ -7,6 +7,9 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
+/* Steps looked at for one replacement: less than a second. */
+#define WORK_MAX (1ull << 27)
+
 enum step_kind {
 	STEP_CHARACTER,
 	STEP_ANY,     /* one character */
@@ -29,6 +32,7 @@ struct glob {
 	struct step *steps;
 	size_t count;
 	bool *here, *next; /* steps[i] is what comes; [count]: matched */
+	uint64_t work;	   /* steps looked at */
 };
 
 /* A character of UTF-8, or a byte; its length. */
@@ -259,6 +263,7 @@ static bool advance(struct glob *glob, const char *text, size_t length,
 	bool *swap = glob->here;
 
 	memset(glob->next, 0, glob->count + 1);
+	glob->work += glob->count;
 	for (size_t i = 0; i < glob->count; i++) {
 		if (glob->here[i])
 			take(glob, i, text, length, character);
@@ -351,6 +356,7 @@ char *glob_replace(struct glob *glob, const char *value,
 		   const char *replacement, bool each)
 {
 	cleanup_str struct str result = {0};
+	const uint64_t work_end = glob->work + WORK_MAX;
 	size_t left = strlen(value);
 	bool more = true;
 
@@ -372,6 +378,9 @@ char *glob_replace(struct glob *glob, const char *value,
 		/* Behind a match that reaches the end there is no empty one. */
 		if (left == 0 && length > 0)
 			more = false;
+		/* A pattern may look at all of the rest at each character. */
+		if (result.length > GLOB_RESULT_MAX || glob->work > work_end)
+			return NULL;
 	}
 	str_append_bytes(&result, value, left);
 	return str_steal(&result);

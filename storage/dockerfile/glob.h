@@ -18,18 +18,16 @@
 
 #include "base/error.h"
 
-#define GLOB_MAX 4096 /* bytes of a pattern */
+#define GLOB_MAX	4096	   /* bytes of a pattern */
+#define GLOB_RESULT_MAX (1u << 20) /* bytes that replacing may make */
 
 enum glob_dialect { GLOB_WORD, GLOB_PATH, GLOB_IGNORE };
 
 struct glob;
 
 /* Errors: "[" without "]", longer than GLOB_MAX. */
-int glob_compile(const char *pattern,
-#define GLOB_MAX 4096 /* bytes of a pattern */
-
-		 enum glob_dialect dialect, struct glob **ret_glob,
-		 struct error *err);
+int glob_compile(const char *pattern, enum glob_dialect dialect,
+		 struct glob **ret_glob, struct error *err);
 void glob_free(struct glob *glob);
 void cleanup_glob_function(struct glob **glob);
 #define cleanup_glob CLEANUP(cleanup_glob_function)
@@ -42,6 +40,9 @@ bool glob_prefix(struct glob *glob, const char *value, bool longest,
 /* The last ones. GLOB_WORD only. */
 bool glob_suffix(struct glob *glob, const char *value, bool longest,
 		 size_t *ret_length);
-/* The first (each: every) match replaced; caller frees. GLOB_WORD only. */
+/*
+ * The first (each: every) match replaced; caller frees. NULL: it would be
+ * longer than GLOB_RESULT_MAX, or take too long to find out. GLOB_WORD only.
+ */
 char *glob_replace(struct glob *glob, const char *value,
 		   const char *replacement, bool each);

@@ -94,12 +94,36 @@ static void test_glob_hostile(void **state)
 	assert_false(glob_matches(glob, str_text(&value)));
 }
 
+static char *replace(const char *pattern, const char *value, const char *by)
+{
+	cleanup_glob struct glob *glob = NULL;
+
+	assert_int_equal(glob_compile(pattern, GLOB_WORD, &glob, NULL), 0);
+	return glob_replace(glob, value, by, true);
+}
+
+/* Replacing ends before the machine does: in size, and in time. */
+static void test_replace_hostile(void **state)
+{
+	const size_t length = GLOB_RESULT_MAX;
+	cleanup_free char *value = xcalloc(length + 1, 1);
+	cleanup_free char *by = xcalloc(1000, 1);
+	cleanup_free char *result = replace("a", "banana", "o");
+
+	assert_string_equal(result, "bonono");
+	memset(value, 'a', length);
+	memset(by, 'b', 999);
+	assert_null(replace("a", value, by));
+	assert_null(replace("a*a*a*b", value, ""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_glob),
 		cmocka_unit_test(test_glob_errors),
 		cmocka_unit_test(test_glob_hostile),
+		cmocka_unit_test(test_replace_hostile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
