@@ -199,26 +199,47 @@ static int on_message(struct coordinator *coordinator, size_t stage,
 	return 0;
 }
 
+/*
+ * Those at work alone: poll() refuses more entries than a process may have
+ * descriptors, also where most of them are -1.
+ */
+static size_t collect(const struct coordinator *coordinator,
+		      struct pollfd polled[WORKERS_MAX],
+		      size_t stages[WORKERS_MAX])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < coordinator->count && count < WORKERS_MAX; i++) {
+		if (coordinator->staff[i].fd < 0)
+			continue;
+		polled[count] = (struct pollfd){
+			.fd = coordinator->staff[i].fd,
+			.events = POLLIN,
+		};
+		stages[count++] = i;
+	}
+	return count;
+}
+
 static int wait_for_message(struct coordinator *coordinator, struct error *err)
 {
-	struct pollfd *polled =
-		xcalloc(coordinator->count + 1, sizeof(*polled));
+	struct pollfd polled[WORKERS_MAX + 1];
+	size_t stages[WORKERS_MAX];
+	size_t count = collect(coordinator, polled, stages);
 	int r = 0;
 
-	for (size_t i = 0; i < coordinator->count; i++)
-		polled[i] = (struct pollfd){.fd = coordinator->staff[i].fd,
-					    .events = POLLIN};
-	polled[coordinator->count] =
+	polled[count] =
 		(struct pollfd){.fd = coordinator->signal_fd, .events = POLLIN};
-	if (poll(polled, coordinator->count + 1, -1) < 0 && errno != EINTR)
-		r = err_errno(err, "cannot wait for the stages");
-	if (polled[coordinator->count].revents)
-		r = err_set(err, ERROR_GENERIC, "canceled");
-	for (size_t i = 0; r == 0 && i < coordinator->count; i++) {
+	if (poll(polled, count + 1, -1) < 0)
+		return errno == EINTR
+			       ? 0
+			       : err_errno(err, "cannot wait for the stages");
+	if (polled[count].revents)
+		return err_set(err, ERROR_GENERIC, "canceled");
+	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (polled[i].revents)
-			r = on_message(coordinator, i, err);
+			r = on_message(coordinator, stages[i], err);
 	}
-	free(polled);
 	return r;
 }
 

@@ -1,6 +1,7 @@
 """moss build: stages as a graph, variables, ONBUILD, named contexts."""
 import json
 import re
+import resource
 import time
 
 import pytest
@@ -108,6 +109,17 @@ def test_many_stages(moss, context):
     context.ok("-t", "many")
     assert "N=79" in config_of(moss, "many")["Env"]
     assert context.run("many", "/copy/sh", "-c", "echo yes") == "yes"
+
+
+def test_more_stages_than_descriptors(context):
+    """poll() refuses more entries than there may be descriptors."""
+    context.write("Dockerfile", "FROM busybox AS s0\n" + "".join(
+        f"FROM s{i - 1} AS s{i}\n" for i in range(1, 100)))
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+
+    context.ok(preexec_fn=limit)
 
 
 def test_arguments(moss, context):
