@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -70,18 +71,30 @@ static int open_place(struct job *job, struct place *place, struct error *err)
 
 /* ---- documents ---- */
 
+/* Never waited for: in the place of a file there could be a FIFO. */
+static int open_regular(const struct place *place, const char *path,
+			struct error *err)
+{
+	cleanup_fd int fd = path_open_beneath(place->dir_fd, path,
+					      O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return err_number(err, fd, "cannot open %s/%s",
+				  place->directory, path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(err, ERROR_INVALID, "%s/%s is not a file",
+			       place->directory, path);
+	return steal_fd(&fd);
+}
+
 static int open_file(const struct place *place, const char *digest,
 		     struct error *err)
 {
 	char path[BLOB_PATH_MAX];
-	int fd;
 
 	blob_path(path, digest);
-	fd = path_open_beneath(place->dir_fd, path,
-			       O_RDONLY | O_NONBLOCK | O_NOCTTY);
-	return fd < 0 ? err_number(err, fd, "cannot open %s/%s",
-				   place->directory, path)
-		      : fd;
+	return open_regular(place, path, err);
 }
 
 static int read_file(const struct place *place,
@@ -142,6 +155,21 @@ static int ask_manifest(const struct place *place, const char *reference,
 			  ret_json, err);
 }
 
+static int read_index(const struct place *place, cJSON **ret_json,
+		      struct error *err)
+{
+	cleanup_fd int fd = open_regular(place, OCI_INDEX_FILE, err);
+	cleanup_free char *text = NULL;
+	size_t length = 0;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = file_read_fd(fd, OCI_INDEX_FILE, JSON_FILE_MAX, &text, &length,
+			 err);
+	return r < 0 ? r : json_parse(text, length, place->what, ret_json, err);
+}
+
 static int read_first(const struct place *place, cJSON **ret_json,
 		      struct error *err)
 {
@@ -152,7 +180,7 @@ static int read_first(const struct place *place, cJSON **ret_json,
 				    *reference->digest ? reference->digest
 						       : reference->tag,
 				    ret_json, err);
-	return json_read_at(place->dir_fd, OCI_INDEX_FILE, ret_json, err);
+	return read_index(place, ret_json, err);
 }
 
 /* Through indexes to the manifest of this machine's platform. */

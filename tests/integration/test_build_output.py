@@ -359,6 +359,16 @@ def test_bad_cache_is_a_warning(moss, tmp_path):
     assert "localhost:1/none" in told
 
 
+def test_cache_is_never_waited_for(moss, tmp_path):
+    """A FIFO in the place of a cache's index would have no other end."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    os.mkfifo(cache / "index.json")
+    context = Context(moss, tmp_path / "context").dockerfile(STAGES)
+    told = context.ok("--cache-from", f"type=local,src={cache}", timeout=20)
+    assert "index.json is not a file" in told
+
+
 def test_killed_while_it_writes(moss, context):
     """Of an image that was on its way out nothing stays."""
     before = images(moss)
