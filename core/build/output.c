@@ -14,6 +14,9 @@
 
 #define WHAT "the result of the build"
 
+/* Of directories that are made to write to; the umask is 0 here. */
+#define DIRECTORY_MODE 0755
+
 enum type {
 	OUTPUT_IMAGE,
 	OUTPUT_DOCKER,
@@ -163,7 +166,7 @@ static int write_files(struct store *store, const struct output_request *wanted,
 		.progress_fd = wanted->progress->fd,
 	};
 	uint64_t bytes;
-	int r = path_mkdirs(output->dest, 0777, err);
+	int r = path_mkdirs(output->dest, DIRECTORY_MODE, err);
 
 	return r < 0 ? r : root_copy_out(store, &request, &bytes, err);
 }

@@ -113,6 +113,12 @@ def test_local(moss, context, tmp_path):
     assert images(moss) == before
 
 
+def test_local_is_nobody_else_s_to_write(moss, context, tmp_path):
+    context.ok("-o", tmp_path / "new" / "out")
+    for made in (tmp_path / "new", tmp_path / "new" / "out"):
+        assert not made.stat().st_mode & 0o022
+
+
 def test_local_stays_in_its_directory(moss, tmp_path):
     """Neither the image's links nor those in the directory lead out of it."""
     outside = tmp_path / "outside"
