@@ -1,5 +1,5 @@
 /*
- * Shows what a build says (core/build/progress.h) on standard error, in one of
+ * Shows what a build says (core/build/report.h) on standard error, in one of
  * docker's ways, by the process of cmd/progress.h:
  *
  *   tty      live steps, redrawn in place        build_live.h

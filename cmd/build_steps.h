@@ -1,5 +1,5 @@
 /*
- * The state of a build as its messages (core/build/progress.h) tell it: its
+ * The state of a build as its messages (core/build/report.h) tell it: its
  * steps, what each does and wrote, and how it failed. Nothing here knows a
  * terminal; how it looks is told by build_plain.h, build_live.h and
  * build_ending.h. Texts are printable once they are here.

@@ -4,7 +4,7 @@
  * cannot move its cursor (TERM=dumb), a line whenever there is something new.
  * Warnings always go to standard error. What the lines are is a view's to say:
  * of a transfer (storage/transfer.h) one for each layer (progress_rows.h), of a
- * build (core/build/progress.h) its steps (build_progress.h).
+ * build (core/build/report.h) its steps (build_progress.h).
  *
  * A child process shows it all, since the work keeps moss busy. It ends when
  * everybody has closed the descriptor for messages; it outlives the moss that

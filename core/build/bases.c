@@ -78,7 +78,7 @@ static int pull(const struct builder *builder, const char *reference,
 
 	if (r < 0)
 		return r;
-	pull_progress_open(&builder->progress, vertex, &progress);
+	pull_progress_open(&builder->report, vertex, &progress);
 	request.auths = auths;
 	request.progress_fd = progress.fd;
 	r = engine_image_pull(builder->engine, &request, &result, err);
@@ -173,13 +173,13 @@ static int add(struct builder *builder, const struct stage_source *source,
 		return 0;
 	vertex = ++builder->last_vertex;
 	name = xasprintf("[internal] load metadata for %s", source->image);
-	progress_vertex(&builder->progress, vertex, "internal", name);
-	progress_started(&builder->progress, vertex);
+	report_vertex(&builder->report, vertex, "internal", name);
+	report_started(&builder->report, vertex);
 	r = find(builder, source->image, platform, vertex, image, err);
 	builder->image_count++;
 	if (r < 0)
 		err_wrap(err, "%s", source->image);
-	progress_completed(&builder->progress, vertex, r < 0 ? err : NULL);
+	report_completed(&builder->report, vertex, r < 0 ? err : NULL);
 	if (r < 0)
 		definition_failed(builder, &range, vertex, -1);
 	return r;

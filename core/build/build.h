@@ -33,7 +33,7 @@
  *
  * The result: {"id": "sha256:…", "digest": of the manifest}, without id when
  * nothing went into the store, without digest when no image was made.
- * Messages on the way are those of progress.h.
+ * Messages on the way are those of report.h.
  */
 #pragma once
 

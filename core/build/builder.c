@@ -173,7 +173,7 @@ static void tell_vertex(const struct builder *builder, size_t stage,
 		xasprintf("[%s%s%u/%u] %s", alone ? "" : stage_name,
 			  alone ? "" : " ", number, plan->steps, text);
 
-	progress_vertex(&builder->progress, vertex, stage_name, name);
+	report_vertex(&builder->report, vertex, stage_name, name);
 }
 
 static void number_steps(struct builder *builder, size_t stage)
@@ -226,7 +226,7 @@ struct cache_context builder_cache_context(const struct builder *builder,
 	return (struct cache_context){
 		.engine = builder->engine,
 		.work = &builder->work,
-		.progress = &builder->progress,
+		.report = &builder->report,
 		.last_vertex = last_vertex,
 		.find_auths = find_auths,
 		.data = builder,
@@ -252,11 +252,11 @@ static int read_definition(struct builder *builder, struct error *err)
 	unsigned int vertex = ++builder->last_vertex;
 	int r;
 
-	progress_vertex(&builder->progress, vertex, "internal",
-			"[internal] load build definition");
-	progress_started(&builder->progress, vertex);
+	report_vertex(&builder->report, vertex, "internal",
+		      "[internal] load build definition");
+	report_started(&builder->report, vertex);
 	r = definition_read(builder, err);
-	progress_completed(&builder->progress, vertex, r < 0 ? err : NULL);
+	report_completed(&builder->report, vertex, r < 0 ? err : NULL);
 	return r;
 }
 

@@ -33,7 +33,7 @@
 #include "base/error.h"
 #include "core/build/cache_transfer.h"
 #include "core/build/context.h"
-#include "core/build/progress.h"
+#include "core/build/report.h"
 #include "core/build/stages.h"
 #include "core/engine/engine.h"
 #include "storage/dockerfile/dockerfile.h"
@@ -60,7 +60,7 @@ struct builder {
 	struct engine *engine;
 	struct store_work work;
 	const cJSON *request;
-	struct progress progress;
+	struct report report;
 	int question_fd; /* -1: nobody answers */
 	int input_fd;	 /* -1: none */
 	int output_fd;	 /* -1: none */

@@ -320,7 +320,7 @@ int cache_export(const struct cache_context *context, const cJSON *to,
 		 const struct cache_steps *steps,
 		 const struct image_draft *image, struct error *err)
 {
-	const struct progress *progress = context->progress;
+	const struct report *report = context->report;
 	const cJSON *item;
 	int r = 0;
 
@@ -336,12 +336,12 @@ int cache_export(const struct cache_context *context, const cJSON *to,
 		if (r < 0 || str_equal(text_of(item, "type"), "inline"))
 			continue;
 		vertex = ++*context->last_vertex;
-		progress_vertex(progress, vertex, "internal", name);
-		progress_started(progress, vertex);
+		report_vertex(report, vertex, "internal", name);
+		report_started(report, vertex);
 		r = export_to(context, item, steps, image, err);
 		if (r < 0)
 			err_wrap(err, "cannot write the cache to %s", where);
-		progress_completed(progress, vertex, r < 0 ? err : NULL);
+		report_completed(report, vertex, r < 0 ? err : NULL);
 	}
 	return r;
 }

@@ -86,21 +86,21 @@ static int read_source(const struct cache_context *context,
 static void open_source(const struct cache_context *context,
 			struct cache_source *source)
 {
-	const struct progress *progress = context->progress;
+	const struct report *report = context->report;
 	unsigned int vertex = ++*context->last_vertex;
 	cleanup_free char *name =
 		xasprintf("importing cache manifest from %s", source->name);
 	cleanup_free char *warning = NULL;
 	struct error error = {0};
 
-	progress_vertex(progress, vertex, "internal", name);
-	progress_started(progress, vertex);
+	report_vertex(report, vertex, "internal", name);
+	report_started(report, vertex);
 	if (read_source(context, source, &error) < 0) {
 		warning = xasprintf("no cache from %s: %s", source->name,
 				    error.message);
-		progress_warning(progress, 0, warning);
+		report_warning(report, 0, warning);
 	}
-	progress_completed(progress, vertex, NULL);
+	report_completed(report, vertex, NULL);
 }
 
 int cache_sources_open(const struct cache_context *context, const cJSON *from,
@@ -155,13 +155,13 @@ static int fetch(const struct cache_context *context,
 	int64_t size = (int64_t)layer->blob.size;
 	int r;
 
-	progress_status(context->progress, vertex, layer->blob.digest,
-			"importing", 0, size);
+	report_status(context->report, vertex, layer->blob.digest, "importing",
+		      0, size);
 	r = engine_cache_fetch(context->engine, &place, layer,
 			       context->work->name, -1, err);
 	if (r == 0)
-		progress_status(context->progress, vertex, layer->blob.digest,
-				"done", size, size);
+		report_status(context->report, vertex, layer->blob.digest,
+			      "done", size, size);
 	return r;
 }
 
@@ -183,7 +183,7 @@ static int take(const struct cache_context *context,
 		entry.layer = &source->layers.layers[index];
 		r = fetch(context, source, entry.layer, vertex, &error);
 		if (r < 0) {
-			progress_warning(context->progress, 0, error.message);
+			report_warning(context->report, 0, error.message);
 			return BUILD_CACHE_MISS;
 		}
 	}

@@ -32,7 +32,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/build/image.h"
-#include "core/build/progress.h"
+#include "core/build/report.h"
 #include "core/engine/engine.h"
 #include "storage/store/build_cache.h"
 #include "storage/store/store.h"
@@ -41,7 +41,7 @@
 struct cache_context {
 	struct engine *engine;
 	const struct store_work *work; /* of the build */
-	const struct progress *progress;
+	const struct report *report;
 	unsigned int *last_vertex; /* counts those that are made here */
 	/* Credentials for a reference, the caller's to free; NULL: none. */
 	int (*find_auths)(const void *data, const char *reference,

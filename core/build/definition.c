@@ -16,7 +16,7 @@ void definition_failed(const struct builder *builder,
 		       const struct dockerfile_range *range,
 		       unsigned int vertex, int exit_code)
 {
-	const struct progress_failure failure = {
+	const struct report_failure failure = {
 		.file = builder->file,
 		.text = builder->text,
 		.line = range->first_line,
@@ -25,7 +25,7 @@ void definition_failed(const struct builder *builder,
 		.exit_code = exit_code,
 	};
 
-	progress_failed(&builder->progress, &failure);
+	report_failed(&builder->report, &failure);
 }
 
 /* Where the Dockerfile is: one of the three, or the context's usual one. */
@@ -71,7 +71,7 @@ static int fetch_context(struct builder *builder, const cJSON *context,
 	struct pull_progress progress;
 	int r;
 
-	pull_progress_open(&builder->progress, builder->last_vertex, &progress);
+	pull_progress_open(&builder->report, builder->last_vertex, &progress);
 	request.progress_fd = progress.fd;
 	r = remote_context(&request, context, ret_path, ret_dockerfile, err);
 	pull_progress_close(&progress);
@@ -143,9 +143,8 @@ static void tell_warnings(const struct builder *builder)
 	const struct dockerfile *dockerfile = &builder->dockerfile;
 
 	for (size_t i = 0; i < dockerfile->warning_count; i++)
-		progress_warning(&builder->progress,
-				 dockerfile->warnings[i].line,
-				 dockerfile->warnings[i].text);
+		report_warning(&builder->report, dockerfile->warnings[i].line,
+			       dockerfile->warnings[i].text);
 }
 
 /* ---- --build-arg ---- */
@@ -195,7 +194,7 @@ static void tell_unused(const struct builder *builder)
 		return;
 	list = strv_join(unused, " ");
 	text = xasprintf("One or more build-args [%s] were not consumed", list);
-	progress_warning(&builder->progress, 0, text);
+	report_warning(&builder->report, 0, text);
 }
 
 int definition_read(struct builder *builder, struct error *err)

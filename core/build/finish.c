@@ -15,8 +15,8 @@ int finish_begin(struct builder *builder, struct error *err)
 	int r = output_check(outputs, err);
 
 	builder->finish_vertex = ++builder->last_vertex;
-	progress_vertex(&builder->progress, builder->finish_vertex, "internal",
-			"exporting to image");
+	report_vertex(&builder->report, builder->finish_vertex, "internal",
+		      "exporting to image");
 	return r;
 }
 
@@ -63,7 +63,7 @@ static int write_outputs(struct builder *builder, struct stage_result *result,
 		.image = &result->image,
 		.output_fd = builder->output_fd,
 		.epoch = builder->epoch,
-		.progress = &builder->progress,
+		.report = &builder->report,
 		.vertex = builder->finish_vertex,
 	};
 	int r = read_wishes(builder->request, &wishes, err);
@@ -130,12 +130,12 @@ int finish(struct builder *builder, cJSON **ret_result, struct error *err)
 
 	if (r < 0)
 		return r;
-	progress_started(&builder->progress, builder->finish_vertex);
+	report_started(&builder->report, builder->finish_vertex);
 	r = write_caches(builder, true, &result, err);
 	if (r == 0)
 		r = write_outputs(builder, &result, &output, err);
-	progress_completed(&builder->progress, builder->finish_vertex,
-			   r < 0 ? err : NULL);
+	report_completed(&builder->report, builder->finish_vertex,
+			 r < 0 ? err : NULL);
 	if (r == 0)
 		r = write_caches(builder, false, &result, err);
 	if (r < 0)

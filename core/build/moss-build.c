@@ -43,7 +43,7 @@ static int run(const cJSON *request, cJSON **ret_result, struct error *err)
 		.engine = &engine,
 		.work = {.fd = -1, .lock_fd = -1},
 		.request = request,
-		.progress = {.fd = listens ? TRANSFER_PROGRESS : -1},
+		.report = {.fd = listens ? TRANSFER_PROGRESS : -1},
 		.question_fd = TRANSFER_QUESTIONS,
 		.input_fd = STDIN_FILENO,
 		.output_fd = STDOUT_FILENO,

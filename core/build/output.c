@@ -163,7 +163,7 @@ static int write_files(struct store *store, const struct output_request *wanted,
 		.path = "/.",
 		.destination = output->dest,
 		.output_fd = -1,
-		.progress_fd = wanted->progress->fd,
+		.progress_fd = wanted->report->fd,
 	};
 	uint64_t bytes;
 	int r = path_mkdirs(output->dest, DIRECTORY_MODE, err);
@@ -179,7 +179,7 @@ static int write_tar(struct store *store, const struct output_request *wanted,
 		.root = {.what = WHAT, .diff_ids = diff_ids},
 		.output = output->dest,
 		.output_fd = output->dest ? -1 : wanted->output_fd,
-		.progress_fd = wanted->progress->fd,
+		.progress_fd = wanted->report->fd,
 	};
 
 	return root_export(store, &request, err);
@@ -192,7 +192,7 @@ static void tell(const struct output_request *request, const char *format,
 {
 	cleanup_free char *id = xasprintf("%s %s", format, name);
 
-	progress_status(request->progress, request->vertex, id, "done", -1, 0);
+	report_status(request->report, request->vertex, id, "done", -1, 0);
 }
 
 struct plan {
@@ -262,7 +262,7 @@ static int assemble(struct store *store, const struct output_request *request,
 		.output_count = plan->archive_count,
 		.output_fd = plan->to_stream ? request->output_fd : -1,
 		.epoch = request->epoch,
-		.progress_fd = request->progress->fd,
+		.progress_fd = request->report->fd,
 	};
 	struct output_result result = {
 		.assembled = true,

@@ -29,7 +29,7 @@
 
 #include "base/error.h"
 #include "core/build/image.h"
-#include "core/build/progress.h"
+#include "core/build/report.h"
 #include "storage/store/store.h"
 #include "storage/transfer_build.h"
 
@@ -45,7 +45,7 @@ struct output_request {
 	bool squash;   /* layers above the base image's become one */
 	int output_fd; /* of "-" */
 	int64_t epoch; /* -1: none */
-	const struct progress *progress;
+	const struct report *report;
 	unsigned int vertex;
 };
 struct output_result {

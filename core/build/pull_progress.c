@@ -13,7 +13,7 @@
 #include "base/str.h"
 
 /* Bytes of a layer are counted; other statuses are true from now on. */
-static void tell(const struct progress *progress, unsigned int vertex,
+static void tell(const struct report *report, unsigned int vertex,
 		 const char *line, size_t length)
 {
 	cleanup_json cJSON *json = NULL;
@@ -24,7 +24,7 @@ static void tell(const struct progress *progress, unsigned int vertex,
 	if (json_parse(line, length, "progress", &json, NULL) < 0)
 		return;
 	if (json_get_string(json, "", "warning", &warning, NULL) > 0)
-		progress_warning(progress, 0, warning);
+		report_warning(report, 0, warning);
 	if (json_get_string(json, "", "status", &status, NULL) <= 0)
 		return;
 	(void)json_get_string(json, "", "id", &id, NULL);
@@ -33,11 +33,10 @@ static void tell(const struct progress *progress, unsigned int vertex,
 		(void)json_get_i64(detail, "", "total", &total, NULL);
 	}
 	if (id)
-		progress_status(progress, vertex, id, status, current, total);
+		report_status(report, vertex, id, status, current, total);
 }
 
-static void tell_all(const struct progress *progress, unsigned int vertex,
-		     int fd)
+static void tell_all(const struct report *report, unsigned int vertex, int fd)
 {
 	cleanup_file FILE *file = fdopen(fd, "r");
 	cleanup_free char *line = NULL;
@@ -45,22 +44,22 @@ static void tell_all(const struct progress *progress, unsigned int vertex,
 	ssize_t length;
 
 	while (file && (length = getline(&line, &room, file)) > 0)
-		tell(progress, vertex, line, (size_t)length);
+		tell(report, vertex, line, (size_t)length);
 }
 
-void pull_progress_open(const struct progress *progress, unsigned int vertex,
+void pull_progress_open(const struct report *report, unsigned int vertex,
 			struct pull_progress *ret_pull)
 {
 	int fds[2];
 
 	*ret_pull = (struct pull_progress){.fd = -1};
-	if (progress->fd < 0 || pipe2(fds, O_CLOEXEC) < 0)
+	if (report->fd < 0 || pipe2(fds, O_CLOEXEC) < 0)
 		return;
 	ret_pull->pid = fork();
 	if (ret_pull->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close_fd(&fds[1]);
-		tell_all(progress, vertex, fds[0]);
+		tell_all(report, vertex, fds[0]);
 		_exit(0);
 	}
 	close_fd(&fds[0]);

@@ -15,7 +15,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/str.h"
-#include "core/build/progress.h"
+#include "core/build/report.h"
 #include "core/build/run_mounts.h"
 #include "core/build/run_output.h"
 #include "core/engine/engine.h"
@@ -190,7 +190,7 @@ static int run_container(struct run *run, int *ret_status, struct error *err)
 		r = engine_container_start(&run->engine, run->id, &attach,
 					   &stream_fd, &wait_fd, err);
 	if (r >= 0)
-		r = run_output(stream_fd, request->progress, request->vertex,
+		r = run_output(stream_fd, request->report, request->vertex,
 			       err);
 	if (r < 0)
 		return r;
@@ -224,7 +224,7 @@ static int make_layer(struct run *run, const struct step_end *end,
 		.epoch = request->epoch,
 		/* Of the messages there are it has warnings only, which have
 		   the same form here. */
-		.progress_fd = request->progress->fd,
+		.progress_fd = request->report->fd,
 	};
 
 	return image_layer_diff(&run->engine.store, &diff, ret_layer, err);

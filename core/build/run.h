@@ -38,7 +38,7 @@
 struct engine;
 struct layer_chain;
 struct layer_ref;
-struct progress;
+struct report;
 struct run_mounts_request;
 struct store_work;
 
@@ -64,7 +64,7 @@ struct run_request {
 	   ExtraHosts, ShmSize, Ulimits… NULL: none. */
 	const cJSON *host_config;
 	int64_t epoch; /* no file of the layer is younger; -1: no limit */
-	const struct progress *progress;
+	const struct report *report;
 	unsigned int vertex;
 };
 

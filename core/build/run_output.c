@@ -4,15 +4,15 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "core/build/progress.h"
+#include "core/build/report.h"
 
 #define BUFFER_SIZE  (64u << 10)
 #define FRAME_HEADER 8
 #define STREAMS	     2
 
 struct reader {
-	const struct progress *progress;
-	struct progress_stream streams[STREAMS];
+	const struct report *report;
+	struct report_stream streams[STREAMS];
 	unsigned char header[FRAME_HEADER];
 	size_t header_length;
 	size_t frame_left;
@@ -27,9 +27,9 @@ static size_t take(struct reader *reader, const char *data, size_t length)
 	if (reader->frame_left > 0) {
 		taken = length < reader->frame_left ? length
 						    : reader->frame_left;
-		progress_log(reader->progress,
-			     &reader->streams[header[0] == 2 ? 1 : 0], data,
-			     taken);
+		report_log(reader->report,
+			   &reader->streams[header[0] == 2 ? 1 : 0], data,
+			   taken);
 		reader->frame_left -= taken;
 		return taken;
 	}
@@ -43,11 +43,11 @@ static size_t take(struct reader *reader, const char *data, size_t length)
 	return 1;
 }
 
-int run_output(int stream_fd, const struct progress *progress,
-	       unsigned int vertex, struct error *err)
+int run_output(int stream_fd, const struct report *report, unsigned int vertex,
+	       struct error *err)
 {
 	struct reader reader = {
-		.progress = progress,
+		.report = report,
 		.streams = {{.vertex = vertex, .number = 1},
 			    {.vertex = vertex, .number = 2}},
 	};
@@ -69,6 +69,6 @@ int run_output(int stream_fd, const struct progress *progress,
 				     (size_t)length - done);
 	}
 	for (int i = 0; i < STREAMS; i++)
-		progress_log_end(progress, &reader.streams[i]);
+		report_log_end(report, &reader.streams[i]);
 	return 0;
 }

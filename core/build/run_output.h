@@ -6,8 +6,8 @@
 
 #include "base/error.h"
 
-struct progress;
+struct report;
 
 /* Until the stream's end. */
-int run_output(int stream_fd, const struct progress *progress,
-	       unsigned int vertex, struct error *err);
+int run_output(int stream_fd, const struct report *report, unsigned int vertex,
+	       struct error *err);

@@ -358,8 +358,7 @@ static int digest_elsewhere(const struct worker *worker, struct copy *copy,
 	struct pull_progress progress;
 	int r;
 
-	pull_progress_open(&worker->builder->progress, worker->vertex,
-			   &progress);
+	pull_progress_open(&worker->builder->report, worker->vertex, &progress);
 	request.progress_fd = progress.fd;
 	r = image_copy_digest(&worker->builder->engine->store, &request,
 			      copy->content, err);
@@ -402,8 +401,7 @@ static int make_copy(struct worker *worker, void *data,
 	int r;
 
 	/* It may have something to warn of, owners without an ID say. */
-	pull_progress_open(&worker->builder->progress, worker->vertex,
-			   &progress);
+	pull_progress_open(&worker->builder->report, worker->vertex, &progress);
 	request.progress_fd = progress.fd;
 	r = image_layer_copy(&worker->builder->engine->store, &request,
 			     ret_layer, content, err);

@@ -264,7 +264,7 @@ static void make_request(struct worker *worker, struct step *step)
 		.network = step->network,
 		.host_config = step->host_config,
 		.epoch = builder->epoch,
-		.progress = &builder->progress,
+		.report = &builder->report,
 		.vertex = worker->vertex,
 	};
 }
@@ -328,10 +328,10 @@ static void compare_mounts(struct worker *worker, const struct step *step)
 					 str_equal(hex, step->mounts_hex)))
 		return;
 	worker->unlike_key = true;
-	progress_warning(&worker->builder->progress,
-			 worker->instruction->first_line,
-			 "files of a mount changed while the step ran: it is "
-			 "run again next time");
+	report_warning(&worker->builder->report,
+		       worker->instruction->first_line,
+		       "files of a mount changed while the step ran: it is "
+		       "run again next time");
 }
 
 static int make_run(struct worker *worker, void *data,

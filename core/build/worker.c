@@ -292,7 +292,7 @@ static int make_and_note(struct worker *worker, const char *hex,
 void worker_start(struct worker *worker)
 {
 	if (!worker->started)
-		progress_started(&worker->builder->progress, worker->vertex);
+		report_started(&worker->builder->report, worker->vertex);
 	worker->started = true;
 }
 
@@ -300,7 +300,7 @@ void worker_start(struct worker *worker)
 static int take_cached(struct worker *worker, int hit,
 		       const struct layer_ref *layer, struct error *err)
 {
-	progress_cached(&worker->builder->progress, worker->vertex);
+	report_cached(&worker->builder->report, worker->vertex);
 	return hit == BUILD_CACHE_LAYER ? take_layer(worker, layer, err) : 0;
 }
 
@@ -427,7 +427,7 @@ static int go_through(struct worker *worker,
 		      const struct dockerfile_instruction *instruction,
 		      struct error *err)
 {
-	const struct progress *progress = &worker->builder->progress;
+	const struct report *report = &worker->builder->report;
 	bool is_step = builder_is_step(instruction->keyword);
 	int r;
 
@@ -438,7 +438,7 @@ static int go_through(struct worker *worker,
 	if (!is_step)
 		return r;
 	worker_start(worker);
-	progress_completed(progress, worker->vertex, r < 0 ? err : NULL);
+	report_completed(report, worker->vertex, r < 0 ? err : NULL);
 	return r;
 }
 
@@ -512,11 +512,11 @@ static int run(struct worker *worker, struct error *err)
 
 	worker->vertex = plan->vertex;
 	if (plan->vertex > 0)
-		progress_started(&builder->progress, plan->vertex);
+		report_started(&builder->report, plan->vertex);
 	r = begin(worker, err);
 	if (r == 0 && plan->vertex > 0) {
-		progress_cached(&builder->progress, plan->vertex);
-		progress_completed(&builder->progress, plan->vertex, NULL);
+		report_cached(&builder->report, plan->vertex);
+		report_completed(&builder->report, plan->vertex, NULL);
 	}
 	worker->last_vertex = plan->first_step;
 	if (r == 0)

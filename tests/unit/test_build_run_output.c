@@ -19,7 +19,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "core/build/progress.h"
+#include "core/build/report.h"
 
 static void add_frame(struct str *text, int stream, const char *data)
 {
@@ -41,16 +41,16 @@ static void add_frame(struct str *text, int stream, const char *data)
 static void feed(const struct str *bytes, size_t piece, struct str ret_said[2])
 {
 	struct error err = {0};
-	char line[2 * PROGRESS_LINE_MAX];
+	char line[2 * REPORT_LINE_MAX];
 	ssize_t length;
 	int stream[2], said[2];
-	struct progress progress;
+	struct report report;
 	pid_t writer;
 
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);
 	assert_int_equal(pipe2(said, O_CLOEXEC | O_DIRECT | O_NONBLOCK), 0);
-	progress.fd = said[1];
+	report.fd = said[1];
 	writer = fork();
 	if (writer == 0) {
 		for (size_t at = 0; at < bytes->length; at += piece) {
@@ -63,7 +63,7 @@ static void feed(const struct str *bytes, size_t piece, struct str ret_said[2])
 		_exit(0);
 	}
 	close(stream[1]);
-	assert_int_equal(run_output(stream[0], &progress, 7, &err), 0);
+	assert_int_equal(run_output(stream[0], &report, 7, &err), 0);
 	close(stream[0]);
 	assert_int_equal(waitpid(writer, NULL, 0), writer);
 	while ((length = read(said[0], line, sizeof(line))) > 0) {

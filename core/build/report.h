@@ -42,45 +42,43 @@
 
 #include "base/error.h"
 
-#define PROGRESS_LINE_MAX 4096 /* bytes of a line, newline included */
+#define REPORT_LINE_MAX 4096 /* bytes of a line, newline included */
 
-struct progress {
+struct report {
 	int fd; /* -1: nobody listens */
 };
 
 /* stage: its name, or its number where it has none. */
-void progress_vertex(const struct progress *progress, unsigned int vertex,
-		     const char *stage, const char *name);
-void progress_started(const struct progress *progress, unsigned int vertex);
-void progress_cached(const struct progress *progress, unsigned int vertex);
+void report_vertex(const struct report *report, unsigned int vertex,
+		   const char *stage, const char *name);
+void report_started(const struct report *report, unsigned int vertex);
+void report_cached(const struct report *report, unsigned int vertex);
 
 /* One of a vertex's two outputs. */
-struct progress_stream {
+struct report_stream {
 	unsigned int vertex;
 	int number;   /* 1: standard output, 2: standard error */
 	char held[4]; /* the beginning of a character whose end is to come */
 	size_t held_length;
 };
 /* Bytes as they are read, in pieces of any length. */
-void progress_log(const struct progress *progress,
-		  struct progress_stream *stream, const void *bytes,
-		  size_t length);
+void report_log(const struct report *report, struct report_stream *stream,
+		const void *bytes, size_t length);
 /* Nothing comes any more. */
-void progress_log_end(const struct progress *progress,
-		      struct progress_stream *stream);
+void report_log_end(const struct report *report, struct report_stream *stream);
 
 /* current: negative where it is not counted; total: 0 where it is not known. */
-void progress_status(const struct progress *progress, unsigned int vertex,
-		     const char *id, const char *status, int64_t current,
-		     int64_t total);
+void report_status(const struct report *report, unsigned int vertex,
+		   const char *id, const char *status, int64_t current,
+		   int64_t total);
 /* failure: NULL where it succeeded. */
-void progress_completed(const struct progress *progress, unsigned int vertex,
-			const struct error *failure);
+void report_completed(const struct report *report, unsigned int vertex,
+		      const struct error *failure);
 /* line: of the Dockerfile, from 1 on; 0: of none. */
-void progress_warning(const struct progress *progress, unsigned int line,
-		      const char *text);
+void report_warning(const struct report *report, unsigned int line,
+		    const char *text);
 
-struct progress_failure {
+struct report_failure {
 	const char *file;    /* as the user named it */
 	const char *text;    /* the whole Dockerfile */
 	unsigned int line;   /* the instruction's first, from 1 on; 0: none */
@@ -89,5 +87,5 @@ struct progress_failure {
 	int exit_code;	     /* of the command; -1: it was none */
 };
 /* The excerpt is the instruction with some lines around it. */
-void progress_failed(const struct progress *progress,
-		     const struct progress_failure *failure);
+void report_failed(const struct report *report,
+		   const struct report_failure *failure);

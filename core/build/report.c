@@ -1,4 +1,4 @@
-#include "core/build/progress.h"
+#include "core/build/report.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #define NS_PER_S     1000000000LL
 
 /* A pipe's reader gets lines of this length in one piece. */
-_Static_assert(PROGRESS_LINE_MAX <= PIPE_BUF, "lines would be mixed up");
+_Static_assert(REPORT_LINE_MAX <= PIPE_BUF, "lines would be mixed up");
 
 /* ---- texts ---- */
 
@@ -85,11 +85,11 @@ static void begin(struct str *line, unsigned int vertex)
 	str_appendf(line, "{\"vertex\":%u", vertex);
 }
 
-static void end(const struct progress *progress, struct str *line)
+static void end(const struct report *report, struct str *line)
 {
 	str_append(line, "}\n");
-	if (progress->fd >= 0)
-		(void)write_all(progress->fd, str_text(line), line->length);
+	if (report->fd >= 0)
+		(void)write_all(report->fd, str_text(line), line->length);
 }
 
 static void append_now(struct str *line, const char *key)
@@ -101,37 +101,37 @@ static void append_now(struct str *line, const char *key)
 		    (long long)now.tv_sec * NS_PER_S + now.tv_nsec);
 }
 
-void progress_vertex(const struct progress *progress, unsigned int vertex,
-		     const char *stage, const char *name)
+void report_vertex(const struct report *report, unsigned int vertex,
+		   const char *stage, const char *name)
 {
 	cleanup_str struct str line = {0};
 
 	begin(&line, vertex);
 	append_member(&line, "stage", stage, NAME_ROOM);
 	append_member(&line, "name", name, NAME_ROOM);
-	end(progress, &line);
+	end(report, &line);
 }
 
-void progress_started(const struct progress *progress, unsigned int vertex)
+void report_started(const struct report *report, unsigned int vertex)
 {
 	cleanup_str struct str line = {0};
 
 	begin(&line, vertex);
 	append_now(&line, "started");
-	end(progress, &line);
+	end(report, &line);
 }
 
-void progress_cached(const struct progress *progress, unsigned int vertex)
+void report_cached(const struct report *report, unsigned int vertex)
 {
 	cleanup_str struct str line = {0};
 
 	begin(&line, vertex);
 	str_append(&line, ",\"cached\":true");
-	end(progress, &line);
+	end(report, &line);
 }
 
-void progress_completed(const struct progress *progress, unsigned int vertex,
-			const struct error *failure)
+void report_completed(const struct report *report, unsigned int vertex,
+		      const struct error *failure)
 {
 	cleanup_str struct str line = {0};
 
@@ -139,13 +139,13 @@ void progress_completed(const struct progress *progress, unsigned int vertex,
 	append_now(&line, "completed");
 	if (failure)
 		append_member(&line, "error", failure->message,
-			      PROGRESS_LINE_MAX - TAIL_ROOM);
-	end(progress, &line);
+			      REPORT_LINE_MAX - TAIL_ROOM);
+	end(report, &line);
 }
 
-void progress_status(const struct progress *progress, unsigned int vertex,
-		     const char *id, const char *status, int64_t current,
-		     int64_t total)
+void report_status(const struct report *report, unsigned int vertex,
+		   const char *id, const char *status, int64_t current,
+		   int64_t total)
 {
 	cleanup_str struct str line = {0};
 
@@ -156,29 +156,29 @@ void progress_status(const struct progress *progress, unsigned int vertex,
 		str_appendf(&line, ",\"current\":%lld", (long long)current);
 	if (total > 0)
 		str_appendf(&line, ",\"total\":%lld", (long long)total);
-	end(progress, &line);
+	end(report, &line);
 }
 
-void progress_warning(const struct progress *progress, unsigned int line_number,
-		      const char *text)
+void report_warning(const struct report *report, unsigned int line_number,
+		    const char *text)
 {
 	cleanup_str struct str line = {0};
 	size_t length = strlen(text);
 
 	str_append(&line, "{\"warning\":\"");
-	if (append_text(&line, text, length, PROGRESS_LINE_MAX - TAIL_ROOM) <
+	if (append_text(&line, text, length, REPORT_LINE_MAX - TAIL_ROOM) <
 	    length)
 		str_append(&line, ELLIPSIS);
 	str_append_char(&line, '"');
 	if (line_number > 0)
 		str_appendf(&line, ",\"line\":%u", line_number);
-	end(progress, &line);
+	end(report, &line);
 }
 
 /* ---- logs ---- */
 
-static void log_bytes(const struct progress *progress,
-		      const struct progress_stream *stream, const char *bytes,
+static void log_bytes(const struct report *report,
+		      const struct report_stream *stream, const char *bytes,
 		      size_t length)
 {
 	while (length > 0) {
@@ -188,9 +188,9 @@ static void log_bytes(const struct progress *progress,
 		begin(&line, stream->vertex);
 		str_append(&line, ",\"log\":\"");
 		taken = append_text(&line, bytes, length,
-				    PROGRESS_LINE_MAX - TAIL_ROOM);
+				    REPORT_LINE_MAX - TAIL_ROOM);
 		str_appendf(&line, "\",\"stream\":%d", stream->number);
-		end(progress, &line);
+		end(report, &line);
 		bytes += taken;
 		length -= taken;
 	}
@@ -217,9 +217,8 @@ static size_t unfinished_length(const char *bytes, size_t length)
 	return 0;
 }
 
-void progress_log(const struct progress *progress,
-		  struct progress_stream *stream, const void *bytes,
-		  size_t length)
+void report_log(const struct report *report, struct report_stream *stream,
+		const void *bytes, size_t length)
 {
 	cleanup_str struct str whole = {0};
 	size_t held;
@@ -229,13 +228,12 @@ void progress_log(const struct progress *progress,
 	held = unfinished_length(str_text(&whole), whole.length);
 	memcpy(stream->held, str_text(&whole) + whole.length - held, held);
 	stream->held_length = held;
-	log_bytes(progress, stream, str_text(&whole), whole.length - held);
+	log_bytes(report, stream, str_text(&whole), whole.length - held);
 }
 
-void progress_log_end(const struct progress *progress,
-		      struct progress_stream *stream)
+void report_log_end(const struct report *report, struct report_stream *stream)
 {
-	log_bytes(progress, stream, stream->held, stream->held_length);
+	log_bytes(report, stream, stream->held, stream->held_length);
 	stream->held_length = 0;
 }
 
@@ -271,7 +269,7 @@ static void widen(unsigned int *first, unsigned int *last, unsigned int count)
 }
 
 static void append_excerpt(struct str *line,
-			   const struct progress_failure *failure)
+			   const struct report_failure *failure)
 {
 	const char *text = failure->text;
 	unsigned int first = failure->line;
@@ -284,7 +282,7 @@ static void append_excerpt(struct str *line,
 		size_t length = strcspn(text, "\n");
 
 		/* Of a very long instruction the beginning will do. */
-		if (line->length + EXCERPT_ROOM > PROGRESS_LINE_MAX - TAIL_ROOM)
+		if (line->length + EXCERPT_ROOM > REPORT_LINE_MAX - TAIL_ROOM)
 			break;
 		if (number >= first) {
 			str_appendf(line, "%s[%u,\"", comma, number);
@@ -299,8 +297,8 @@ static void append_excerpt(struct str *line,
 	str_append_char(line, ']');
 }
 
-void progress_failed(const struct progress *progress,
-		     const struct progress_failure *failure)
+void report_failed(const struct report *report,
+		   const struct report_failure *failure)
 {
 	cleanup_str struct str line = {0};
 
@@ -314,5 +312,5 @@ void progress_failed(const struct progress *progress,
 	if (failure->line > 0)
 		append_excerpt(&line, failure);
 	str_append_char(&line, '}');
-	end(progress, &line);
+	end(report, &line);
 }

@@ -1,8 +1,8 @@
 /*
- * core/build/progress.h: calls in, lines out. The pipe keeps writes apart, so
+ * core/build/report.h: calls in, lines out. The pipe keeps writes apart, so
  * that each read is what one write was.
  */
-#include "core/build/progress.h"
+#include "core/build/report.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -20,7 +20,7 @@
 #include "base/str.h"
 
 struct listener {
-	struct progress progress;
+	struct report report;
 	int fd;
 };
 
@@ -31,7 +31,7 @@ static int open_listener(void **state)
 
 	assert_int_equal(pipe2(ends, O_CLOEXEC | O_DIRECT | O_NONBLOCK), 0);
 	listener->fd = ends[0];
-	listener->progress.fd = ends[1];
+	listener->report.fd = ends[1];
 	*state = listener;
 	return 0;
 }
@@ -41,7 +41,7 @@ static int close_listener(void **state)
 	struct listener *listener = *state;
 
 	close(listener->fd);
-	close(listener->progress.fd);
+	close(listener->report.fd);
 	free(listener);
 	return 0;
 }
@@ -49,12 +49,12 @@ static int close_listener(void **state)
 /* What one write was, "" when there was none. */
 static char *next_line(const struct listener *listener)
 {
-	char line[2 * PROGRESS_LINE_MAX];
+	char line[2 * REPORT_LINE_MAX];
 	ssize_t length = read(listener->fd, line, sizeof(line));
 
 	if (length <= 0)
 		return xstrdup("");
-	assert_true(length <= PROGRESS_LINE_MAX);
+	assert_true(length <= REPORT_LINE_MAX);
 	assert_int_equal(line[length - 1], '\n');
 	assert_null(memchr(line, '\n', (size_t)length - 1));
 	return xstrndup(line, (size_t)length - 1);
@@ -80,23 +80,22 @@ static void assert_next(const struct listener *listener, const char *expected)
 static void test_messages(void **state)
 {
 	const struct listener *listener = *state;
-	const struct progress *progress = &listener->progress;
+	const struct report *report = &listener->report;
 
-	progress_vertex(progress, 3, "build",
-			"[build 2/5] RUN echo \"a\\b\"\n");
+	report_vertex(report, 3, "build", "[build 2/5] RUN echo \"a\\b\"\n");
 	assert_next(listener, "{\"vertex\":3,\"stage\":\"build\",\"name\":"
 			      "\"[build 2/5] RUN echo \\\"a\\\\b\\\"\\n\"}");
-	progress_cached(progress, 3);
+	report_cached(report, 3);
 	assert_next(listener, "{\"vertex\":3,\"cached\":true}");
-	progress_status(progress, 3, "sha256:abc", "extracting", 5, 10);
+	report_status(report, 3, "sha256:abc", "extracting", 5, 10);
 	assert_next(listener, "{\"vertex\":3,\"id\":\"sha256:abc\",\"status\":"
 			      "\"extracting\",\"current\":5,\"total\":10}");
-	progress_status(progress, 3, "sha256:abc", "done", -1, 0);
+	report_status(report, 3, "sha256:abc", "done", -1, 0);
 	assert_next(listener, "{\"vertex\":3,\"id\":\"sha256:abc\",\"status\":"
 			      "\"done\"}");
-	progress_warning(progress, 4, "old");
+	report_warning(report, 4, "old");
 	assert_next(listener, "{\"warning\":\"old\",\"line\":4}");
-	progress_warning(progress, 0, "old");
+	report_warning(report, 0, "old");
 	assert_next(listener, "{\"warning\":\"old\"}");
 }
 
@@ -108,9 +107,9 @@ static void test_times(void **state)
 	cleanup_json cJSON *completed = NULL;
 	cleanup_json cJSON *failed = NULL;
 
-	progress_started(&listener->progress, 1);
-	progress_completed(&listener->progress, 1, NULL);
-	progress_completed(&listener->progress, 2, &failure);
+	report_started(&listener->report, 1);
+	report_completed(&listener->report, 1, NULL);
+	report_completed(&listener->report, 2, &failure);
 	started = next_message(listener);
 	completed = next_message(listener);
 	failed = next_message(listener);
@@ -142,14 +141,14 @@ static void test_log_bytes(void **state)
 	const struct listener *listener = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct progress_stream stream = {.vertex = 7, .number = 2};
+		struct report_stream stream = {.vertex = 7, .number = 2};
 		cleanup_free char *expected =
 			xasprintf("{\"vertex\":7,\"log\":\"%s\",\"stream\":2}",
 				  cases[i].expected);
 
-		progress_log(&listener->progress, &stream, cases[i].bytes,
-			     cases[i].length);
-		progress_log_end(&listener->progress, &stream);
+		report_log(&listener->report, &stream, cases[i].bytes,
+			   cases[i].length);
+		report_log_end(&listener->report, &stream);
 		assert_next(listener, expected);
 		assert_next(listener, "");
 	}
@@ -159,36 +158,35 @@ static void test_log_bytes(void **state)
 static void test_log_split_character(void **state)
 {
 	const struct listener *listener = *state;
-	struct progress_stream stream = {.vertex = 7, .number = 1};
+	struct report_stream stream = {.vertex = 7, .number = 1};
 
-	progress_log(&listener->progress, &stream, "a\xe2", 2);
+	report_log(&listener->report, &stream, "a\xe2", 2);
 	assert_next(listener, "{\"vertex\":7,\"log\":\"a\",\"stream\":1}");
-	progress_log(&listener->progress, &stream, "\x82", 1);
+	report_log(&listener->report, &stream, "\x82", 1);
 	assert_next(listener, "");
-	progress_log(&listener->progress, &stream, "\xac", 1);
+	report_log(&listener->report, &stream, "\xac", 1);
 	assert_next(listener,
 		    "{\"vertex\":7,\"log\":\"\xe2\x82\xac\",\"stream\":1}");
 	/* The end of it never comes. */
-	progress_log(&listener->progress, &stream, "\xf0\x9f", 2);
+	report_log(&listener->report, &stream, "\xf0\x9f", 2);
 	assert_next(listener, "");
-	progress_log_end(&listener->progress, &stream);
+	report_log_end(&listener->report, &stream);
 	assert_next(listener, "{\"vertex\":7,\"log\":\"\xef\xbf\xbd"
 			      "\xef\xbf\xbd\",\"stream\":1}");
-	progress_log_end(&listener->progress, &stream);
+	report_log_end(&listener->report, &stream);
 	assert_next(listener, "");
 }
 
 static void test_long_log(void **state)
 {
 	const struct listener *listener = *state;
-	struct progress_stream stream = {.vertex = 7, .number = 1};
+	struct report_stream stream = {.vertex = 7, .number = 1};
 	cleanup_str struct str text = {0};
 	cleanup_str struct str back = {0};
 
 	for (int i = 0; i < 2000; i++)
 		str_append(&text, i % 2 ? "\x1b" : "\xe2\x82\xac");
-	progress_log(&listener->progress, &stream, str_text(&text),
-		     text.length);
+	report_log(&listener->report, &stream, str_text(&text), text.length);
 	while (back.length < text.length) {
 		cleanup_json cJSON *message = next_message(listener);
 
@@ -203,7 +201,7 @@ static void test_long_texts(void **state)
 {
 	const struct listener *listener = *state;
 	char controls[20001];
-	struct progress_failure failure = {
+	struct report_failure failure = {
 		.file = controls,
 		.text = controls,
 		.line = 1,
@@ -214,11 +212,11 @@ static void test_long_texts(void **state)
 	memset(controls, 1, sizeof(controls) - 1);
 	controls[sizeof(controls) - 1] = '\0';
 	memset(error.message, 2, sizeof(error.message) - 1);
-	progress_vertex(&listener->progress, 1, controls, controls);
-	progress_status(&listener->progress, 1, controls, controls, 1, 2);
-	progress_warning(&listener->progress, 1, controls);
-	progress_completed(&listener->progress, 1, &error);
-	progress_failed(&listener->progress, &failure);
+	report_vertex(&listener->report, 1, controls, controls);
+	report_status(&listener->report, 1, controls, controls, 1, 2);
+	report_warning(&listener->report, 1, controls);
+	report_completed(&listener->report, 1, &error);
+	report_failed(&listener->report, &failure);
 	for (int i = 0; i < 5; i++) {
 		cleanup_json cJSON *message = next_message(listener);
 
@@ -241,7 +239,7 @@ static void test_excerpt(void **state)
 	const struct listener *listener = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		const struct progress_failure failure = {
+		const struct report_failure failure = {
 			.file = "Dockerfile",
 			.text = text,
 			.line = cases[i].line,
@@ -254,7 +252,7 @@ static void test_excerpt(void **state)
 		const cJSON *excerpt;
 		int count;
 
-		progress_failed(&listener->progress, &failure);
+		report_failed(&listener->report, &failure);
 		message = next_message(listener);
 		failed = json_member(message, "failed");
 		excerpt = json_member(failed, "excerpt");
@@ -279,7 +277,7 @@ static void test_long_excerpt(void **state)
 {
 	const struct listener *listener = *state;
 	cleanup_str struct str text = {0};
-	struct progress_failure failure = {
+	struct report_failure failure = {
 		.file = "Dockerfile",
 		.line = 1,
 		.last = 100,
@@ -291,7 +289,7 @@ static void test_long_excerpt(void **state)
 	for (int i = 0; i < 100; i++)
 		str_appendf(&text, "RUN %0300d\n", i);
 	failure.text = str_text(&text);
-	progress_failed(&listener->progress, &failure);
+	report_failed(&listener->report, &failure);
 	message = next_message(listener);
 	failed = json_member(message, "failed");
 	assert_null(json_member(failed, "exit"));
@@ -301,12 +299,12 @@ static void test_long_excerpt(void **state)
 
 static void test_nobody_listens(void **state)
 {
-	const struct progress progress = {-1};
-	struct progress_stream stream = {.vertex = 1, .number = 1};
+	const struct report report = {-1};
+	struct report_stream stream = {.vertex = 1, .number = 1};
 
 	(void)state;
-	progress_started(&progress, 1);
-	progress_log(&progress, &stream, "a", 1);
+	report_started(&report, 1);
+	report_log(&report, &stream, "a", 1);
 }
 
 #define test(function) \
