@@ -154,16 +154,30 @@ def debian_tar(cache):
 
 
 @pytest.fixture(scope="session")
-def session_moss(build, tmp_path_factory, busybox_tar):
+def session_moss(request, build, tmp_path_factory, busybox_tar):
     base = tmp_path_factory.mktemp("moss")
     run = tmp_path_factory.mktemp("run")
     run.chmod(0o700)
     moss = Moss(build / "moss", base / "data", run)
     moss.ok("import", busybox_tar, "busybox")
+    request.config.session_moss = moss
     yield moss
     moss.remove_all()
     subprocess.run([moss.program, "__unpin"], env=moss.env,
                    stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images_go(request):
+    """What a file of tests leaves of images is no other's business."""
+    yield
+    moss = getattr(request.config, "session_moss", None)
+    if not moss:
+        return
+    kept = set(moss("images", "-q", "--no-trunc", "busybox").out.split() +
+               moss("images", "-q", "--no-trunc", "debian").out.split())
+    for image in set(moss("images", "-aq", "--no-trunc").out.split()) - kept:
+        moss("rmi", "-f", image)
 
 
 @pytest.fixture
@@ -184,9 +198,12 @@ def house(session_moss):
         yield house
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def debian(session_moss, debian_tar):
-    """An image of a small Debian with nginx, python and the usual tools."""
+    """An image of a small Debian with nginx, python and the usual tools. Made
+    again where a test has pruned it."""
+    if session_moss("image", "inspect", "debian").code == 0:
+        return "debian"
     session_moss.ok("import", "-c", 'CMD ["bash"]', debian_tar, "debian",
                     timeout=300)
     return "debian"

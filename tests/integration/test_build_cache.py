@@ -43,7 +43,9 @@ class Own:
             json.loads(path.read_text())
         result = self.moss("system", "check")
         assert result.code == 0 and "nothing is wrong" in result.out, result
-        assert not list((self.root / "tmp").iterdir())
+        # A --rm container frees its directory when nobody waits for it.
+        wait_for(lambda: not list((self.root / "tmp").iterdir()),
+                 "an empty tmp/")
 
     def close(self):
         self.moss.remove_all()

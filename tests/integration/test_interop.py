@@ -3,10 +3,13 @@ import gzip
 import io
 import json
 import os
+import pathlib
+import shutil
 import signal
 import struct
 import subprocess
 import tarfile
+import tempfile
 
 import pytest
 
@@ -67,7 +70,8 @@ def podman(tmp_path_factory):
     """podman's image commands, with a store of its own and without roots in
     the host's cgroups."""
     base = tmp_path_factory.mktemp("podman")
-    run = tmp_path_factory.mktemp("podman-run")
+    # podman takes 50 characters.
+    run = pathlib.Path(tempfile.mkdtemp(prefix="podman-"))
     env = dict(os.environ, XDG_RUNTIME_DIR=str(run), HOME=str(base))
 
     def podman(*args):
@@ -76,6 +80,7 @@ def podman(tmp_path_factory):
                     "--cgroup-manager", "cgroupfs", "--events-backend", "none",
                     *args, env=env)
     yield podman
+    shutil.rmtree(run, ignore_errors=True)
     podman("rmi", "-af")
     pause = run / "libpod/tmp/pause.pid"
     if pause.exists():
