@@ -159,7 +159,6 @@ def checked(session_moss, busybox_tar):
         session_moss.ok("import", "-c", check, busybox_tar, f"checked:{name}")
     yield
     session_moss.remove_all()
-    session_moss.ok("rmi", *(f"checked:{name}" for name in CHECKED))
 
 
 def test_checks_of_images(moss, checked):

@@ -123,7 +123,7 @@ def test_a_pids_limit_is_shown_and_kept(moss, undelegated):
 def test_a_fork_bomb_of_one_user_is_bounded(moss):
     moss.ok("run", "-d", "--name", "bomb", "--network", "none", "--ulimit",
             "nproc=40", "busybox", "sh", "-c",
-            "bomb() { bomb | bomb & }; bomb; sleep 1000")
+            "bomb() { bomb | bomb & }; bomb; exec sleep 1000")
     moss.wait_for(lambda: "can't fork" in moss("logs", "bomb").err,
                   "a refused fork")
     pid = moss.inspect("bomb")["State"]["Pid"]
