@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-OPTIONS = ["--log-opt", "max-size=20k", "--log-opt", "max-file=40",
+OPTIONS = ["--log-opt", "max-size=20k", "--log-opt", "max-file=100",
            "--log-opt", "compress=true"]
 COUNT = 3000
 LINES = [str(i) for i in range(1, COUNT + 1)]
