@@ -1,7 +1,8 @@
 /*
  * The files of a log by their number: 0 is container.log, 1 the one before,
  * container.log.1, or packed container.log.1.gz. Where both are, as a crash
- * leaves them, the plain one counts; what packs them is compress.c.
+ * leaves them, the plain one counts; what packs them is compress.c. A kill in
+ * the middle of a rotation leaves one number free, until the next one.
  *
  * Numbers move with each rotation, so a file is known by its inode and birth
  * time. A packed one is another file to the kernel; it tells whom it comes from

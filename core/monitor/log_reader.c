@@ -42,13 +42,15 @@ static int index_of_open(const struct log_reader *reader, int *ret_oldest)
 {
 	int found = -1;
 	int oldest = -1;
+	bool missing = false;
 
 	for (int i = 0; i < INT_MAX; i++) {
 		struct log_id id = log_file_id(reader->directory_fd, i);
 
-		/* The newest may be missing for a moment. */
-		if (id.inode == 0 && i > 0)
+		/* A rotation's gap, for a moment or since a kill. */
+		if (id.inode == 0 && missing)
 			break;
+		missing = id.inode == 0;
 		if (id.inode != 0)
 			oldest = i;
 		if (found < 0 && log_id_equal(&id, &reader->id))
@@ -69,11 +71,23 @@ static void use_file(struct log_reader *reader, int fd, const struct log_id *id)
 	reader->skipping = false;
 }
 
+/* That of the number, or, when the gap is there, the one beyond. */
+static int open_or_next(const struct log_reader *reader, int index, int step,
+			struct log_id *ret_id, struct error *err)
+{
+	int fd = log_file_open(reader->directory_fd, index, ret_id, err);
+
+	if (fd == 0 && index + step >= 0)
+		fd = log_file_open(reader->directory_fd, index + step, ret_id,
+				   err);
+	return fd;
+}
+
 /* Opens the newest: 1, 0 when there is none yet. */
 static int open_newest(struct log_reader *reader, struct error *err)
 {
 	struct log_id id;
-	int fd = log_file_open(reader->directory_fd, 0, &id, err);
+	int fd = open_or_next(reader, 0, 1, &id, err);
 
 	if (fd <= 0)
 		return fd;
@@ -99,7 +113,7 @@ static int open_neighbour(struct log_reader *reader, int step,
 
 		if (target < 0 || target > oldest || (index < 0 && step > 0))
 			return 0;
-		fd = log_file_open(reader->directory_fd, target, &id, err);
+		fd = open_or_next(reader, target, step, &id, err);
 		if (fd < 0)
 			return fd;
 		if (fd == 0)

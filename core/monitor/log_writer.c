@@ -119,12 +119,33 @@ static int shift(const struct log_writer *writer, int index, bool packed,
 	return err_errno(err, "cannot rotate %s", from);
 }
 
-/* container.log → .1 → .2 …; the last one goes. */
+static bool is_free(const struct log_writer *writer, int index)
+{
+	char plain[LOG_FILE_NAME_MAX], packed[LOG_FILE_NAME_MAX];
+
+	log_file_name(plain, index, false);
+	log_file_name(packed, index, true);
+	return faccessat(writer->directory_fd, plain, F_OK,
+			 AT_SYMLINK_NOFOLLOW) < 0 &&
+	       faccessat(writer->directory_fd, packed, F_OK,
+			 AT_SYMLINK_NOFOLLOW) < 0;
+}
+
+/*
+ * container.log → .1 → .2 …, up to a number that is free; there is none: the
+ * last one goes. The highest is first, so that who is killed on the way leaves
+ * one gap, over which readers step, and which the next rotation fills.
+ */
 static int rotate(struct log_writer *writer, struct error *err)
 {
+	int free_one = 1;
 	int r = write_batch(writer, err);
 
-	for (int i = writer->options.max_file - 2; r >= 0 && i >= 0; i--) {
+	while (free_one < writer->options.max_file - 1 &&
+	       !is_free(writer, free_one))
+		free_one++;
+	for (int i = free_one - 1;
+	     r >= 0 && i >= 0 && i < writer->options.max_file - 1; i--) {
 		if (writer->options.compress && i > 0)
 			r = shift(writer, i, true, err);
 		if (r >= 0)

@@ -1,5 +1,6 @@
 /* core/monitor/log.h and log_line.h */
 #include "core/monitor/log.h"
+#include "core/monitor/log_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -292,6 +293,47 @@ static void test_rotation(void **state)
 	assert_log(3, "line 97\nline 98\nline 99\n");
 	assert_log(8, "line 92\nline 93\nline 94\nline 95\nline 96\nline 97\n"
 		      "line 98\nline 99\n");
+}
+
+/* As a kill leaves them, at each place of a rotation: no line is lost. */
+static void test_killed_in_rotation(void **state)
+{
+	const struct log_options options = {.max_size = 300, .max_file = 50};
+
+	for (int gap = 0; gap < 4; gap++) {
+		struct log_writer *writer = open_writer(&options);
+		struct str text = {0};
+		char line[32];
+
+		for (int i = 0; i < 14; i++) {
+			snprintf(line, sizeof(line), "line %d-%d\n", gap, i);
+			put(writer, 1, line);
+			str_append(&text, line);
+		}
+		log_writer_close(writer);
+		for (int i = 20; i >= gap; i--) {
+			char from[32], to[32];
+
+			log_file_name(from, i, false);
+			log_file_name(to, i + 1, false);
+			(void)renameat(top, from, top, to);
+		}
+		assert_log(14, str_text(&text));
+		/* The next rotation fills it. */
+		writer = open_writer(&options);
+		for (int i = 0; i < 14; i++) {
+			snprintf(line, sizeof(line), "more %d-%d\n", gap, i);
+			put(writer, 1, line);
+			str_append(&text, line);
+		}
+		log_writer_close(writer);
+		assert_log(28, str_text(&text));
+		for (int i = 0; i < 5; i++) {
+			log_file_name(line, i, false);
+			assert_int_equal(faccessat(top, line, F_OK, 0), 0);
+		}
+		str_release(&text);
+	}
 }
 
 static void test_rotation_in_one_write(void **state)
@@ -670,6 +712,7 @@ int main(void)
 		TEST(test_long_line_utf8),
 		TEST(test_parts_share_time),
 		TEST(test_rotation),
+		TEST(test_killed_in_rotation),
 		TEST(test_rotation_in_one_write),
 		TEST(test_rotation_single_file),
 		TEST(test_tail),
