@@ -448,6 +448,12 @@ void json_set_string(cJSON *object, const char *key, const char *value)
 		 value ? checked(cJSON_CreateString(value)) : NULL);
 }
 
+void json_set_text(cJSON *object, const char *key, const char *value)
+{
+	if (value)
+		json_set_string(object, key, value);
+}
+
 void json_set_bool(cJSON *object, const char *key, bool value)
 {
 	json_set(object, key, checked(cJSON_CreateBool(value)));

@@ -81,6 +81,8 @@ cJSON *json_array(void);
 void json_set(cJSON *object, const char *key, cJSON *value); /* takes value */
 void json_set_string(cJSON *object, const char *key,
 		     const char *value); /* NULL: JSON null */
+/* Nothing where value is NULL. */
+void json_set_text(cJSON *object, const char *key, const char *value);
 void json_set_bool(cJSON *object, const char *key, bool value);
 void json_set_i64(cJSON *object, const char *key, int64_t value);
 void json_set_strv(cJSON *object, const char *key,

@@ -297,8 +297,7 @@ static int store_change(cJSON *json, void *data, struct error *err)
 	cleanup_free char *server = NULL;
 	int r;
 
-	if (store)
-		json_set_string(json, "credsStore", store);
+	json_set_text(json, "credsStore", store);
 	credential_file_helper(json, change->registry, &request.helper,
 			       &server);
 	request.server = server;

@@ -232,8 +232,7 @@ static int take_one(struct context *context, const char *id, const char *asked,
 		return err_copy(err, &problem);
 	if (r < 0)
 		stats = json_object();
-	if (asked)
-		json_set_string(stats, "asked", asked);
+	json_set_text(stats, "asked", asked);
 	json_push(now, stats);
 	return 0;
 }

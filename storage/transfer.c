@@ -196,6 +196,26 @@ int transfer_run(const struct store *store, const struct transfer *transfer,
 	return r < 0 ? r : transfer_finish(&process, ret_result, err);
 }
 
+int transfer_run_image(const struct store *store,
+		       const struct transfer *transfer, char **ret_id,
+		       struct error *err)
+{
+	cleanup_json cJSON *result = NULL;
+	const char *id = NULL;
+	int r = transfer_run(store, transfer, &result, err);
+
+	if (r < 0)
+		return r;
+	r = json_get_string(result, "result", "id", &id, err);
+	if (r <= 0)
+		return r < 0 ? r
+			     : err_set(err, ERROR_GENERIC,
+				       "%s returned no image ID",
+				       helper_of(transfer));
+	*ret_id = xstrdup(id);
+	return 0;
+}
+
 static void tell_tag(struct store *store, const char *id, const char *name)
 {
 	cleanup_free char *familiar = NULL;
@@ -211,7 +231,6 @@ int image_import(struct store *store, const struct import_request *request,
 		 char **ret_id, struct error *err)
 {
 	cleanup_json cJSON *json = json_object();
-	cleanup_json cJSON *result = NULL;
 	struct transfer transfer = {
 		.command = "import",
 		.request = json,
@@ -220,29 +239,19 @@ int image_import(struct store *store, const struct import_request *request,
 		.output_fd = -1,
 		.progress_fd = request->progress_fd,
 	};
-	const char *id = NULL;
 	int r;
 
 	json_set_string(json, "source", request->source);
-	if (request->reference)
-		json_set_string(json, "reference", request->reference);
+	json_set_text(json, "reference", request->reference);
 	json_set_strv(json, "changes", request->changes);
-	if (request->message)
-		json_set_string(json, "message", request->message);
-	if (request->platform)
-		json_set_string(json, "platform", request->platform);
-	r = transfer_run(store, &transfer, &result, err);
+	json_set_text(json, "message", request->message);
+	json_set_text(json, "platform", request->platform);
+	r = transfer_run_image(store, &transfer, ret_id, err);
 	if (r < 0)
 		return r;
-	r = json_get_string(result, "result", "id", &id, err);
-	if (r <= 0)
-		return r < 0 ? r
-			     : err_set(err, ERROR_GENERIC,
-				       HELPER " returned no image ID");
-	*ret_id = xstrdup(id);
 	if (request->reference)
-		tell_tag(store, id, request->reference);
-	image_event(store, "import", id, NULL, NULL);
+		tell_tag(store, *ret_id, request->reference);
+	image_event(store, "import", *ret_id, NULL, NULL);
 	return 0;
 }
 
@@ -260,10 +269,8 @@ int image_load(struct store *store, const struct load_request *request,
 	};
 	int r;
 
-	if (request->source)
-		json_set_string(json, "source", request->source);
-	if (request->platform)
-		json_set_string(json, "platform", request->platform);
+	json_set_text(json, "source", request->source);
+	json_set_text(json, "platform", request->platform);
 	r = transfer_run(store, &transfer, &result, err);
 	if (r < 0)
 		return r;
@@ -290,8 +297,7 @@ int image_save(struct store *store, const struct save_request *request,
 	int r;
 
 	json_set_strv(json, "names", request->names);
-	if (request->output)
-		json_set_string(json, "output", request->output);
+	json_set_text(json, "output", request->output);
 	json_set_bool(json, "ociDirectory", request->oci_directory);
 	r = transfer_run(store, &transfer, &result, err);
 	if (r < 0)

@@ -19,8 +19,7 @@ static cJSON *outputs_json(const struct assemble_request *request)
 
 		json_set_string(json, "type",
 				output->docker ? "docker" : "oci");
-		if (output->path)
-			json_set_string(json, "path", output->path);
+		json_set_text(json, "path", output->path);
 		json_set_bool(json, "directory", output->directory);
 		json_push(array, json);
 	}

@@ -16,26 +16,20 @@ static const char *const kind_names[] = {
 	[COPY_DIRECTORY] = "directory",
 };
 
-static void set_text(cJSON *json, const char *key, const char *text)
-{
-	if (text)
-		json_set_string(json, key, text);
-}
-
 static cJSON *source_json(const struct copy_source *source)
 {
 	cJSON *json = json_object();
 
 	json_set_string(json, "kind", kind_names[source->kind]);
 	json_set_strv(json, "patterns", source->patterns);
-	set_text(json, "directory", source->directory);
-	set_text(json, "ignore", source->ignore);
+	json_set_text(json, "directory", source->directory);
+	json_set_text(json, "ignore", source->ignore);
 	if (source->chain)
 		json_set(json, "chain", layer_chain_json(source->chain));
-	set_text(json, "name", source->name);
-	set_text(json, "content", source->content);
-	set_text(json, "url", source->url);
-	set_text(json, "checksum", source->checksum);
+	json_set_text(json, "name", source->name);
+	json_set_text(json, "content", source->content);
+	json_set_text(json, "url", source->url);
+	json_set_text(json, "checksum", source->checksum);
 	json_set_bool(json, "unpack", source->unpack);
 	return json;
 }
@@ -49,14 +43,14 @@ static cJSON *request_json(const struct layer_copy_request *request)
 		json_push(sources, source_json(&request->sources[i]));
 	if (request->chain)
 		json_set(json, "chain", layer_chain_json(request->chain));
-	set_text(json, "destination", request->destination);
+	json_set_text(json, "destination", request->destination);
 	json_set(json, "sources", sources);
-	set_text(json, "owner", request->owner);
-	set_text(json, "mode", request->mode);
+	json_set_text(json, "owner", request->owner);
+	json_set_text(json, "mode", request->mode);
 	json_set_bool(json, "link", request->link);
 	json_set_bool(json, "parents", request->parents);
 	json_set_strv(json, "excludes", request->excludes);
-	set_text(json, "lease", request->lease);
+	json_set_text(json, "lease", request->lease);
 	json_set_i64(json, "epoch", request->epoch);
 	return json;
 }
@@ -150,8 +144,8 @@ int image_fetch_context(struct store *store,
 	const char *path = NULL, *dockerfile = NULL;
 	int r;
 
-	set_text(json, "url", request->url);
-	set_text(json, "lease", request->lease);
+	json_set_text(json, "url", request->url);
+	json_set_text(json, "lease", request->lease);
 	r = transfer_run(store, &transfer, &result, err);
 	if (r == 0)
 		r = json_get_string(result, "result", "directory", &path, err);

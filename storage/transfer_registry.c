@@ -72,8 +72,7 @@ int image_pull(struct store *store, const struct pull_request *request,
 	int r;
 
 	json_set_string(json, "reference", request->reference);
-	if (request->platform)
-		json_set_string(json, "platform", request->platform);
+	json_set_text(json, "platform", request->platform);
 	json_set_bool(json, "allTags", request->all_tags);
 	json_set_i64(json, "maxConcurrent", request->concurrent);
 	r = ask(store, "pull", json, request->endpoints, request->progress_fd,
@@ -90,8 +89,7 @@ int image_push(struct store *store, const struct push_request *request,
 	int r;
 
 	json_set_string(json, "reference", request->reference);
-	if (request->platform)
-		json_set_string(json, "platform", request->platform);
+	json_set_text(json, "platform", request->platform);
 	json_set_bool(json, "allTags", request->all_tags);
 	json_set_i64(json, "maxConcurrent", request->concurrent);
 	if (request->manifest)

@@ -7,17 +7,10 @@
 #include "base/str.h"
 #include "storage/transfer_run.h"
 
-static void set_text(cJSON *json, const char *key, const char *text)
-{
-	if (text)
-		json_set_string(json, key, text);
-}
-
 int image_commit(struct store *store, const struct commit_request *request,
 		 char **ret_id, struct error *err)
 {
 	cleanup_json cJSON *json = json_object();
-	cleanup_json cJSON *result = NULL;
 	struct transfer transfer = {
 		.command = "commit",
 		.request = json,
@@ -25,8 +18,6 @@ int image_commit(struct store *store, const struct commit_request *request,
 		.output_fd = -1,
 		.progress_fd = request->progress_fd,
 	};
-	const char *id = NULL;
-	int r;
 
 	json_set_string(json, "directory", request->directory);
 	json_set_string(json, "driver", snapshot_driver_name(request->driver));
@@ -35,27 +26,18 @@ int image_commit(struct store *store, const struct commit_request *request,
 	json_set_i64(json, "initStart", (int64_t)request->init_start);
 	json_set(json, "config", cJSON_Duplicate(request->config, true));
 	json_set_strv(json, "changes", request->changes);
-	set_text(json, "reference", request->reference);
-	set_text(json, "author", request->author);
-	set_text(json, "message", request->message);
-	set_text(json, "createdBy", request->created_by);
-	r = transfer_run(store, &transfer, &result, err);
-	if (r < 0)
-		return r;
-	r = json_get_string(result, "result", "id", &id, err);
-	if (r <= 0)
-		return r < 0 ? r
-			     : err_set(err, ERROR_GENERIC,
-				       "moss-image returned no image ID");
-	*ret_id = xstrdup(id);
-	return 0;
+	json_set_text(json, "reference", request->reference);
+	json_set_text(json, "author", request->author);
+	json_set_text(json, "message", request->message);
+	json_set_text(json, "createdBy", request->created_by);
+	return transfer_run_image(store, &transfer, ret_id, err);
 }
 
 static void set_root(cJSON *json, const struct root_request *root)
 {
 	json_set_string(json, "what", root->what);
 	json_set_strv(json, "diffIds", root->diff_ids);
-	set_text(json, "directory", root->directory);
+	json_set_text(json, "directory", root->directory);
 	json_set_string(json, "driver", snapshot_driver_name(root->driver));
 	json_set_i64(json, "init", root->init);
 	json_set_i64(json, "initStart", (int64_t)root->init_start);
@@ -94,7 +76,7 @@ int root_export(struct store *store, const struct export_request *request,
 	};
 
 	set_root(json, &request->root);
-	set_text(json, "output", request->output);
+	json_set_text(json, "output", request->output);
 	return transfer_run(store, &transfer, &result, err);
 }
 
@@ -120,27 +102,14 @@ int root_changes(struct store *store, const struct root_request *root,
 	return transfer_run(store, &transfer, &result, err);
 }
 
-int root_copy_out(struct store *store, const struct copy_out_request *request,
-		  uint64_t *ret_bytes, struct error *err)
+/* What was copied, in bytes. */
+static int run_copy(struct store *store, const struct transfer *transfer,
+		    uint64_t *ret_bytes, struct error *err)
 {
-	cleanup_json cJSON *json = json_object();
 	cleanup_json cJSON *result = NULL;
-	struct transfer transfer = {
-		.command = "copy",
-		.request = json,
-		.input_fd = -1,
-		.output_fd = request->destination ? -1 : request->output_fd,
-		.progress_fd = request->progress_fd,
-	};
 	int64_t bytes = 0;
-	int r;
+	int r = transfer_run(store, transfer, &result, err);
 
-	set_root(json, &request->root);
-	json_set_string(json, "path", request->path);
-	set_text(json, "destination", request->destination);
-	json_set_bool(json, "archive", request->archive);
-	json_set_bool(json, "followLink", request->follow_link);
-	r = transfer_run(store, &transfer, &result, err);
 	if (r == 0)
 		r = json_get_i64(result, "result", "bytes", &bytes, err);
 	if (r < 0)
@@ -149,11 +118,30 @@ int root_copy_out(struct store *store, const struct copy_out_request *request,
 	return 0;
 }
 
+int root_copy_out(struct store *store, const struct copy_out_request *request,
+		  uint64_t *ret_bytes, struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+	struct transfer transfer = {
+		.command = "copy",
+		.request = json,
+		.input_fd = -1,
+		.output_fd = request->destination ? -1 : request->output_fd,
+		.progress_fd = request->progress_fd,
+	};
+
+	set_root(json, &request->root);
+	json_set_string(json, "path", request->path);
+	json_set_text(json, "destination", request->destination);
+	json_set_bool(json, "archive", request->archive);
+	json_set_bool(json, "followLink", request->follow_link);
+	return run_copy(store, &transfer, ret_bytes, err);
+}
+
 int root_copy_in(struct store *store, const struct copy_in_request *request,
 		 uint64_t *ret_bytes, struct error *err)
 {
 	cleanup_json cJSON *json = json_object();
-	cleanup_json cJSON *result = NULL;
 	struct root_request root = request->root;
 	struct transfer transfer = {
 		.command = "copy-in",
@@ -162,8 +150,6 @@ int root_copy_in(struct store *store, const struct copy_in_request *request,
 		.output_fd = -1,
 		.progress_fd = request->progress_fd,
 	};
-	int64_t bytes = 0;
-	int r;
 
 	/* There is nothing to be written out first. */
 	root.init = 0;
@@ -172,14 +158,8 @@ int root_copy_in(struct store *store, const struct copy_in_request *request,
 	json_set_i64(json, "pidStart", (int64_t)request->pid_start);
 	json_set_bool(json, "readOnly", request->read_only);
 	json_set_string(json, "path", request->path);
-	set_text(json, "source", request->source);
+	json_set_text(json, "source", request->source);
 	json_set_bool(json, "archive", request->archive);
 	json_set_bool(json, "followLink", request->follow_link);
-	r = transfer_run(store, &transfer, &result, err);
-	if (r == 0)
-		r = json_get_i64(result, "result", "bytes", &bytes, err);
-	if (r < 0)
-		return r;
-	*ret_bytes = (uint64_t)bytes;
-	return 0;
+	return run_copy(store, &transfer, ret_bytes, err);
 }

@@ -48,6 +48,11 @@ int transfer_finish(struct transfer_process *process, cJSON **ret_result,
 int transfer_run(const struct store *store, const struct transfer *transfer,
 		 cJSON **ret_result, struct error *err);
 
+/* The same of a command that makes an image: its ID (caller frees). */
+int transfer_run_image(const struct store *store,
+		       const struct transfer *transfer, char **ret_id,
+		       struct error *err);
+
 /* cJSON's own copies of what nobody else should read: the credentials of the
    request's endpoints, when it is done. */
 void transfer_wipe_secrets(cJSON *request);

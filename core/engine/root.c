@@ -52,8 +52,7 @@ static void add_mount(cJSON *mounts, const struct mount_point *point, bool fill)
 	cJSON *mount = json_object();
 
 	json_set_string(mount, "source", point->source);
-	if (point->subpath)
-		json_set_string(mount, "subpath", point->subpath);
+	json_set_text(mount, "subpath", point->subpath);
 	json_set_string(mount, "destination", point->destination);
 	json_set_bool(mount, "readOnly", point->read_only);
 	json_set_bool(mount, "fill", fill);

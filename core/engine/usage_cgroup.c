@@ -6,26 +6,12 @@
 #include "core/engine/usage.h"
 #include "core/runtime/cgroup.h"
 
-/* "NAME NUMBER" on a line of its own; 0: there is none. */
-static uint64_t find(const char *text, const char *name)
-{
-	size_t length = strlen(name);
-
-	while (text && *text) {
-		if (strncmp(text, name, length) == 0 && text[length] == ' ')
-			return strtoull(text + length + 1, NULL, 10);
-		text = strchr(text, '\n');
-		text = text ? text + 1 : NULL;
-	}
-	return 0;
-}
-
 static void take_memory(struct usage *usage, const struct cgroup_stats *stats)
 {
 	usage->memory = stats->memory;
-	usage->anon = find(stats->memory_stat, "anon");
-	usage->file = find(stats->memory_stat, "file");
-	usage->shmem = find(stats->memory_stat, "shmem");
+	usage->anon = cgroup_stat(stats->memory_stat, "anon");
+	usage->file = cgroup_stat(stats->memory_stat, "file");
+	usage->shmem = cgroup_stat(stats->memory_stat, "shmem");
 	usage->inactive_file = stats->memory_inactive_file;
 	if (stats->memory_limit < usage->memory_limit)
 		usage->memory_limit = stats->memory_limit;

@@ -246,6 +246,8 @@ struct cgroup_stats {
 int cgroup_stats_read(const struct cgroup *cgroup,
 		      struct cgroup_stats *ret_stats, struct error *err);
 void cgroup_stats_release(struct cgroup_stats *stats);
+/* The number after name in lines of "NAME NUMBER"; 0: there is none. */
+uint64_t cgroup_stat(const char *text, const char *name);
 /* Processes that the kernel has killed for want of memory; 0 when unknown. */
 uint64_t cgroup_oom_kills(const struct cgroup *cgroup);
 /* Readable (to be read and forgotten) when that may have changed. */

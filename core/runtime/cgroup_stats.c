@@ -43,8 +43,7 @@ static bool read_number(const struct cgroup *cgroup, const char *file,
 	return parse_u64(text, ret_value) == 0;
 }
 
-/* The number after name in lines of "NAME NUMBER"; 0: there is none. */
-static uint64_t find(const char *text, const char *name)
+uint64_t cgroup_stat(const char *text, const char *name)
 {
 	size_t length = strlen(name);
 
@@ -64,12 +63,12 @@ static bool read_cpu(const struct cgroup *cgroup, struct cgroup_stats *stats)
 
 	if (!text)
 		return false;
-	stats->cpu_ns = find(text, "usage_usec") * NS_PER_US;
-	stats->user_ns = find(text, "user_usec") * NS_PER_US;
-	stats->system_ns = find(text, "system_usec") * NS_PER_US;
-	stats->periods = find(text, "nr_periods");
-	stats->throttled_periods = find(text, "nr_throttled");
-	stats->throttled_ns = find(text, "throttled_usec") * NS_PER_US;
+	stats->cpu_ns = cgroup_stat(text, "usage_usec") * NS_PER_US;
+	stats->user_ns = cgroup_stat(text, "user_usec") * NS_PER_US;
+	stats->system_ns = cgroup_stat(text, "system_usec") * NS_PER_US;
+	stats->periods = cgroup_stat(text, "nr_periods");
+	stats->throttled_periods = cgroup_stat(text, "nr_throttled");
+	stats->throttled_ns = cgroup_stat(text, "throttled_usec") * NS_PER_US;
 	return true;
 }
 
@@ -83,9 +82,10 @@ static bool read_memory(const struct cgroup *cgroup, struct cgroup_stats *stats)
 	/* Since 5.19. */
 	(void)read_number(cgroup, "memory.peak", &stats->memory_peak);
 	stats->memory_stat = read_text(cgroup, "memory.stat");
-	stats->memory_inactive_file = find(stats->memory_stat, "inactive_file");
+	stats->memory_inactive_file =
+		cgroup_stat(stats->memory_stat, "inactive_file");
 	events = read_text(cgroup, "memory.events");
-	stats->memory_failures = find(events, "max");
+	stats->memory_failures = cgroup_stat(events, "max");
 	return true;
 }
 
@@ -164,7 +164,7 @@ uint64_t cgroup_oom_kills(const struct cgroup *cgroup)
 {
 	cleanup_free char *text = read_text(cgroup, "memory.events");
 
-	return find(text, "oom_kill");
+	return cgroup_stat(text, "oom_kill");
 }
 
 int cgroup_oom_watch(const struct cgroup *cgroup, struct error *err)
