@@ -91,7 +91,9 @@ static int expand_heredocs(struct worker *worker, struct copy *copy,
 	const struct dockerfile_instruction *instruction = worker->instruction;
 	struct expand expand = worker_expand(worker);
 
-	expand.keep_quotes = true;
+	/* Of a file, whatever "# escape=" says of the Dockerfile. */
+	expand.text = true;
+	expand.escape = '\\';
 	for (size_t i = 0; i < instruction->heredoc_count; i++) {
 		const struct dockerfile_heredoc *heredoc =
 			&instruction->heredocs[i];

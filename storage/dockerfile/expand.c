@@ -90,18 +90,12 @@ static int walk_dollar(struct walk *walk, char **ret_value);
 
 static int walk_single(struct walk *walk, struct result *result)
 {
-	bool keep = walk->expand->keep_quotes;
-
-	if (keep)
-		add_quoted(result, '\'');
 	for (walk->next++; *walk->next != '\''; walk->next++) {
 		if (!*walk->next)
 			return bad(walk, "a single quote has no other");
 		add_quoted(result, *walk->next);
 	}
 	walk->next++;
-	if (keep)
-		add_quoted(result, '\'');
 	result->in_word = true;
 	return 0;
 }
@@ -115,10 +109,6 @@ static bool is_escapable(const struct walk *walk, char character)
 
 static int walk_double(struct walk *walk, struct result *result, bool raw)
 {
-	bool keep = walk->expand->keep_quotes;
-
-	if (keep)
-		add_quoted(result, '"');
 	for (walk->next++; *walk->next != '"';) {
 		cleanup_free char *value = NULL;
 		int r;
@@ -136,7 +126,7 @@ static int walk_double(struct walk *walk, struct result *result, bool raw)
 		}
 		if (*walk->next == walk->expand->escape) {
 			if (is_escapable(walk, walk->next[1])) {
-				if (keep || raw)
+				if (raw)
 					add_quoted(result, *walk->next);
 				walk->next++;
 			} else if (!walk->next[1]) {
@@ -147,8 +137,6 @@ static int walk_double(struct walk *walk, struct result *result, bool raw)
 		add_quoted(result, *walk->next++);
 	}
 	walk->next++;
-	if (keep)
-		add_quoted(result, '"');
 	result->in_word = true;
 	return 0;
 }
@@ -160,7 +148,7 @@ static int walk_double(struct walk *walk, struct result *result, bool raw)
 static int walk_until(struct walk *walk, char stop, bool raw,
 		      struct result *result)
 {
-	bool keep = walk->expand->keep_quotes || raw;
+	bool quotes = !walk->expand->text;
 	int r = 0;
 
 	while (r == 0 && *walk->next) {
@@ -172,16 +160,16 @@ static int walk_until(struct walk *walk, char stop, bool raw,
 			walk->next++;
 			return 0;
 		}
-		if (*walk->next == '\'') {
+		if (quotes && *walk->next == '\'') {
 			r = walk_single(walk, result);
-		} else if (*walk->next == '"') {
+		} else if (quotes && *walk->next == '"') {
 			r = walk_double(walk, result, raw);
 		} else if (*walk->next == '$') {
 			r = walk_dollar(walk, &value);
 			if (r == 0)
 				add_plain_text(result, value);
 		} else if (*walk->next == walk->expand->escape) {
-			if (keep)
+			if (raw)
 				add_quoted(result, *walk->next);
 			walk->next++;
 			if (*walk->next)

@@ -12,7 +12,8 @@
  *
  * In a pattern "?" is one character, "*" any number, the escape character takes
  * a meaning away; there are no brackets. W is expanded itself. Single quotes
- * keep everything, double quotes all but variables.
+ * keep everything, double quotes all but variables; in the text of a file, a
+ * here-document's, they are nothing special.
  */
 #pragma once
 
@@ -27,7 +28,7 @@ struct expand {
 	char escape; /* '\\' or '`' */
 	expand_lookup lookup;
 	void *data;
-	bool keep_quotes; /* and escapes, as what comes of it is parsed again */
+	bool text; /* of a file: quotes are characters like any other */
 };
 
 /* word with variables; caller frees. Errors: bad syntax, ${NAME:?}. */

@@ -167,15 +167,17 @@ static void test_words(void **state)
 static void test_escape(void **state)
 {
 	const struct expand windows = {.escape = '`', .lookup = lookup};
-	const struct expand keep = {
-		.escape = '\\', .lookup = lookup, .keep_quotes = true};
+	const struct expand file = {
+		.escape = '\\', .lookup = lookup, .text = true};
 	cleanup_free char *word = NULL;
-	cleanup_free char *kept = NULL;
+	cleanup_free char *text = NULL;
 
 	assert_int_equal(expand_word(&windows, "C:\\`$A\\$A", &word, NULL), 0);
 	assert_string_equal(word, "C:\\$A\\a b");
-	assert_int_equal(expand_word(&keep, "'$A'\"$A\"\\$", &kept, NULL), 0);
-	assert_string_equal(kept, "'$A'\"a b\"\\$");
+	assert_int_equal(expand_word(&file, "it's '$A'\"$A\"\\$ ${X:-'q'} \\\n",
+				     &text, NULL),
+			 0);
+	assert_string_equal(text, "it's 'a b'\"a b\"$ 'q' \n");
 }
 
 /* Depth and size end before the machine does. */
