@@ -117,7 +117,7 @@ static int set_escape(struct reader *reader, const char *value,
 	return 0;
 }
 
-/* A comment while there may be directives. Others than these are comments. */
+/* A comment while there may be directives; one that is none ends them. */
 static int read_directive(struct reader *reader, const struct line *line,
 			  struct dockerfile *dockerfile, struct error *err)
 {
@@ -142,7 +142,11 @@ static int read_directive(struct reader *reader, const struct line *line,
 	else if (strcasecmp(name, "check") == 0)
 		place = &dockerfile->check;
 	else
+		place = NULL;
+	if (!place) {
+		reader->directives = false;
 		return 0;
+	}
 	if (*place)
 		return err_set(err, ERROR_INVALID,
 			       "only one %s parser directive can be used",

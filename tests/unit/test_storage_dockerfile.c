@@ -117,7 +117,6 @@ static void test_directives(void **state)
 	cleanup_dockerfile struct dockerfile dockerfile = {0};
 	static const char source[] = "# syntax=docker/dockerfile:1 \n"
 				     "#Check = skip=all;error=true\n"
-				     "# unknown=1\n"
 				     "#  eScape = `\n"
 				     "# comment\n"
 				     "# syntax=other\n"
@@ -135,6 +134,7 @@ static void test_directives(void **state)
 		/* behind a comment, an empty line or an instruction: comments
 		 */
 		{"# a comment\n# escape=`\nRUN a \\\n b", "3-4 RUN [a  b]"},
+		{"# unknown=1\n# escape=`\nRUN a \\\n b", "3-4 RUN [a  b]"},
 		{"\n# escape=`\nRUN a \\\n b", "3-4 RUN [a  b]"},
 		{"RUN b\n# escape=x\n", "1-1 RUN [b]"},
 	};
