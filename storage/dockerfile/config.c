@@ -1,9 +1,11 @@
 #include "storage/dockerfile/config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -183,38 +185,95 @@ static int bad_port(const char *text, struct error *err)
 			PORT_MAX);
 }
 
-static int expose(cJSON *ports, const char *whole, struct error *err)
-{
-	cleanup_free char *text = xstrdup(whole);
-	char *protocol = strchr(text, '/');
-	char *dash;
-	uint64_t first;
-	uint64_t last;
+struct port_range {
+	uint64_t first, last;
+};
 
-	if (protocol)
-		*protocol++ = '\0';
-	for (char *c = protocol; c && *c; c++)
-		*c = (char)tolower((unsigned char)*c);
-	if (protocol && !str_equal(protocol, "tcp") &&
-	    !str_equal(protocol, "udp") && !str_equal(protocol, "sctp"))
-		return bad_port(whole, err);
-	dash = strchr(text, '-');
+/* "80" or "80-90"; text is cut. */
+static bool read_range(char *text, struct port_range *ret_range)
+{
+	char *dash = strchr(text, '-');
+	uint64_t first, last;
+
 	if (dash)
 		*dash++ = '\0';
 	if (parse_u64(text, &first) < 0 ||
 	    parse_u64(dash ? dash : text, &last) < 0 || first == 0 ||
 	    last > PORT_MAX || first > last)
+		return false;
+	*ret_range = (struct port_range){first, last};
+	return true;
+}
+
+/* "ADDRESS:PORT", "PORT" or "ADDRESS:", as of --publish; text is cut. */
+static bool is_host_part(char *text, const struct port_range *inside)
+{
+	struct in6_addr address;
+	struct port_range host;
+	char *colon = strrchr(text, ':');
+	char *port = colon ? colon + 1 : text;
+
+	if (colon) {
+		*colon = '\0';
+		if (*text == '[' && str_ends(text, "]")) {
+			*strrchr(text, ']') = '\0';
+			text++;
+		}
+		if (*text && inet_pton(AF_INET, text, &address) != 1 &&
+		    inet_pton(AF_INET6, text, &address) != 1)
+			return false;
+	}
+	if (!*port)
+		return true;
+	return read_range(port, &host) &&
+	       (inside->first == inside->last ||
+		host.last - host.first == inside->last - inside->first);
+}
+
+/* Lower case; NULL: none that there is. */
+static const char *protocol_of(char *text)
+{
+	for (char *c = text; c && *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	if (str_empty(text) || str_equal(text, "tcp"))
+		return "tcp";
+	return str_equal(text, "udp") || str_equal(text, "sctp") ? text : NULL;
+}
+
+/* Where on the host it might go is read, as docker does, and left out. */
+static int expose(cJSON *ports, const char *whole, struct error *err)
+{
+	cleanup_free char *text = xstrdup(whole);
+	char *slash = strchr(text, '/');
+	const char *protocol = protocol_of(slash ? slash + 1 : NULL);
+	struct port_range range;
+	char *host;
+
+	if (slash)
+		*slash = '\0';
+	host = strrchr(text, ':');
+	if (!protocol || !read_range(host ? host + 1 : text, &range))
 		return bad_port(whole, err);
-	for (; first <= last; first++) {
-		cleanup_free char *port =
-			xasprintf("%llu/%s", (unsigned long long)first,
-				  protocol ? protocol : "tcp");
+	if (host) {
+		*host = '\0';
+		if (!is_host_part(text, &range))
+			return bad_port(whole, err);
+	}
+	for (; range.first <= range.last; range.first++) {
+		cleanup_free char *port = xasprintf(
+			"%llu/%s", (unsigned long long)range.first, protocol);
 
 		json_set(ports, port, json_object());
 	}
 	return 0;
 }
 
+static int compare_words(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In order, so that the history has them so. */
 static int apply_expose(const struct application *application,
 			struct error *err)
 {
@@ -223,6 +282,8 @@ static int apply_expose(const struct application *application,
 	cleanup_strv char **words = NULL;
 	int r = expand_all(application, true, &words, err);
 
+	if (r == 0)
+		qsort(words, strv_length(words), sizeof(*words), compare_words);
 	for (size_t i = 0; r == 0 && words[i]; i++)
 		r = expose(ports, words[i], err);
 	if (r < 0)
@@ -267,7 +328,8 @@ static int apply_user(const struct application *application, struct error *err)
 
 	if (r < 0)
 		return r;
-	if (!*text || text[strcspn(text, " \t")])
+	/* Nothing, from a variable without a value, is root. */
+	if (text[strcspn(text, " \t")])
 		return err_set(err, ERROR_INVALID,
 			       "USER: no user or user:group: \"%.64s\"", text);
 	json_set_string(application->config, "User", text);
@@ -284,13 +346,11 @@ static int apply_workdir(const struct application *application,
 
 	if (r < 0)
 		return r;
-	if (!*text)
-		return err_set(err, ERROR_INVALID,
-			       "WORKDIR: the path is empty");
 	if (json_get_string(application->config, "", "WorkingDir", &before,
 			    NULL) < 1 ||
 	    str_empty(before))
 		before = "/";
+	/* Nothing, from a variable without a value, is where it was. */
 	path = *text == '/' ? path_clean(text) : path_join(before, text);
 	json_set_string(application->config, "WorkingDir", path);
 	return 0;

@@ -37,8 +37,13 @@ static const struct {
 	{"ENV A=x\nENV B=${C:-${A}y}", "{\"Env\":[\"A=x\",\"B=xy\"]}"},
 	{"LABEL a=b \"c d\"=e", "{\"Labels\":{\"a\":\"b\",\"c d\":\"e\"}}"},
 	{"EXPOSE 80 53/udp 8000-8002/TCP",
-	 "{\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{},\"8000/tcp\":{},"
+	 "{\"ExposedPorts\":{\"53/udp\":{},\"80/tcp\":{},\"8000/tcp\":{},"
 	 "\"8001/tcp\":{},\"8002/tcp\":{}}}"},
+	{"EXPOSE 1:81/ 0.0.0.0:2-3:83-84/udp [::1]::85 ::1:4:86 5-9:87",
+	 "{\"ExposedPorts\":{\"83/udp\":{},\"84/udp\":{},\"81/tcp\":{},"
+	 "\"87/tcp\":{},\"86/tcp\":{},\"85/tcp\":{}}}"},
+	{"USER u\nUSER $A", "{\"User\":\"\"}"},
+	{"WORKDIR /a\nWORKDIR $B", "{\"WorkingDir\":\"/a\"}"},
 	{"USER 1000:10", "{\"User\":\"1000:10\"}"},
 	{"WORKDIR /a//b/\nWORKDIR ../c", "{\"WorkingDir\":\"/a/c\"}"},
 	{"WORKDIR rel", "{\"WorkingDir\":\"/rel\"}"},
@@ -97,7 +102,9 @@ static const struct {
 	{"EXPOSE 65536", "invalid port"},
 	{"EXPOSE 9-8", "invalid port"},
 	{"EXPOSE 80/icmp", "invalid port"},
-	{"EXPOSE 8080:80", "invalid port"},
+	{"EXPOSE localhost:8080:80", "invalid port"},
+	{"EXPOSE 8080-8081:80-82", "invalid port"},
+	{"EXPOSE 8080:", "invalid port"},
 	{"USER a b", "no user or user:group: \"a b\""},
 	{"USER", "USER requires exactly one argument"},
 	{"VOLUME [\"\"]", "can not be an empty string"},
