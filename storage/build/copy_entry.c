@@ -233,6 +233,12 @@ static int make_directory(struct copier *copier, const char *resolved,
 	return r < 0 ? r : 0;
 }
 
+/* What is made on the way there. */
+static mode_t parents_mode(const struct copier *copier)
+{
+	return mode_of_parents(copier->copy->mode, DIRECTORY_MODE);
+}
+
 /* The destination, or its parent, is made before anything is known of it. */
 static int prepare(struct copier *copier, const struct timespec *mtime,
 		   struct error *err)
@@ -246,8 +252,8 @@ static int prepare(struct copier *copier, const struct timespec *mtime,
 		*strrchr(directory, '/') = '\0';
 	r = target_resolve(copier->target, "", directory, true, &resolved, err);
 	if (r == 0)
-		r = make_directory(copier, resolved, DIRECTORY_MODE, mtime,
-				   err);
+		r = make_directory(copier, resolved, parents_mode(copier),
+				   mtime, err);
 	free(copier->base);
 	copier->base = NULL;
 	if (r == 0)
@@ -311,8 +317,8 @@ static int begin_file(struct copier *copier, const struct content_entry *entry,
 	parent = xstrndup(path, (size_t)(base_name(path) - path));
 	if (str_ends(parent, "/"))
 		parent[strlen(parent) - 1] = '\0';
-	r = make_directory(copier, parent, DIRECTORY_MODE, &entry->st.st_mtim,
-			   err);
+	r = make_directory(copier, parent, parents_mode(copier),
+			   &entry->st.st_mtim, err);
 	return r < 0 ? r : put(copier, entry, path, err);
 }
 

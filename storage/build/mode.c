@@ -164,3 +164,8 @@ mode_t mode_apply(const char *text, mode_t mode, bool is_directory)
 		return parse_octal(text);
 	return apply(text, mode, is_directory, &end);
 }
+
+mode_t mode_of_parents(const char *text, mode_t mode)
+{
+	return text && is_octal(text) ? parse_octal(text) : mode;
+}

@@ -18,3 +18,6 @@
 int mode_check(const char *text, struct error *err);
 /* What becomes of mode (07777); text is one. */
 mode_t mode_apply(const char *text, mode_t mode, bool is_directory);
+/* What a directory gets that is made on the way to what text is said of: a
+   number as it is; what changes a mode says nothing of it. text may be NULL. */
+mode_t mode_of_parents(const char *text, mode_t mode);

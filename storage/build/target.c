@@ -405,7 +405,7 @@ int target_mkdirs(struct target *target, const char *resolved, mode_t mode,
 			       "cannot make directory \"/%.512s\": there is a "
 			       "file of that name",
 			       resolved);
-	r = target_mkdirs(target, parent, DIRECTORY_MODE, mtime, err);
+	r = target_mkdirs(target, parent, mode, mtime, err);
 	if (r >= 0)
 		r = write_parents(target, resolved, err);
 	if (r >= 0)

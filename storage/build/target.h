@@ -68,9 +68,9 @@ int target_resolve(struct target *target, const char *base, const char *path,
 /* What is at a resolved path: an enum target_kind, or negative errno. */
 int target_look(struct target *target, const char *resolved, struct error *err);
 /*
- * Makes what is missing of a directory; mode is for the last one, others get
- * 0755. 1 when something was made, 0 when it was there, ERROR_CONFLICT when
- * something else is in the way.
+ * Makes what is missing of a directory, all with that mode. 1 when something
+ * was made, 0 when it was there, ERROR_CONFLICT when something else is in the
+ * way.
  */
 int target_mkdirs(struct target *target, const char *resolved, mode_t mode,
 		  const struct timespec *mtime, struct error *err);

@@ -399,6 +399,18 @@ static void test_owner_and_mode(void **state)
 		assert_is(sub, cases[i].directory);
 		assert_is(destination + 1, cases[i].directory);
 	}
+	/* What is made on the way there: of a number only. */
+	request.owner = NULL;
+	request.mode = "0750";
+	request.destination = "/one/two/three";
+	expect(1, run(&request));
+	assert_is("one", "d 0750 0:0");
+	assert_is("one/two", "d 0750 0:0");
+	request.mode = "o=";
+	request.destination = "/four/five";
+	expect(1, run(&request));
+	assert_is("four", "d 0755 0:0");
+	assert_is("four/five", "d 0750 0:0");
 	request.destination = "/app";
 	request.owner = "nobody";
 	expect_error(run(&request), "can't find user nobody");
