@@ -59,6 +59,15 @@ const char *builder_named_context(const struct builder *builder,
 
 /* ---- the request ---- */
 
+/* --build-arg wins also where no ARG is. */
+static void set_platform_arg(struct builder *builder, const char *name,
+			     const char *value)
+{
+	const char *given = env_get(builder->build_args, name);
+
+	env_set(&builder->platform_args, name, given ? given : value);
+}
+
 static void set_platform_args(struct builder *builder, const char *prefix,
 			      const struct platform *platform)
 {
@@ -73,19 +82,18 @@ static void set_platform_args(struct builder *builder, const char *prefix,
 	char text[PLATFORM_TEXT_MAX];
 
 	platform_text(text, platform);
-	env_set(&builder->platform_args, whole, text);
+	set_platform_arg(builder, whole, text);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		cleanup_free char *name =
 			xasprintf("%s%s", prefix, parts[i].name);
 
-		env_set(&builder->platform_args, name, parts[i].value);
+		set_platform_arg(builder, name, parts[i].value);
 	}
 }
 
 static int read_platform(struct builder *builder, struct error *err)
 {
 	const char *wanted = builder_text(builder, "platform");
-	const char *target = builder_text(builder, "target");
 	struct platform host;
 	int r = 0;
 
@@ -97,8 +105,6 @@ static int read_platform(struct builder *builder, struct error *err)
 		return r;
 	set_platform_args(builder, "BUILD", &host);
 	set_platform_args(builder, "TARGET", &builder->platform);
-	env_set(&builder->platform_args, "TARGETSTAGE",
-		str_empty(target) ? "default" : target);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "core/build/definition.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,13 +120,36 @@ static int read_text(struct builder *builder, const struct place *place,
 				       &builder->text, ret_length, err);
 }
 
+/* The target's name, or that of the last stage. */
+static void set_target_stage(struct builder *builder)
+{
+	static const char argument[] = "TARGETSTAGE";
+	const struct dockerfile *dockerfile = &builder->dockerfile;
+	const char *target = env_get(builder->build_args, argument);
+	cleanup_free char *name = NULL;
+
+	if (!target)
+		target = builder_text(builder, "target");
+	for (size_t i = dockerfile->count; i-- > 0 && str_empty(target);) {
+		const struct dockerfile_instruction *from =
+			&dockerfile->instructions[i];
+
+		if (from->keyword != DOCKERFILE_FROM)
+			continue;
+		target = from->words[1] ? from->words[2] : "default";
+	}
+	name = xstrdup(target);
+	for (char *c = name; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	env_set(&builder->platform_args, argument, name);
+}
+
 static int parse(struct builder *builder, size_t length,
 		 struct dockerfile_range *ret_range, struct error *err)
 {
-	const struct stages_request request = {
+	struct stages_request request = {
 		.dockerfile = &builder->dockerfile,
 		.build_args = builder->build_args,
-		.platform_args = builder->platform_args,
 		.target = builder_text(builder, "target"),
 	};
 	int r = dockerfile_parse(builder->text, length, &builder->dockerfile,
@@ -133,9 +157,11 @@ static int parse(struct builder *builder, size_t length,
 
 	if (r == 0)
 		r = dockerfile_check(&builder->dockerfile, ret_range, err);
-	if (r == 0)
-		r = stages_parse(&request, &builder->stages, ret_range, err);
-	return r;
+	if (r < 0)
+		return r;
+	set_target_stage(builder);
+	request.platform_args = builder->platform_args;
+	return stages_parse(&request, &builder->stages, ret_range, err);
 }
 
 static void tell_warnings(const struct builder *builder)

@@ -142,11 +142,12 @@ static cJSON *host_config(const struct run_request *request)
 /* ContainerCreate. */
 static cJSON *body_json(const struct run *run)
 {
+	const char *hostname = run->request->hostname;
 	cJSON *body = json_object();
 
 	json_set_strv(body, "Entrypoint", run->request->command);
 	json_set_strv(body, "Env", run->environment);
-	json_set_string(body, "Hostname", RUN_HOSTNAME);
+	json_set_string(body, "Hostname", hostname ? hostname : RUN_HOSTNAME);
 	json_set(body, "HostConfig", host_config(run->request));
 	return body;
 }

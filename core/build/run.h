@@ -10,7 +10,7 @@
  *   environment  the image's, then the build's arguments, then what mounts add
  *   volumes      none: what a RUN writes where the image has a volume is kept
  *                (where there is one ID only, APT_CONFIG, too: see run.c)
- *   hostname     "buildsandbox"
+ *   hostname     "buildsandbox", or what BUILDKIT_SANDBOX_HOSTNAME says
  *   input        /dev/null; no health check, no log, no restart, no port
  *
  * Output is told as it comes, stderr and stdout each in order. The container
@@ -59,7 +59,8 @@ struct run_request {
 	const char *script;
 	/* RUN --mount: run_mounts_apply()'s. NULL: none. */
 	const struct run_mounts_request *mounts;
-	const char *network; /* "default", "none" or "host" */
+	const char *network;  /* "default", "none" or "host" */
+	const char *hostname; /* NULL: RUN_HOSTNAME */
 	/* Of the command line, HostConfig's members: Memory, NanoCpus,
 	   ExtraHosts, ShmSize, Ulimits… NULL: none. */
 	const cJSON *host_config;

@@ -178,6 +178,10 @@ static int set_base(struct scope *scope, struct stage *stage,
 		r = expand(scope, platform, &stage->platform, err);
 	if (r < 0)
 		return r;
+	if (platform && !*stage->platform)
+		return err_set(err, ERROR_INVALID,
+			       "empty platform value from expression %.80s",
+			       platform);
 	if (!*name)
 		return err_set(err, ERROR_INVALID,
 			       "base name (%.80s) should not be blank: an ARG "
@@ -250,6 +254,37 @@ static void mark_needed(struct stages *stages)
 	}
 }
 
+/* A stage that comes later is meant by its name, and is not there yet. */
+static int check_order(const struct stages *stages, const struct stage *stage,
+		       struct dockerfile_range *range, struct error *err)
+{
+	for (size_t i = 0; i < stage->source_count; i++) {
+		const struct stage_source *source = &stage->sources[i];
+
+		if (!source->image || find_name(stages, stages->count,
+						source->image) == STAGE_NONE)
+			continue;
+		*range = (struct dockerfile_range){source->line, source->line};
+		return err_set(err, ERROR_INVALID,
+			       "line %u: cannot copy from stage \"%.80s\", it "
+			       "needs to be defined before current stage",
+			       source->line, source->image);
+	}
+	return 0;
+}
+
+static int check_needed(const struct stages *stages,
+			struct dockerfile_range *range, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < stages->count; i++) {
+		if (stages->list[i].needed)
+			r = check_order(stages, &stages->list[i], range, err);
+	}
+	return r;
+}
+
 static int find_target(struct stages *stages, const char *target,
 		       struct error *err)
 {
@@ -289,6 +324,9 @@ int stages_parse(const struct stages_request *request,
 	if (r < 0)
 		return r;
 	mark_needed(&stages);
+	r = check_needed(&stages, ret_range, err);
+	if (r < 0)
+		return r;
 	*ret_stages = stages;
 	stages = (struct stages){0};
 	return 0;

@@ -6,7 +6,8 @@
  * --build-arg values and the arguments of the platform; with these the words of
  * FROM are expanded. Names of stages are compared without regard to case, a
  * later one hides an earlier of that name, and a number counts from 0. A name
- * that is no stage before is an image's.
+ * that is no stage is an image's; one of a stage that comes later is an error
+ * where files are to be taken from it.
  */
 #pragma once
 

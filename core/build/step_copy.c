@@ -240,6 +240,10 @@ static int add_source(struct worker *worker, struct copy *copy,
 		source->content = copy->texts[(*heredoc)++];
 		return 0;
 	}
+	if (!copy->is_add && (is_url(word) || is_git(word)))
+		return err_set(err, ERROR_INVALID,
+			       "%.200s: source can't be a %s for COPY: use ADD",
+			       word, is_git(word) ? "git ref" : "URL");
 	if (copy->is_add && is_git(word))
 		return add_git(worker, copy, word, source, err);
 	source->unpack = copy->is_add;

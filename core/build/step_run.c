@@ -1,4 +1,5 @@
 /* RUN: core/build/worker.h. What is run, and by which key it is found again. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -19,6 +20,7 @@ struct step {
 	char *script; /* NULL: none */
 	char **environment;
 	char *network;
+	const char *hostname; /* NULL: the usual one */
 	cJSON *host_config;
 	struct run_mounts mounts;
 	struct worker_source *sources; /* of mounts, one a name */
@@ -120,17 +122,34 @@ static void make_environment(const struct worker *worker, struct step *step)
 	}
 }
 
-/* Given by --build-arg, a proxy is there without an ARG, and in no key. */
+static void add_proxy(struct step *step, const char *name, const char *value)
+{
+	if (!env_get(step->environment, name))
+		env_set(&step->environment, name, value);
+}
+
+/*
+ * Given by --build-arg, a proxy is there without an ARG, and in no key; some
+ * programs look for it in lower case, some in upper case.
+ */
 static void add_proxies(const struct worker *worker, struct step *step)
 {
 	char *const *given = worker->builder->build_args;
 
 	for (size_t i = 0; given && given[i]; i++) {
-		cleanup_free char *name =
-			xstrndup(given[i], strcspn(given[i], "="));
+		size_t length = strcspn(given[i], "=");
+		cleanup_free char *upper = xstrndup(given[i], length);
+		cleanup_free char *lower = xstrdup(upper);
+		const char *value = env_get(given, upper);
 
-		if (builder_is_proxy(name) && !env_get(step->environment, name))
-			env_set(&step->environment, name, env_get(given, name));
+		if (!builder_is_proxy(upper))
+			continue;
+		for (size_t c = 0; c < length; c++) {
+			upper[c] = (char)toupper((unsigned char)upper[c]);
+			lower[c] = (char)tolower((unsigned char)lower[c]);
+		}
+		add_proxy(step, upper, value);
+		add_proxy(step, lower, value);
 	}
 }
 
@@ -262,6 +281,7 @@ static void make_request(struct worker *worker, struct step *step)
 		.script = step->script,
 		.mounts = step->mounts.count > 0 ? &step->mounts_request : NULL,
 		.network = step->network,
+		.hostname = step->hostname,
 		.host_config = step->host_config,
 		.epoch = builder->epoch,
 		.report = &builder->report,
@@ -300,6 +320,8 @@ static int make_key(struct worker *worker, struct step *step, struct key *key,
 	key_add(key, "directory", member_string(config, "WorkingDir"));
 	key_add(key, "network", step->network);
 	key_add_json(key, "hosts", member_get(step->host_config, "ExtraHosts"));
+	if (step->hostname)
+		key_add(key, "hostname", step->hostname);
 	if (step->mounts.count == 0)
 		return 0;
 	r = digest_mounts(step, step->mounts_hex, err);
@@ -354,6 +376,8 @@ int step_run(struct worker *worker, struct error *err)
 	make_command(worker, &step);
 	make_environment(worker, &step);
 	make_host_config(worker, &step);
+	step.hostname = env_get(worker->builder->build_args,
+				"BUILDKIT_SANDBOX_HOSTNAME");
 	r = choose_network(worker, &step, err);
 	if (r == 0)
 		r = read_mounts(worker, &step, err);

@@ -1,0 +1,72 @@
+"""moss build: corners of the Dockerfile's language, as BuildKit's frontend has
+them."""
+import pytest
+
+from builds import Context
+
+
+@pytest.fixture
+def context(moss, tmp_path):
+    yield Context(moss, tmp_path / "context")
+    moss.remove_all()
+
+
+def files_of(context, tmp_path, *args):
+    """Builds into a directory: what its files hold, by name."""
+    out = tmp_path / "out"
+    context.ok("-o", out, *args)
+    return {str(path.relative_to(out)): path.read_text()
+            for path in out.rglob("*") if path.is_file()}
+
+
+def test_quotes_in_here_documents(context, tmp_path):
+    """The text of a file: quotes stay, variables and escapes do not."""
+    context.write("Dockerfile", r"""# escape=`
+FROM scratch
+ARG WHO=world
+COPY <<END plain
+it's '$WHO' "${WHO}" \\$WHO \$WHO ${NO:-'none'}
+END
+COPY <<'END' quoted
+it's '$WHO' \$WHO
+END
+""")
+    assert files_of(context, tmp_path) == {
+        "plain": "it's 'world' \"world\" \\world $WHO 'none'\n",
+        "quoted": "it's '$WHO' \\$WHO\n",
+    }
+
+
+def test_builtin_arguments(context):
+    """Arguments without an ARG, and what RUN sees of them."""
+    context.dockerfile("""
+        ARG TARGETOS
+        FROM busybox AS linux
+        RUN echo $(hostname) $HOSTNAME > /host
+        RUN echo $HTTP_PROXY $http_proxy $NO_PROXY $no_proxy > /proxies
+        FROM $TARGETOS AS last
+        ARG TARGETSTAGE
+        ARG TARGETARCH
+        RUN echo $TARGETSTAGE $TARGETARCH > /args
+        """)
+    context.ok("-t", "builtin", "--build-arg", "http_proxy=p",
+               "--build-arg", "NO_PROXY=n", "--build-arg", "TARGETARCH=other",
+               "--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=box")
+    assert context.run("builtin", "cat", "/host", "/proxies", "/args") == \
+        "box box\np p n n\nlast other"
+    assert context.ok("--target", "linux", "--build-arg", "TARGETOS=linux",
+                      "--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=box2"
+                      ).count("CACHED") == 1
+
+
+def test_what_is_refused(context):
+    for text, words in {
+            "FROM --platform=$NONE busybox": "empty platform value",
+            "FROM busybox\nCOPY http://a.test/x /": "URL for COPY: use ADD",
+            "FROM busybox\nCOPY https://a.test/x.git /": "git ref for COPY",
+            "FROM busybox\nCOPY --from=late /a /\nFROM busybox AS Late":
+                "needs to be defined before",
+    }.items():
+        context.write("Dockerfile", text)
+        error = context.fails("--target", "0")
+        assert words in error and ">>>" in error, (text, error)
