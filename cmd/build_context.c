@@ -207,6 +207,11 @@ static bool is_git(const char *text)
 	       str_starts(text, "git@") || str_starts(text, "github.com/");
 }
 
+bool build_context_is_remote(const char *text)
+{
+	return is_url(text) || is_git(text);
+}
+
 static void set_dockerfile(cJSON *request, const char *key, const char *value)
 {
 	cJSON *dockerfile = json_object();
@@ -297,7 +302,7 @@ int build_context_open(const char *operand, const char *dockerfile,
 			set_dockerfile(request, "context", dockerfile);
 	} else if (stat(operand, &st) == 0 && S_ISDIR(st.st_mode)) {
 		r = from_directory(operand, dockerfile, request, err);
-	} else if (is_url(operand) || is_git(operand)) {
+	} else if (build_context_is_remote(operand)) {
 		r = from_url(operand, dockerfile, request, err);
 	} else {
 		err_set(err, ERROR_NOT_FOUND,

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -22,6 +23,8 @@ struct build_context {
 
 #define BUILD_CONTEXT_NONE ((struct build_context){.input_fd = -1})
 
+/* Is it a URL, of an archive or a git repository, that a context may be? */
+bool build_context_is_remote(const char *text);
 void build_context_release(struct build_context *context);
 /* dockerfile: -f's value, NULL: not given. */
 int build_context_open(const char *operand, const char *dockerfile,

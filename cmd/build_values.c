@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "cmd/build_context.h"
 #include "cmd/fields.h"
 #include "cmd/member.h"
 #include "core/build/run_mounts.h"
@@ -479,6 +480,7 @@ static int add_context(cJSON *contexts, const char *text, struct error *err)
 	cleanup_free char *name = NULL;
 	const char *value;
 	struct stat st;
+	int r;
 
 	if (!equals || equals == text || equals[1] == '\0')
 		return err_set(err, ERROR_INVALID,
@@ -491,12 +493,17 @@ static int add_context(cJSON *contexts, const char *text, struct error *err)
 		json_set_string(contexts, name, value);
 		return 0;
 	}
-	if (strstr(value, "://"))
+	if (str_starts(value, "oci-layout://"))
 		return err_set(err, ERROR_UNSUPPORTED,
-			       "a context is a directory or "
+			       "a context is a directory, a URL or "
 			       "docker-image://NAME, not %s",
 			       value);
-	if (stat(value, &st) < 0)
+	r = stat(value, &st);
+	if (r < 0 && build_context_is_remote(value)) {
+		json_set_string(contexts, name, value);
+		return 0;
+	}
+	if (r < 0)
 		return err_errno(err, "cannot find the directory %s", value);
 	if (!S_ISDIR(st.st_mode))
 		return err_set(err, ERROR_INVALID, "%s is not a directory",

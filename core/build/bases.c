@@ -10,13 +10,13 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "core/build/definition.h"
+#include "core/build/named_contexts.h"
 #include "core/build/pull_progress.h"
 #include "core/engine/members.h"
+#include "storage/dockerfile/check.h"
 #include "storage/dockerfile/dockerfile.h"
 #include "storage/store/image.h"
 #include "storage/transfer_build.h"
-
-#define IMAGE_CONTEXT "docker-image://"
 
 /* The platform that an image is wanted for; NULL: nobody said. */
 static const char *wanted_platform(const struct builder *builder,
@@ -32,9 +32,11 @@ const struct builder_image *bases_get(const struct builder *builder,
 				      const char *name, const char *platform)
 {
 	for (size_t i = 0; i < builder->image_count; i++) {
-		if (str_equal(builder->images[i].name, name) &&
-		    str_equal(builder->images[i].platform, platform))
-			return &builder->images[i];
+		const struct builder_image *image = builder->images[i];
+
+		if (str_equal(image->name, name) &&
+		    str_equal(image->platform, platform))
+			return image;
 	}
 	return NULL;
 }
@@ -90,10 +92,10 @@ static int pull(const struct builder *builder, const char *reference,
 
 static const char *reference_of(const struct builder *builder, const char *name)
 {
-	const char *context = builder_named_context(builder, name);
+	const char *context = named_context_find(builder->contexts, name);
 
-	return context && str_starts(context, IMAGE_CONTEXT)
-		       ? context + strlen(IMAGE_CONTEXT)
+	return context && str_starts(context, NAMED_IMAGE_PREFIX)
+		       ? context + strlen(NAMED_IMAGE_PREFIX)
 		       : name;
 }
 
@@ -141,22 +143,31 @@ static int find(struct builder *builder, const char *name, const char *platform,
 	return load(builder, reference, ret_image, err);
 }
 
-/* All that go into the table; it does not move afterwards. */
-static size_t count_sources(const struct builder *builder)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < builder->stages.count; i++)
-		count += 1 + builder->stages.list[i].source_count;
-	return count;
-}
-
 static bool is_directory_context(const struct builder *builder,
 				 const char *name)
 {
-	const char *context = builder_named_context(builder, name);
+	const char *context = named_context_find(builder->contexts, name);
 
-	return context && !str_starts(context, IMAGE_CONTEXT);
+	return context && named_context_kind(context) == NAMED_DIRECTORY;
+}
+
+void bases_free(struct builder_image *image)
+{
+	free(image->name);
+	free(image->platform);
+	free(image->id);
+	cJSON_Delete(image->config);
+	free(image);
+}
+
+static struct builder_image *new_image(struct builder *builder)
+{
+	struct builder_image *image = xcalloc(1, sizeof(*image));
+
+	builder->images = xrealloc(builder->images, builder->image_count + 1,
+				   sizeof(*builder->images));
+	builder->images[builder->image_count++] = image;
+	return image;
 }
 
 /* A step of its own, "load metadata", as the pull takes its time. */
@@ -164,19 +175,19 @@ static int add(struct builder *builder, const struct stage_source *source,
 	       const char *platform, struct error *err)
 {
 	const struct dockerfile_range range = {source->line, source->line};
-	struct builder_image *image = &builder->images[builder->image_count];
+	struct builder_image *image;
 	cleanup_free char *name = NULL;
 	unsigned int vertex;
 	int r;
 
 	if (bases_get(builder, source->image, platform))
 		return 0;
+	image = new_image(builder);
 	vertex = ++builder->last_vertex;
 	name = xasprintf("[internal] load metadata for %s", source->image);
 	report_vertex(&builder->report, vertex, "internal", name);
 	report_started(&builder->report, vertex);
 	r = find(builder, source->image, platform, vertex, image, err);
-	builder->image_count++;
 	if (r < 0)
 		err_wrap(err, "%s", source->image);
 	report_completed(&builder->report, vertex, r < 0 ? err : NULL);
@@ -203,51 +214,98 @@ static char **stage_triggers(const struct stage *stage)
 	return triggers;
 }
 
-static int find_stage(struct builder *builder, size_t index, struct error *err)
+/* What is wrong with them is told when they are done. */
+static int take_trigger(struct builder *builder, size_t index,
+			const char *trigger, struct error *err)
+{
+	cleanup_dockerfile struct dockerfile dockerfile = {0};
+	struct dockerfile_instruction *instruction;
+	unsigned int line = builder->stages.list[index].line;
+	const struct dockerfile_range range = {line, line};
+	int r;
+
+	if (dockerfile_parse(trigger, strlen(trigger), &dockerfile, NULL,
+			     NULL) < 0)
+		return 0;
+	instruction = &dockerfile.instructions[0];
+	if (instruction_check(instruction, NULL) < 0)
+		return 0;
+	instruction->first_line = line;
+	r = stages_add_trigger(&builder->stages, index, instruction, err);
+	if (r == 0)
+		return 0;
+	definition_failed(builder, &range, 0, -1);
+	return err_wrap(err, "ONBUILD %s", trigger);
+}
+
+/* Those of the base, image or stage; an image in a stage's place has none. */
+static int find_triggers(struct builder *builder, size_t index,
+			 struct error *err)
 {
 	const struct stage *stage = &builder->stages.list[index];
 	struct builder_stage *plan = &builder->plans[index];
-	const char *platform = stage->platform;
 	int r = 0;
 
 	if (stage->base.stage != STAGE_NONE)
 		plan->triggers = stage_triggers(
 			&builder->stages.list[stage->base.stage]);
-	if (stage->base.image) {
-		const struct builder_image *image;
-
-		if (is_directory_context(builder, stage->base.image))
-			return err_set(err, ERROR_UNSUPPORTED,
-				       "FROM %s: the context of that name is a "
-				       "directory, no image",
-				       stage->base.image);
-		r = add(builder, &stage->base, platform, err);
-		if (r < 0)
-			return r;
-		image = bases_get(builder, stage->base.image, platform);
-		plan->image = image;
+	else if (plan->image && !stage->replaced)
 		plan->triggers = member_strv(
-			member_get(image->config, "config"), "OnBuild");
-	}
-	for (size_t i = 0; r == 0 && i < stage->source_count; i++) {
-		const struct stage_source *source = &stage->sources[i];
+			member_get(plan->image->config, "config"), "OnBuild");
+	for (size_t i = 0; r == 0 && plan->triggers && plan->triggers[i]; i++)
+		r = take_trigger(builder, index, plan->triggers[i], err);
+	return r;
+}
 
-		if (source->image &&
-		    !is_directory_context(builder, source->image))
-			r = add(builder, source, NULL, err);
+static int find_source(struct builder *builder,
+		       const struct stage_source *source, struct error *err)
+{
+	const struct dockerfile_range range = {source->line, source->line};
+	int r;
+
+	if (!is_directory_context(builder, source->image))
+		return add(builder, source, NULL, err);
+	r = named_context_fetch(builder, source->image, err);
+	if (r < 0)
+		definition_failed(builder, &range, builder->last_vertex, -1);
+	return r;
+}
+
+static int find_stage(struct builder *builder, size_t index, struct error *err)
+{
+	const struct stage *stage = &builder->stages.list[index];
+	struct builder_stage *plan = &builder->plans[index];
+	int r = 0;
+
+	if (stage->base.image) {
+		r = add(builder, &stage->base, stage->platform, err);
+		if (r == 0)
+			plan->image = bases_get(builder, stage->base.image,
+						stage->platform);
 	}
+	if (r == 0)
+		r = find_triggers(builder, index, err);
+	for (size_t i = 0; r == 0 && i < stage->source_count; i++) {
+		if (stage->sources[i].image)
+			r = find_source(builder, &stage->sources[i], err);
+	}
+	plan->found = r == 0;
 	return r;
 }
 
 int bases_find(struct builder *builder, struct error *err)
 {
+	size_t i = 0;
 	int r = 0;
 
-	builder->images =
-		xcalloc(count_sources(builder) + 1, sizeof(*builder->images));
-	for (size_t i = 0; r == 0 && i < builder->stages.count; i++) {
-		if (builder->stages.list[i].needed)
+	/* ONBUILD may need stages that were passed. */
+	while (r == 0 && i < builder->stages.count) {
+		bool wanted = builder->stages.list[i].needed &&
+			      !builder->plans[i].found;
+
+		if (wanted)
 			r = find_stage(builder, i, err);
+		i = wanted ? 0 : i + 1;
 	}
 	return r;
 }

@@ -47,16 +47,6 @@ bool builder_is_proxy(const char *name)
 	return false;
 }
 
-const char *builder_named_context(const struct builder *builder,
-				  const char *name)
-{
-	const cJSON *contexts = json_member(builder->request, "buildContexts");
-	const char *value = NULL;
-
-	(void)json_get_string(contexts, "", name, &value, NULL);
-	return value;
-}
-
 /* ---- the request ---- */
 
 /* --build-arg wins also where no ARG is. */
@@ -116,6 +106,8 @@ static int read_request(struct builder *builder, struct error *err)
 
 	builder->epoch = -1;
 	builder->network = "default";
+	builder->contexts =
+		cJSON_Duplicate(json_member(request, "buildContexts"), true);
 	r = json_get_strv(request, "request", "buildArgs", &builder->build_args,
 			  err);
 	if (r >= 0)
@@ -299,12 +291,9 @@ void builder_release(struct builder *builder)
 {
 	for (size_t i = 0; builder->plans && i < builder->stages.count; i++)
 		strv_free(builder->plans[i].triggers);
-	for (size_t i = 0; i < builder->image_count; i++) {
-		free(builder->images[i].name);
-		free(builder->images[i].platform);
-		free(builder->images[i].id);
-		cJSON_Delete(builder->images[i].config);
-	}
+	for (size_t i = 0; i < builder->image_count; i++)
+		bases_free(builder->images[i]);
+	cJSON_Delete(builder->contexts);
 	free(builder->plans);
 	free(builder->images);
 	stages_release(&builder->stages);

@@ -49,6 +49,7 @@ struct builder_image {
 };
 
 struct builder_stage {
+	bool found; /* all that it begins with and takes from is there */
 	const struct builder_image *image; /* FROM an image; borrowed */
 	char **triggers;		   /* its base's ONBUILD instructions */
 	unsigned int vertex;		   /* of FROM; 0: it has none */
@@ -71,7 +72,8 @@ struct builder {
 	struct dockerfile dockerfile;
 	struct stages stages;
 	struct builder_stage *plans; /* one for each of stages.list */
-	struct builder_image *images;
+	struct builder_image **images;
+	cJSON *contexts; /* of --build-context; NULL: none (named_contexts.h) */
 	size_t image_count;
 	unsigned int last_vertex, finish_vertex;
 	struct cache_sources cache_sources;
@@ -103,10 +105,3 @@ char *builder_stage_name(const struct builder *builder, size_t stage);
 bool builder_is_proxy(const char *name);
 /* Does it make a step of its own, with a vertex? */
 bool builder_is_step(enum dockerfile_keyword keyword);
-
-/*
- * What a name behind FROM, --from or from= means besides a stage: a context
- * given by --build-context goes first. Borrowed; NULL: none of that name.
- */
-const char *builder_named_context(const struct builder *builder,
-				  const char *name);

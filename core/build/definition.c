@@ -151,6 +151,7 @@ static int parse(struct builder *builder, size_t length,
 		.dockerfile = &builder->dockerfile,
 		.build_args = builder->build_args,
 		.target = builder_text(builder, "target"),
+		.contexts = builder->contexts,
 	};
 	int r = dockerfile_parse(builder->text, length, &builder->dockerfile,
 				 ret_range, err);

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "core/build/named_contexts.h"
 #include "storage/dockerfile/check.h"
 #include "storage/dockerfile/expand.h"
 
@@ -107,6 +108,13 @@ static char *mount_source(const char *mount)
 	return NULL;
 }
 
+static void push_source(struct stage *stage, const struct stage_source *source)
+{
+	stage->sources = xrealloc(stage->sources, stage->source_count + 1,
+				  sizeof(*stage->sources));
+	stage->sources[stage->source_count++] = *source;
+}
+
 static int add_source(const struct stages *stages, struct stage *stage,
 		      const struct dockerfile_instruction *instruction,
 		      const char *from, struct error *err)
@@ -134,9 +142,7 @@ static int add_source(const struct stages *stages, struct stage *stage,
 			       "stage %s cannot take files from itself", from);
 	if (source.stage == STAGE_NONE)
 		source.image = xstrdup(from);
-	stage->sources = xrealloc(stage->sources, stage->source_count + 1,
-				  sizeof(*stage->sources));
-	stage->sources[stage->source_count++] = source;
+	push_source(stage, &source);
 	return 0;
 }
 
@@ -165,6 +171,22 @@ static int add_sources(const struct stages *stages, struct stage *stage,
 	return r;
 }
 
+/* What it begins with by a name that is no stage's. */
+static void set_image(const struct scope *scope, struct stage *stage,
+		      const char *name)
+{
+	const char *context =
+		named_context_find(scope->request->contexts, name);
+	enum named_kind kind =
+		context ? named_context_kind(context) : NAMED_IMAGE;
+
+	stage->scratch = kind != NAMED_IMAGE || str_equal(name, "scratch");
+	if (kind == NAMED_DIRECTORY)
+		stage->directory = xstrdup(name);
+	if (!stage->scratch)
+		stage->base.image = xstrdup(name);
+}
+
 static int set_base(struct scope *scope, struct stage *stage,
 		    const struct dockerfile_instruction *instruction,
 		    struct error *err)
@@ -190,13 +212,22 @@ static int set_base(struct scope *scope, struct stage *stage,
 	stage->base.line = instruction->first_line;
 	stage->base.stage =
 		find_name(stages, (size_t)(stage - stages->list), name);
-	stage->scratch =
-		stage->base.stage == STAGE_NONE && str_equal(name, "scratch");
-	if (stage->base.stage == STAGE_NONE && !stage->scratch) {
-		stage->base.image = name;
-		name = NULL;
-	}
+	if (stage->base.stage == STAGE_NONE)
+		set_image(scope, stage, name);
 	return 0;
+}
+
+/* A stage of a context's name is that context, whatever it was to be. */
+static void replace_stage(const struct scope *scope, struct stage *stage)
+{
+	if (!stage->name ||
+	    !named_context_find(scope->request->contexts, stage->name))
+		return;
+	stage->replaced = true;
+	free(stage->base.image);
+	stage->base.image = NULL;
+	stage->base.stage = STAGE_NONE;
+	set_image(scope, stage, stage->name);
 }
 
 static int begin_stage(struct scope *scope,
@@ -205,6 +236,7 @@ static int begin_stage(struct scope *scope,
 {
 	struct stages *stages = scope->stages;
 	struct stage *stage;
+	int r;
 
 	stages->list = xrealloc(stages->list, stages->count + 1,
 				sizeof(*stages->list));
@@ -216,7 +248,10 @@ static int begin_stage(struct scope *scope,
 	};
 	if (instruction->words[1])
 		stage->name = xstrdup(instruction->words[2]);
-	return set_base(scope, stage, instruction, err);
+	r = set_base(scope, stage, instruction, err);
+	if (r == 0)
+		replace_stage(scope, stage);
+	return r;
 }
 
 static int read_instruction(struct scope *scope,
@@ -231,8 +266,69 @@ static int read_instruction(struct scope *scope,
 	if (stages->count == 0)
 		return add_arguments(scope, instruction, err);
 	stage = &stages->list[stages->count - 1];
+	if (stage->replaced)
+		return 0;
 	stage->count++;
 	return add_sources(stages, stage, instruction, err);
+}
+
+/* ---- directories ---- */
+
+static int make_copy(struct stage *stage, struct error *err)
+{
+	static const char usual[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789._-/:@";
+	cleanup_free char *text =
+		xasprintf("COPY --from=%s . /", stage->directory);
+	int r;
+
+	if (stage->directory[strspn(stage->directory, usual)])
+		return err_set(err, ERROR_INVALID,
+			       "FROM %.80s: a stage cannot begin with a "
+			       "context of that name",
+			       stage->directory);
+	r = dockerfile_parse(text, strlen(text), &stage->copy, NULL, err);
+	if (r < 0)
+		return r;
+	stage->copy.instructions->first_line = stage->line;
+	stage->copy.instructions->last_line = stage->line;
+	return 0;
+}
+
+/* Its files are copied before all else. */
+static int begin_with_directory(struct stage *stage, struct error *err)
+{
+	const struct stage_source source = {
+		.stage = STAGE_NONE,
+		.image = stage->directory,
+		.line = stage->line,
+	};
+	int r = make_copy(stage, err);
+
+	if (r < 0)
+		return r;
+	stage->own = xcalloc(stage->count + 1, sizeof(*stage->own));
+	stage->own[0] = stage->copy.instructions[0];
+	if (stage->count > 0)
+		memcpy(stage->own + 1, stage->instructions,
+		       stage->count * sizeof(*stage->own));
+	stage->instructions = stage->own;
+	stage->count++;
+	push_source(stage, &source);
+	stage->directory = NULL;
+	return 0;
+}
+
+static int begin_with_directories(struct stages *stages, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < stages->count; i++) {
+		if (stages->list[i].directory)
+			r = begin_with_directory(&stages->list[i], err);
+	}
+	return r;
 }
 
 /* Stages need only those before them. */
@@ -254,6 +350,15 @@ static void mark_needed(struct stages *stages)
 	}
 }
 
+static bool is_later(const struct stages *stages, const struct stage *stage,
+		     const char *name)
+{
+	size_t found =
+		name ? find_name(stages, stages->count, name) : STAGE_NONE;
+
+	return found != STAGE_NONE && found > (size_t)(stage - stages->list);
+}
+
 /* A stage that comes later is meant by its name, and is not there yet. */
 static int check_order(const struct stages *stages, const struct stage *stage,
 		       struct dockerfile_range *range, struct error *err)
@@ -261,8 +366,7 @@ static int check_order(const struct stages *stages, const struct stage *stage,
 	for (size_t i = 0; i < stage->source_count; i++) {
 		const struct stage_source *source = &stage->sources[i];
 
-		if (!source->image || find_name(stages, stages->count,
-						source->image) == STAGE_NONE)
+		if (!is_later(stages, stage, source->image))
 			continue;
 		*range = (struct dockerfile_range){source->line, source->line};
 		return err_set(err, ERROR_INVALID,
@@ -321,6 +425,8 @@ int stages_parse(const struct stages_request *request,
 	}
 	*ret_range = (struct dockerfile_range){0};
 	r = find_target(&stages, request->target, err);
+	if (r == 0)
+		r = begin_with_directories(&stages, err);
 	if (r < 0)
 		return r;
 	mark_needed(&stages);
@@ -330,6 +436,19 @@ int stages_parse(const struct stages_request *request,
 	*ret_stages = stages;
 	stages = (struct stages){0};
 	return 0;
+}
+
+int stages_add_trigger(struct stages *stages, size_t stage,
+		       const struct dockerfile_instruction *trigger,
+		       struct error *err)
+{
+	struct dockerfile_range range;
+	int r = add_sources(stages, &stages->list[stage], trigger, err);
+
+	if (r < 0)
+		return r;
+	mark_needed(stages);
+	return check_order(stages, &stages->list[stage], &range, err);
 }
 
 void stages_release(struct stages *stages)
@@ -343,6 +462,9 @@ void stages_release(struct stages *stages)
 		for (size_t j = 0; j < stage->source_count; j++)
 			free(stage->sources[j].image);
 		free(stage->sources);
+		free(stage->directory);
+		dockerfile_release(&stage->copy);
+		free(stage->own);
 	}
 	free(stages->list);
 	strv_free(stages->arguments);

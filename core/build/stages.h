@@ -8,9 +8,14 @@
  * later one hides an earlier of that name, and a number counts from 0. A name
  * that is no stage is an image's; one of a stage that comes later is an error
  * where files are to be taken from it.
+ *
+ * What --build-context says goes first (named_contexts.h): it takes the place
+ * of a stage or an image of that name. A stage that begins with a directory
+ * begins with nothing, and COPY --from of all of it is its first instruction.
  */
 #pragma once
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -35,7 +40,11 @@ struct stage {
 	/* Behind its FROM, in the Dockerfile. */
 	const struct dockerfile_instruction *instructions;
 	size_t count;
-	unsigned int line; /* of its FROM */
+	bool replaced;	 /* by what --build-context says: there are none */
+	char *directory; /* the context of that name is where it begins */
+	struct dockerfile copy; /* of it; owns the first of instructions */
+	struct dockerfile_instruction *own; /* instructions; NULL: borrowed */
+	unsigned int line;		    /* of its FROM */
 	bool needed;
 };
 
@@ -52,6 +61,7 @@ struct stages_request {
 	char *const *build_args;	     /* "NAME=VALUE" */
 	char *const *platform_args; /* TARGETPLATFORM and the like, likewise */
 	const char *target;	    /* name or number; NULL: the last stage */
+	const cJSON *contexts;	    /* of --build-context; NULL: none */
 };
 
 #define cleanup_stages CLEANUP(stages_release)
@@ -60,6 +70,13 @@ int stages_parse(const struct stages_request *request,
 		 struct stages *ret_stages, struct dockerfile_range *ret_range,
 		 struct error *err);
 void stages_release(struct stages *stages);
+/*
+ * What an ONBUILD instruction takes from elsewhere is taken by the stage that
+ * it is done in, so that other stages may be needed.
+ */
+int stages_add_trigger(struct stages *stages, size_t stage,
+		       const struct dockerfile_instruction *trigger,
+		       struct error *err);
 
 /*
  * Checks all instructions, and that a stage has begun where one must have. The

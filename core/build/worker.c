@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "core/build/bases.h"
 #include "core/build/definition.h"
+#include "core/build/named_contexts.h"
 #include "storage/dockerfile/check.h"
 #include "storage/dockerfile/config.h"
 #include "storage/store/build_cache.h"
@@ -186,9 +187,8 @@ static int take_image(const struct worker *worker, const char *name,
 	const struct builder_image *image = bases_get(builder, name, NULL);
 
 	if (!image)
-		return err_set(err, ERROR_UNSUPPORTED,
-			       "from=%s in an ONBUILD instruction is no stage",
-			       name);
+		return err_set(err, ERROR_NOT_FOUND,
+			       "from=%s is no stage and no image", name);
 	return image_chain(&builder->engine->store, &builder->work, image->id,
 			   &ret_source->chain, err);
 }
@@ -214,16 +214,11 @@ int worker_find_source(struct worker *worker, const char *name,
 	int r;
 
 	if (stage == STAGE_NONE) {
-		context = builder_named_context(worker->builder, name);
+		context = named_context_find(worker->builder->contexts, name);
 		if (!context || !str_starts(context, "/"))
 			return take_image(worker, name, ret_source, err);
 		return open_named_context(worker, context, ret_source, err);
 	}
-	if (!worker->builder->stages.list[stage].needed)
-		return err_set(err, ERROR_UNSUPPORTED,
-			       "from=%s in an ONBUILD instruction: that stage "
-			       "is not built",
-			       name);
 	r = read_stage(worker, stage, &result, err);
 	if (r < 0)
 		return r;
@@ -519,7 +514,9 @@ static int run(struct worker *worker, struct error *err)
 		report_completed(&builder->report, plan->vertex, NULL);
 	}
 	worker->last_vertex = plan->first_step;
-	if (r == 0)
+	if (r == 0 && stage->replaced)
+		strv_free(image_take_triggers(&worker->result.image));
+	else if (r == 0)
 		r = go_through_triggers(worker, err);
 	if (r < 0)
 		return r;

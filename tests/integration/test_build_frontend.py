@@ -59,6 +59,76 @@ def test_builtin_arguments(context):
                       ).count("CACHED") == 1
 
 
+def test_named_contexts_go_first(moss, context, tmp_path):
+    """In the place of stages and images, and as what a stage begins with."""
+    other = Context(moss, tmp_path / "other")
+    for name in ("kept", "left", ".dockerignore"):
+        other.write(name, "left\n.docker*\n")
+    context.dockerfile("""
+        FROM nowhere.invalid/x AS Made
+        RUN exit 1
+        FROM made
+        COPY here /
+        FROM scratch AS by-name
+        COPY --from=MADE /kept /copied
+        """)
+    context.write("here", "here")
+    given = ("--build-context", f"made={other.path}")
+    assert set(files_of(context, tmp_path, "--target", "1", *given)) == \
+        {"kept", "here"}
+    assert set(files_of(context, tmp_path / "2", *given)) == {"copied"}
+
+    context.dockerfile("""
+        FROM docker.io/library/none:latest AS one
+        FROM one AS two
+        ENV IS=two
+        FROM two
+        RUN [ "$IS" = replaced ]
+        """)
+    other.dockerfile("""
+        FROM busybox
+        ENV IS=replaced
+        ONBUILD RUN exit 1
+        """).ok("-t", "instead")
+    context.ok("--build-context", "two=docker-image://instead",
+               "--build-context", "none=docker-image://nowhere.invalid/y")
+    context.dockerfile("FROM docker.io/library/none:latest\nCOPY here /")
+    assert set(files_of(context, tmp_path / "3", "--build-context",
+                        "none=docker-image://scratch")) == {"here"}
+    context.dockerfile("FROM a%b")
+    assert "cannot begin with a context of that name" in context.fails(
+        "--build-context", f"a%b={other.path}")
+
+
+def test_onbuild_takes_files(moss, context, tmp_path):
+    """From a stage that nobody else needs, or from an image."""
+    context.dockerfile("""
+        FROM busybox
+        ONBUILD COPY --from=src /in /out/a
+        ONBUILD RUN --mount=from=other,target=/o cp /o/in /out/b
+        """).ok("-t", "taker")
+    context.dockerfile("""
+        FROM busybox AS src
+        RUN echo from a stage > /in
+        FROM taker AS with-stages
+        FROM scratch
+        COPY --from=with-stages /out /
+        """)
+    Context(moss, tmp_path / "other").dockerfile("""
+        FROM busybox
+        RUN echo from an image > /in
+        """).ok("-t", "other")
+    assert files_of(context, tmp_path) == \
+        {"a": "from a stage\n", "b": "from an image\n"}
+    context.dockerfile("""
+        FROM taker
+        FROM busybox AS src
+        """)
+    error = context.fails("--target", "0")
+    assert "ONBUILD COPY --from=src" in error and ">>>" in error
+    assert "needs to be defined before" in error
+
+
 def test_what_is_refused(context):
     for text, words in {
             "FROM --platform=$NONE busybox": "empty platform value",

@@ -269,9 +269,6 @@ def test_named_contexts(moss, context, tmp_path):
     context.ok("-t", "named", "--build-context", f"more={other.path}",
                "--build-context", "base=docker-image://busybox")
     assert context.run("named", "cat", "/file") == "from elsewhere"
-    assert "FROM more: the context of that name is a directory" in \
-        context.dockerfile("FROM more").fails(
-            "--build-context", f"more={other.path}")
 
 
 def test_errors_have_lines(context):

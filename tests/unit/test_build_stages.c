@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/str.h"
 
 static void show_source(struct str *text, const struct stage_source *source)
@@ -54,11 +55,15 @@ static char *parse(const char *source, const char *target)
 				       NULL};
 	cleanup_dockerfile struct dockerfile dockerfile = {0};
 	cleanup_stages struct stages stages = {0};
+	cleanup_json cJSON *contexts = json_object();
 	struct dockerfile_range range;
 	struct error err = {0};
 	int r = dockerfile_parse(source, strlen(source), &dockerfile, &range,
 				 &err);
 
+	json_set_string(contexts, "c-dir", "/d");
+	json_set_string(contexts, "c-image", "docker-image://z");
+	json_set_string(contexts, "c-none:latest", "docker-image://scratch");
 	if (r == 0)
 		r = dockerfile_check(&dockerfile, &range, &err);
 	if (r == 0)
@@ -68,6 +73,7 @@ static char *parse(const char *source, const char *target)
 				.build_args = build_args,
 				.platform_args = platform_args,
 				.target = target,
+				.contexts = contexts,
 			},
 			&stages, &range, &err);
 	if (r < 0)
@@ -122,6 +128,30 @@ static void test_graph(void **state)
 		{"FROM a\nCOPY --from=$X a b", NULL,
 		 "line 2: from=$X: variables are not possible here; give the "
 		 "image a stage of its own: FROM $X AS NAME"},
+	};
+
+	check(rows, ARRAY_SIZE(rows));
+}
+
+/* A directory is a source, and its copy an instruction more. */
+static void test_contexts(void **state)
+{
+	static const struct row rows[] = {
+		{"FROM a AS c-image\nRUN x\nFROM C-Image", NULL,
+		 "c-image<c-image:0 <#0:0"},
+		{"FROM a AS x\nFROM x AS C-DIR\nCOPY --from=9 a b\nFROM b\n"
+		 "COPY --from=c-dir a b",
+		 NULL, "(x<a:0) C-DIR<scratch+C-DIR:1 <b+#1:1"},
+		{"FROM docker.io/library/c-dir\nRUN x", NULL,
+		 "<scratch+docker.io/library/c-dir:2"},
+		{"FROM c-none\nRUN x", NULL, "<scratch:1"},
+		{"FROM library/c-image:latest\nRUN x", NULL,
+		 "<library/c-image:latest:1"},
+		{"FROM a\nCOPY --from=x a b\nFROM b AS X", "0",
+		 "line 2: cannot copy from stage \"x\", it needs to be defined "
+		 "before current stage"},
+		{"FROM a\nCOPY --from=x a b\nFROM b AS X", NULL,
+		 "(<a+x:1) X<b:0"},
 	};
 
 	check(rows, ARRAY_SIZE(rows));
@@ -206,6 +236,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_graph),
+		cmocka_unit_test(test_contexts),
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_checks),
 	};
