@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
 """Checks that every C file is as clang-format writes it."""
 import pathlib
-import shutil
 import subprocess
 import sys
 
+import llvm
+
 
 def main(top):
-    tool = shutil.which("clang-format")
-    if not tool:
-        print("clang-format is not installed", file=sys.stderr)
-        return 1
+    tool = llvm.find("clang-format")
     files = [file.as_posix() for file in sorted(top.rglob("*.[ch]"))
              if "build" not in file.relative_to(top).parts[0]]
     return subprocess.run([tool, "--dry-run", "--Werror", *files]).returncode

@@ -7,9 +7,10 @@ import concurrent.futures
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
+
+import llvm
 
 
 def check(arguments):
@@ -20,10 +21,7 @@ def check(arguments):
 
 
 def main(build):
-    tool = shutil.which("clang-tidy")
-    if not tool:
-        print("clang-tidy is not installed", file=sys.stderr)
-        return 1
+    tool = llvm.find("clang-tidy")
     database = json.loads((pathlib.Path(build) /
                            "compile_commands.json").read_text())
     files = sorted({os.path.realpath(os.path.join(e["directory"], e["file"]))
