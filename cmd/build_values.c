@@ -473,6 +473,29 @@ static int add_caches(const struct options *options, const char *option,
 
 /* ---- other contexts ---- */
 
+#define LAYOUT_PREFIX "oci-layout://"
+
+/* "oci-layout://DIRECTORY[:TAG][@DIGEST]", the directory's path made absolute.
+ */
+static int add_layout(cJSON *contexts, const char *name, const char *value,
+		      struct error *err)
+{
+	const char *path = value + strlen(LAYOUT_PREFIX);
+	const char *slash = strrchr(path, '/');
+	const char *last = slash ? slash : path;
+	size_t length = (size_t)(last - path) + strcspn(last, ":@");
+	cleanup_free char *directory = xstrndup(path, length);
+	cleanup_free char *absolute = realpath(directory, NULL);
+	cleanup_free char *whole = NULL;
+
+	if (!absolute)
+		return err_errno(err, "cannot find the directory %s",
+				 directory);
+	whole = xasprintf(LAYOUT_PREFIX "%s%s", absolute, path + length);
+	json_set_string(contexts, name, whole);
+	return 0;
+}
+
 /* "NAME=VALUE" */
 static int add_context(cJSON *contexts, const char *text, struct error *err)
 {
@@ -493,11 +516,8 @@ static int add_context(cJSON *contexts, const char *text, struct error *err)
 		json_set_string(contexts, name, value);
 		return 0;
 	}
-	if (str_starts(value, "oci-layout://"))
-		return err_set(err, ERROR_UNSUPPORTED,
-			       "a context is a directory, a URL or "
-			       "docker-image://NAME, not %s",
-			       value);
+	if (str_starts(value, LAYOUT_PREFIX))
+		return add_layout(contexts, name, value, err);
 	r = stat(value, &st);
 	if (r < 0 && build_context_is_remote(value)) {
 		json_set_string(contexts, name, value);

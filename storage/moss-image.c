@@ -19,6 +19,7 @@ static const struct job_command commands[] = {
 	{"export", export_run, .reads_archives = false},
 	{"import", import_run, .reads_archives = true},
 	{"layer-add", layer_add_run, .reads_archives = false},
+	{"layout-read", layout_read_run, .reads_archives = true},
 	{"load", load_run, .reads_archives = true},
 	{"login", login_run, .reads_archives = true},
 	{"manifest", manifest_run, .reads_archives = true},

@@ -227,7 +227,23 @@ struct cache_place {
  */
 int image_cache_read(struct store *store, const struct cache_place *place,
 		     cJSON **ret_cache, struct error *err);
-/* One of its layers into the store, leased for the work of that name. */
+/* One of its layers, or of an image in a layout, into the store, leased for the
+   work of that name. */
 int image_cache_fetch(struct store *store, const struct cache_place *place,
 		      const struct layer_ref *layer, const char *lease,
 		      int progress_fd, struct error *err);
+
+/* ---- images in OCI image layouts (storage/build/cache_import.c) ---- */
+
+struct layout_image {
+	const char *directory; /* absolute */
+	/* Which of its index: NULL for both, what is "latest", or the only one
+	   there is. */
+	const char *tag;
+	const char *digest;
+	const char *platform; /* NULL: the host's */
+};
+/* {"config": whole, "layers": as layer_chain_json() has them}; all of it
+   checked. Layers are fetched one by one, image_cache_fetch(). */
+int image_layout_read(struct store *store, const struct layout_image *image,
+		      cJSON **ret_image, struct error *err);

@@ -1,4 +1,4 @@
-/* Build caches elsewhere, of storage/transfer_build.h. */
+/* Build caches and images elsewhere, of storage/transfer_build.h. */
 #include "base/json.h"
 #include "storage/registry/registries.h"
 #include "storage/transfer_build.h"
@@ -52,4 +52,16 @@ int image_cache_fetch(struct store *store, const struct cache_place *place,
 	json_set(json, "layer", layer_ref_json(layer));
 	json_set_string(json, "lease", lease);
 	return ask(store, "cache-fetch", json, progress_fd, &result, err);
+}
+
+int image_layout_read(struct store *store, const struct layout_image *image,
+		      cJSON **ret_image, struct error *err)
+{
+	cleanup_json cJSON *json = json_object();
+
+	json_set_string(json, "directory", image->directory);
+	json_set_text(json, "tag", image->tag);
+	json_set_text(json, "digest", image->digest);
+	json_set_text(json, "platform", image->platform);
+	return ask(store, "layout-read", json, -1, ret_image, err);
 }

@@ -90,10 +90,8 @@ static int pull(const struct builder *builder, const char *reference,
 
 /* ---- finding ---- */
 
-static const char *reference_of(const struct builder *builder, const char *name)
+static const char *reference_of(const char *context, const char *name)
 {
-	const char *context = named_context_find(builder->contexts, name);
-
 	return context && str_starts(context, NAMED_IMAGE_PREFIX)
 		       ? context + strlen(NAMED_IMAGE_PREFIX)
 		       : name;
@@ -112,16 +110,14 @@ static int load(const struct builder *builder, const char *reference,
 		struct builder_image *ret_image, struct error *err)
 {
 	CLEANUP(image_release) struct image image = {0};
-	CLEANUP(layer_chain_release) struct layer_chain chain = {0};
 	struct store *store = &builder->engine->store;
 	int r = image_find(store, reference, &image, err);
 
-	/* Read for its leases, which workers rely on. */
 	if (r >= 0)
-		r = image_chain(store, &builder->work, image.id, &chain, err);
+		r = image_chain(store, &builder->work, image.id,
+				&ret_image->chain, err);
 	if (r < 0)
 		return r;
-	ret_image->id = steal_ptr(&image.id);
 	ret_image->config = steal_ptr(&image.config);
 	return 0;
 }
@@ -130,16 +126,20 @@ static int find(struct builder *builder, const char *name, const char *platform,
 		unsigned int vertex, struct builder_image *ret_image,
 		struct error *err)
 {
-	const char *reference = reference_of(builder, name);
+	const char *context = named_context_find(builder->contexts, name);
+	const char *reference = reference_of(context, name);
 	const char *wanted = wanted_platform(builder, platform);
 	int r = 0;
 
+	ret_image->name = xstrdup(name);
+	ret_image->platform = xstrdup(platform);
+	if (context && str_starts(context, NAMED_LAYOUT_PREFIX))
+		return named_context_load(builder, context, wanted, vertex,
+					  ret_image, err);
 	if (must_pull(builder, reference, wanted))
 		r = pull(builder, reference, wanted, vertex, err);
 	if (r < 0)
 		return r;
-	ret_image->name = xstrdup(name);
-	ret_image->platform = xstrdup(platform);
 	return load(builder, reference, ret_image, err);
 }
 
@@ -155,8 +155,8 @@ void bases_free(struct builder_image *image)
 {
 	free(image->name);
 	free(image->platform);
-	free(image->id);
 	cJSON_Delete(image->config);
+	layer_chain_release(&image->chain);
 	free(image);
 }
 

@@ -42,10 +42,10 @@
 
 /* A base image, or one that files are taken from. */
 struct builder_image {
-	char *name;	/* as the Dockerfile has it, expanded */
-	char *platform; /* that it was asked for; NULL: the build's */
-	char *id;
-	cJSON *config; /* whole */
+	char *name;		  /* as the Dockerfile has it, expanded */
+	char *platform;		  /* that it was asked for; NULL: the build's */
+	cJSON *config;		  /* whole */
+	struct layer_chain chain; /* leased in the work */
 };
 
 struct builder_stage {

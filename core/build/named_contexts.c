@@ -1,6 +1,7 @@
 #include "core/build/named_contexts.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/cleanup.h"
@@ -9,7 +10,10 @@
 #include "core/build/builder.h"
 #include "core/build/pull_progress.h"
 #include "core/build/remote.h"
+#include "storage/store/blob.h"
+#include "storage/store/layer.h"
 #include "storage/store/reference.h"
+#include "storage/transfer_build.h"
 
 /* "busybox:latest" of what an image may be called; NULL: it is no name of one.
    Caller frees. */
@@ -111,5 +115,83 @@ int named_context_fetch(struct builder *builder, const char *name,
 	if (r == 0)
 		json_set_string(builder->contexts, key, path);
 	report_completed(&builder->report, vertex, r < 0 ? err : NULL);
+	return r;
+}
+
+/* ---- layouts ---- */
+
+static bool is_there(const struct builder *builder,
+		     const struct layer_ref *layer, struct error *err)
+{
+	const struct store *store = &builder->engine->store;
+
+	/* Leased before it is asked for, so that it stays. */
+	return store_work_lease(&builder->work, digest_hex(layer->diff_id),
+				err) == 0 &&
+	       store_work_lease(&builder->work, digest_hex(layer->blob.digest),
+				err) == 0 &&
+	       layer_exists(store, layer->diff_id) &&
+	       blob_exists(store, layer->blob.digest);
+}
+
+static int fetch_layers(const struct builder *builder, const char *directory,
+			const struct layer_chain *chain, unsigned int vertex,
+			struct error *err)
+{
+	const struct engine_cache_place place = {.directory = directory};
+	struct pull_progress progress;
+	int r = 0;
+
+	pull_progress_open(&builder->report, vertex, &progress);
+	for (size_t i = 0; r == 0 && i < chain->count; i++) {
+		if (!is_there(builder, &chain->layers[i], NULL))
+			r = engine_cache_fetch(
+				builder->engine, &place, &chain->layers[i],
+				builder->work.name, progress.fd, err);
+	}
+	pull_progress_close(&progress);
+	return r;
+}
+
+/* "DIRECTORY[:TAG][@DIGEST]"; text is cut. */
+static struct layout_image parse_layout(char *text)
+{
+	struct layout_image image = {.directory = text};
+	char *at = strrchr(text, '@');
+	char *name = strrchr(text, '/');
+	char *colon;
+
+	if (at && at > name) {
+		*at = '\0';
+		image.digest = at + 1;
+	}
+	colon = strchr(name ? name : text, ':');
+	if (colon) {
+		*colon = '\0';
+		image.tag = colon + 1;
+	}
+	return image;
+}
+
+int named_context_load(const struct builder *builder, const char *value,
+		       const char *platform, unsigned int vertex,
+		       struct builder_image *ret_image, struct error *err)
+{
+	cleanup_free char *text = xstrdup(value + strlen(NAMED_LAYOUT_PREFIX));
+	struct layout_image image = parse_layout(text);
+	cleanup_json cJSON *answer = NULL;
+	int r;
+
+	image.platform = platform;
+	r = image_layout_read(&builder->engine->store, &image, &answer, err);
+	if (r == 0)
+		r = layer_chain_from_json(json_member(answer, "layers"),
+					  "layers", &ret_image->chain, err);
+	if (r == 0)
+		r = fetch_layers(builder, image.directory, &ret_image->chain,
+				 vertex, err);
+	if (r == 0)
+		ret_image->config = cJSON_DetachItemFromObjectCaseSensitive(
+			answer, "config");
 	return r;
 }

@@ -22,6 +22,7 @@
 #include "base/error.h"
 
 struct builder;
+struct builder_image;
 
 /* Their values begin with it, but for "docker-image://scratch". */
 #define NAMED_IMAGE_PREFIX  "docker-image://"
@@ -38,6 +39,11 @@ enum named_kind {
 const char *named_context_find(const cJSON *contexts, const char *name);
 enum named_kind named_context_kind(const char *value);
 
+/* value: of a layout. Its config and its chain, leased in the build's work;
+   platform: NULL for the host's. */
+int named_context_load(const struct builder *builder, const char *value,
+		       const char *platform, unsigned int vertex,
+		       struct builder_image *ret_image, struct error *err);
 /* What is at a URL becomes a directory, and its value that directory's path. */
 int named_context_fetch(struct builder *builder, const char *name,
 			struct error *err);

@@ -183,14 +183,14 @@ static size_t find_stage(const struct worker *worker, const char *name)
 static int take_image(const struct worker *worker, const char *name,
 		      struct worker_source *ret_source, struct error *err)
 {
-	const struct builder *builder = worker->builder;
-	const struct builder_image *image = bases_get(builder, name, NULL);
+	const struct builder_image *image =
+		bases_get(worker->builder, name, NULL);
 
 	if (!image)
 		return err_set(err, ERROR_NOT_FOUND,
 			       "from=%s is no stage and no image", name);
-	return image_chain(&builder->engine->store, &builder->work, image->id,
-			   &ret_source->chain, err);
+	layer_chain_copy(&image->chain, &ret_source->chain);
+	return 0;
 }
 
 static int open_named_context(const struct worker *worker, const char *path,
@@ -480,10 +480,9 @@ static int begin(struct worker *worker, struct error *err)
 	if (image) {
 		r = image_begin(image->config, &builder->platform,
 				&worker->result.image, err);
-		return r < 0 ? r
-			     : image_chain(&builder->engine->store,
-					   &builder->work, image->id,
-					   &worker->result.chain, err);
+		if (r == 0)
+			layer_chain_copy(&image->chain, &worker->result.chain);
+		return r;
 	}
 	if (stage->scratch)
 		return image_begin(NULL, &builder->platform,

@@ -2,7 +2,8 @@
  * moss-image cache-read, cache-fetch: a build cache that somebody keeps
  * elsewhere, in a directory with an OCI image layout or in a registry
  * (core/build/cache_transfer.h). First its records are read; a layer is fetched
- * when a step needs it.
+ * when a step needs it. layout-read: an image in a directory with such a
+ * layout, for a build to begin with; its layers are fetched in the same way.
  *
  * It is foreign: every digest and size is checked, of documents here, of layers
  * packed and unpacked by storage/job/layer_stage.h; counts and texts are
@@ -39,6 +40,11 @@ struct place {
 	int dir_fd;
 	struct registry *registry;
 	struct reference reference;
+	/* Of a directory's index, as struct layout_image. */
+	bool choose;
+	const char *tag;
+	const char *digest;
+	struct platform platform;
 	char *what; /* for messages */
 };
 
@@ -52,6 +58,7 @@ static void place_release(struct place *place)
 static int open_place(struct job *job, struct place *place, struct error *err)
 {
 	place->job = job;
+	platform_host(&place->platform);
 	place->directory = job_string(job, "directory");
 	if (!place->directory) {
 		int r = job_open_registry(job, false, &place->reference,
@@ -170,6 +177,78 @@ static int read_index(const struct place *place, cJSON **ret_json,
 	return r < 0 ? r : json_parse(text, length, place->what, ret_json, err);
 }
 
+/* ---- which image of a layout ---- */
+
+static bool is_chosen(const cJSON *entry, const char *tag, const char *digest)
+{
+	const cJSON *annotations = json_member(entry, "annotations");
+	const char *name = NULL;
+	const char *own = NULL;
+
+	(void)json_get_string(annotations, "", ANNOTATION_NAME, &name, NULL);
+	(void)json_get_string(entry, "", "digest", &own, NULL);
+	return (!tag || str_equal(name, tag)) &&
+	       (!digest || str_equal(own, digest));
+}
+
+static size_t count_chosen(const cJSON *manifests, const char *tag,
+			   const char *digest)
+{
+	const cJSON *entry;
+	size_t count = 0;
+
+	cJSON_ArrayForEach(entry, manifests) count +=
+		is_chosen(entry, tag, digest);
+	return count;
+}
+
+static int none_chosen(const struct place *place, struct error *err)
+{
+	const char *wanted = place->digest ? place->digest : place->tag;
+
+	if (wanted)
+		return err_set(err, ERROR_NOT_FOUND, "%s: there is no image %s",
+			       place->what, wanted);
+	err_set(err, ERROR_NOT_FOUND,
+		"%s: there is no image \"latest\", and not one alone",
+		place->what);
+	return err_hint(err, "Say which: oci-layout://DIRECTORY:TAG or "
+			     "oci-layout://DIRECTORY@DIGEST.");
+}
+
+/* Only what is asked for stays in the index. */
+static int choose(const struct place *place, cJSON *index, struct error *err)
+{
+	cJSON *manifests = cJSON_GetObjectItemCaseSensitive(index, "manifests");
+	const char *tag = place->tag;
+	size_t count;
+
+	if (!tag && !place->digest && cJSON_GetArraySize(manifests) != 1)
+		tag = "latest";
+	count = count_chosen(manifests, tag, place->digest);
+	if (count == 0)
+		return none_chosen(place, err);
+	for (int i = cJSON_GetArraySize(manifests); i-- > 0;) {
+		if (!is_chosen(cJSON_GetArrayItem(manifests, i), tag,
+			       place->digest))
+			cJSON_DeleteItemFromArray(manifests, i);
+	}
+	return 0;
+}
+
+static int read_chosen(const struct place *place, cJSON **ret_json,
+		       struct error *err)
+{
+	cleanup_json cJSON *json = NULL;
+	int r = read_index(place, &json, err);
+
+	if (r == 0 && place->choose)
+		r = choose(place, json, err);
+	if (r == 0)
+		*ret_json = steal_ptr(&json);
+	return r;
+}
+
 static int read_first(const struct place *place, cJSON **ret_json,
 		      struct error *err)
 {
@@ -180,18 +259,16 @@ static int read_first(const struct place *place, cJSON **ret_json,
 				    *reference->digest ? reference->digest
 						       : reference->tag,
 				    ret_json, err);
-	return read_index(place, ret_json, err);
+	return read_chosen(place, ret_json, err);
 }
 
-/* Through indexes to the manifest of this machine's platform. */
+/* Through indexes to the manifest of the platform. */
 static int find_manifest(const struct place *place,
 			 struct manifest *ret_manifest, struct error *err)
 {
 	cleanup_json cJSON *json = NULL;
-	struct platform platform;
 	int r = read_first(place, &json, err);
 
-	platform_host(&platform);
 	for (int depth = 0; r == 0 && depth < DEPTH_MAX; depth++) {
 		struct descriptor descriptor;
 		cJSON *next = NULL;
@@ -199,8 +276,8 @@ static int find_manifest(const struct place *place,
 		if (document_kind(json) != DOCUMENT_INDEX)
 			return manifest_parse(json, place->what, ret_manifest,
 					      err);
-		r = index_select(json, place->what, &platform, &descriptor,
-				 err);
+		r = index_select(json, place->what, &place->platform,
+				 &descriptor, err);
 		if (r == 0 && place->registry)
 			r = ask_manifest(place, descriptor.digest, &next, err);
 		else if (r == 0)
@@ -284,16 +361,16 @@ static int copy_records(const struct place *place, const cJSON *config,
 	return r;
 }
 
+/* The whole config, and the layers that it tells of. */
 static int read_config(const struct place *place,
-		       const struct manifest *manifest, cJSON *records,
+		       const struct manifest *manifest, cJSON **ret_config,
 		       struct layer_chain *chain, struct error *err)
 {
-	cleanup_json cJSON *config = NULL;
 	cleanup_strv char **diff_ids = NULL;
-	int r = read_blob(place, &manifest->config, &config, err);
+	int r = read_blob(place, &manifest->config, ret_config, err);
 
 	if (r == 0)
-		r = config_diff_ids(config, place->what, &diff_ids, err);
+		r = config_diff_ids(*ret_config, place->what, &diff_ids, err);
 	if (r < 0)
 		return r;
 	if (strv_length(diff_ids) != manifest->layer_count)
@@ -306,9 +383,7 @@ static int read_config(const struct place *place,
 		strcpy(layer.diff_id, diff_ids[i]);
 		r = layer_chain_push(chain, &layer, err);
 	}
-	return r < 0 ? r
-		     : copy_records(place, config, manifest->layer_count,
-				    records, err);
+	return r;
 }
 
 int cache_read_run(struct job *job, struct error *err)
@@ -316,6 +391,7 @@ int cache_read_run(struct job *job, struct error *err)
 	CLEANUP(place_release) struct place place = {.dir_fd = -1};
 	CLEANUP(manifest_release) struct manifest manifest = {0};
 	CLEANUP(layer_chain_release) struct layer_chain chain = {0};
+	cleanup_json cJSON *config = NULL;
 	cJSON *records = json_array();
 	int r = open_place(job, &place, err);
 
@@ -325,10 +401,40 @@ int cache_read_run(struct job *job, struct error *err)
 	if (r < 0)
 		return r;
 	manifest_use_oci_types(&manifest);
-	r = read_config(&place, &manifest, records, &chain, err);
+	r = read_config(&place, &manifest, &config, &chain, err);
+	if (r == 0)
+		r = copy_records(&place, config, manifest.layer_count, records,
+				 err);
 	if (r == 0)
 		json_set(job->result, "layers", layer_chain_json(&chain));
 	return r;
+}
+
+int layout_read_run(struct job *job, struct error *err)
+{
+	CLEANUP(place_release) struct place place = {.dir_fd = -1};
+	CLEANUP(manifest_release) struct manifest manifest = {0};
+	CLEANUP(layer_chain_release) struct layer_chain chain = {0};
+	cleanup_json cJSON *config = NULL;
+	bool given = false;
+	int r = open_place(job, &place, err);
+
+	place.choose = true;
+	place.tag = job_string(job, "tag");
+	place.digest = job_string(job, "digest");
+	if (r == 0)
+		r = job_platform(job, &place.platform, &given, err);
+	if (r == 0)
+		r = find_manifest(&place, &manifest, err);
+	if (r < 0)
+		return r;
+	manifest_use_oci_types(&manifest);
+	r = read_config(&place, &manifest, &config, &chain, err);
+	if (r < 0)
+		return r;
+	json_set(job->result, "config", steal_ptr(&config));
+	json_set(job->result, "layers", layer_chain_json(&chain));
+	return 0;
 }
 
 /* ---- layers ---- */

@@ -54,6 +54,7 @@ int layer_diff_run(struct job *job, struct error *err);
 int import_run(struct job *job, struct error *err);
 int layer_add_run(struct job *job, struct error *err);
 int layer_copy_run(struct job *job, struct error *err);
+int layout_read_run(struct job *job, struct error *err);
 int load_run(struct job *job, struct error *err);
 int prepare_run(struct job *job, struct error *err);
 int save_run(struct job *job, struct error *err);

@@ -1,5 +1,7 @@
 """moss build: corners of the Dockerfile's language, as BuildKit's frontend has
 them."""
+import json
+
 import pytest
 
 from builds import Context
@@ -98,6 +100,49 @@ def test_named_contexts_go_first(moss, context, tmp_path):
     context.dockerfile("FROM a%b")
     assert "cannot begin with a context of that name" in context.fails(
         "--build-context", f"a%b={other.path}")
+
+
+def test_images_in_layouts(moss, context, tmp_path):
+    """A directory that `-o type=oci,tar=false` writes is an image to begin
+    with, which leaves no image in the store."""
+    for name in ("one", "two"):
+        Context(moss, tmp_path / name).dockerfile(f"""
+            FROM busybox
+            ENV NAME={name}
+            WORKDIR /{name}
+            RUN echo {name} > file
+            """).ok("-o", f"type=oci,tar=false,dest={tmp_path / name}/layout,"
+                          f"name=x:{name}")
+    images = moss.images()
+    layout = tmp_path / "two" / "layout"
+    index = json.loads((layout / "index.json").read_text())
+    digest = index["manifests"][0]["digest"]
+    context.dockerfile("""
+        FROM busybox AS base
+        RUN exit 1
+        FROM image
+        RUN cp file $NAME.out
+        FROM scratch
+        COPY --from=1 /two/two.out /
+        COPY --from=base /two/file /
+        """)
+    for which in ("", ":two", f"@{digest}", f":two@{digest}"):
+        value = f"oci-layout://{layout}{which}"
+        assert files_of(context, tmp_path, "--build-context", f"base={value}",
+                        "--build-context", f"image={value}") == \
+            {"two.out": "two\n", "file": "two\n"}
+    assert moss.images() == images
+    base = f"base=oci-layout://{layout}"
+    assert "there is no image one" in context.fails(
+        "--build-context", base + ":one")
+    other = json.loads((tmp_path / "one/layout/index.json").read_text())
+    index["manifests"] += other["manifests"]
+    (layout / "index.json").write_text(json.dumps(index))
+    assert 'no image "latest"' in context.fails("--build-context", base)
+    assert "cannot open" in context.fails("--build-context", base + ":one")
+    blob = layout / "blobs/sha256" / digest.partition(":")[2]
+    blob.write_bytes(blob.read_bytes() + b" ")
+    assert "wrong digest" in context.fails("--build-context", base + ":two")
 
 
 def test_onbuild_takes_files(moss, context, tmp_path):
