@@ -57,7 +57,7 @@ def test_history_is_docker_s(moss, context):
     assert told == [
         'CMD ["cat" "index.html"]',
         "LABEL org.example.a=1",
-        "EXPOSE [80/tcp 443/tcp]",
+        "EXPOSE [443/tcp 80/tcp]",
         "RUN |2 WHO=me NOTHING= /bin/sh -c echo $WHO > who",
         "ARG WHO=me NOTHING",
         "RUN /bin/sh -c rm -r /gone && chmod 4755 /bin/busybox",
