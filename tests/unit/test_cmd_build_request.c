@@ -163,6 +163,11 @@ static void test_members(void **state)
 		 "[{\"type\":\"local\",\"mode\":\"max\",\"dest\":\"/c\"}]"},
 		{"--build-context a=/ --build-context b=docker-image://web",
 		 "buildContexts", "{\"a\":\"/\",\"b\":\"docker-image://web\"}"},
+		{"--build-context a=oci-layout:///tmp/../:t@sha256:1 "
+		 "--build-context b=https://c.test/d.tar",
+		 "buildContexts",
+		 "{\"a\":\"oci-layout:///:t@sha256:1\","
+		 "\"b\":\"https://c.test/d.tar\"}"},
 		{"--provenance=false --sbom=false --builder=default", "pull",
 		 "false"},
 	};
@@ -236,7 +241,8 @@ static void test_refused(void **state)
 		{"--cache-to type=local,dest=/c,mode=some", "min or max"},
 		{"--build-context a", "expected key=value"},
 		{"--build-context a=/nowhere", "cannot find"},
-		{"--build-context a=oci-layout:///x", "docker-image://NAME"},
+		{"--build-context a=oci-layout:///none:t@sha256:1",
+		 "cannot find the directory /none"},
 	};
 
 	(void)state;
