@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/nearest.h"
 #include "base/path.h"
 #include "base/str.h"
 
@@ -91,8 +92,14 @@ static int set_type(struct draft *draft, const char *key, const char *value,
 
 	(void)key;
 	if (type < 0) {
-		err_set(err, ERROR_INVALID, "unsupported mount type \"%.80s\"",
-			value);
+		struct nearest nearest = {.text = value};
+		cleanup_free char *question = NULL;
+
+		for (size_t i = 0; i < ARRAY_SIZE(type_names); i++)
+			nearest_try(&nearest, type_names[i]);
+		question = nearest_question(&nearest);
+		err_set(err, ERROR_INVALID,
+			"unsupported mount type \"%.80s\"%s", value, question);
 		return err_hint(err, "use bind, cache, tmpfs, secret or ssh");
 	}
 	draft->mount.type = (enum run_mount_type)type;
@@ -276,6 +283,19 @@ static const struct key_row {
 	{"env", "env", false, ON(SECRET), set_environment},
 };
 
+static int unexpected_key(const char *key, const char *field, struct error *err)
+{
+	struct nearest nearest = {.text = key};
+	cleanup_free char *question = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		nearest_try(&nearest, keys[i].key);
+	question = nearest_question(&nearest);
+	return err_set(err, ERROR_INVALID,
+		       "unexpected key '%.80s' in '%.80s'%s", key, field,
+		       question);
+}
+
 static int take_field(struct draft *draft, const char *field, struct error *err)
 {
 	const char *equals = strchr(field, '=');
@@ -297,8 +317,7 @@ static int take_field(struct draft *draft, const char *field, struct error *err)
 		return err_set(err, ERROR_INVALID,
 			       "invalid field '%.80s' must be a key=value pair",
 			       field);
-	return err_set(err, ERROR_INVALID, "unexpected key '%.80s' in '%.80s'",
-		       key, field);
+	return unexpected_key(key, field, err);
 }
 
 /* Fields apart by commas, as CSV has it: a field in quotes may have some, and

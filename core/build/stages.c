@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
+#include "base/nearest.h"
 #include "base/str.h"
 #include "core/build/named_contexts.h"
 #include "storage/dockerfile/check.h"
@@ -392,15 +393,23 @@ static int check_needed(const struct stages *stages,
 static int find_target(struct stages *stages, const char *target,
 		       struct error *err)
 {
+	struct nearest nearest = {.text = target};
+	cleanup_free char *question = NULL;
+
 	stages->target = stages->count - 1;
 	if (str_empty(target))
 		return 0;
 	stages->target = find_stage(stages, stages->count, target);
-	if (stages->target == STAGE_NONE)
-		return err_set(err, ERROR_NOT_FOUND,
-			       "target stage \"%.80s\" could not be found",
-			       target);
-	return 0;
+	if (stages->target != STAGE_NONE)
+		return 0;
+	for (size_t i = 0; i < stages->count; i++) {
+		if (stages->list[i].name)
+			nearest_try(&nearest, stages->list[i].name);
+	}
+	question = nearest_question(&nearest);
+	return err_set(err, ERROR_NOT_FOUND,
+		       "target stage \"%.80s\" could not be found%s", target,
+		       question);
 }
 
 int stages_parse(const struct stages_request *request,

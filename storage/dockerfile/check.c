@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/cleanup.h"
+#include "base/nearest.h"
 #include "base/str.h"
 
 #define FLAGS_MAX 8
@@ -113,6 +115,21 @@ static const struct flag *find_flag(enum dockerfile_keyword keyword,
 	return NULL;
 }
 
+static int unknown_flag(enum dockerfile_keyword keyword, const char *text,
+			struct error *err)
+{
+	const struct flag *flags = rules[keyword].flags;
+	cleanup_free char *name = xstrndup(text, strcspn(text, "="));
+	cleanup_free char *question = NULL;
+	struct nearest nearest = {.text = name + 2};
+
+	for (size_t i = 0; i < FLAGS_MAX && flags[i].name; i++)
+		nearest_try(&nearest, flags[i].name);
+	question = nearest_question(&nearest);
+	return err_set(err, ERROR_INVALID, "unknown flag: %.80s%s", name,
+		       question);
+}
+
 static int check_flag(const struct dockerfile_instruction *instruction,
 		      size_t i, struct error *err)
 {
@@ -122,8 +139,7 @@ static int check_flag(const struct dockerfile_instruction *instruction,
 	size_t at = 0;
 
 	if (!flag)
-		return err_set(err, ERROR_INVALID, "unknown flag: %.*s",
-			       (int)strcspn(text, "="), text);
+		return unknown_flag(instruction->keyword, text, err);
 	value = flag_value(text, flag->name);
 	if (flag->kind == FLAG_BOOL && *value &&
 	    strcasecmp(value, "true") != 0 && strcasecmp(value, "false") != 0)

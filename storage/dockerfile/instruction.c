@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/nearest.h"
 #include "base/str.h"
 #include "storage/dockerfile/dockerfile_internal.h"
 
@@ -486,8 +487,16 @@ static char *trimmed(const char *text)
 
 static int unknown_keyword(const char *name, size_t length, struct error *err)
 {
-	return err_set(err, ERROR_INVALID, "unknown instruction: %.*s",
-		       (int)(length > NAME_SHOWN ? NAME_SHOWN : length), name);
+	cleanup_free char *text =
+		xstrndup(name, length > NAME_SHOWN ? NAME_SHOWN : length);
+	cleanup_free char *question = NULL;
+	struct nearest nearest = {.text = text};
+
+	for (size_t i = 0; i < DOCKERFILE_KEYWORDS; i++)
+		nearest_try(&nearest, keywords[i].name);
+	question = nearest_question(&nearest);
+	return err_set(err, ERROR_INVALID, "unknown instruction: %s%s", text,
+		       question);
 }
 
 static int parse_one(const char *text, char escape, bool trigger,

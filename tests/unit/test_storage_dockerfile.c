@@ -104,7 +104,7 @@ static void test_lines(void **state)
 		{"", "error 0-0: there is no instruction"},
 		{"# just a comment\n\n", "error 0-0: there is no instruction"},
 		{"FROM a\nFORM b", "error 2-2: line 2: unknown instruction: "
-				   "FORM"},
+				   "FORM (did you mean FROM?)"},
 		{"FROM a\nXYZ \\\n b\n", "error 2-3: line 2: unknown "
 					 "instruction: XYZ"},
 	};
