@@ -178,6 +178,8 @@ def slirp4netns():
         process = subprocess.Popen(
             ["slirp4netns", "--configure", f"--mtu={MTU}", "-r", str(theirs),
              str(holder.pid), "tap0"], pass_fds=[theirs],
+            # As moss-net: the kernel shares a busy machine among sessions.
+            start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(theirs)
         os.read(ready, 1)
