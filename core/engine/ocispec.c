@@ -178,24 +178,39 @@ static char *ping_group_range(const struct build *build)
 	return NULL;
 }
 
+/* "net.a.b", where this kernel has it. */
+static void add_sysctl(cJSON *object, const char *name, const char *value)
+{
+	cleanup_free char *path = xasprintf("/proc/sys/%s", name);
+
+	for (char *at = path; *at; at++)
+		*at = *at == '.' ? '/' : *at;
+	if (access(path, F_OK) == 0)
+		json_set_string(object, name, value);
+}
+
+static void add_network_sysctls(const struct build *build, cJSON *object)
+{
+	cleanup_free char *range = ping_group_range(build);
+
+	add_sysctl(object, "net.ipv4.ip_unprivileged_port_start", "0");
+	if (range)
+		add_sysctl(object, "net.ipv4.ping_group_range", range);
+	/*
+	 * The other end of all its connections is in this machine, where
+	 * nothing is lost: what the host has for the world, BBR say, would
+	 * only make it wait. Every kernel has this one, for everybody.
+	 */
+	add_sysctl(object, "net.ipv4.tcp_congestion_control", "reno");
+}
+
 static cJSON *sysctls(const struct build *build)
 {
 	cJSON *object = json_object();
 	const cJSON *item;
 
-	if (has_own_network(build)) {
-		cleanup_free char *range = ping_group_range(build);
-
-		if (access("/proc/sys/net/ipv4/ip_unprivileged_port_start",
-			   F_OK) == 0)
-			json_set_string(object,
-					"net.ipv4.ip_unprivileged_port_start",
-					"0");
-		if (range &&
-		    access("/proc/sys/net/ipv4/ping_group_range", F_OK) == 0)
-			json_set_string(object, "net.ipv4.ping_group_range",
-					range);
-	}
+	if (has_own_network(build))
+		add_network_sysctls(build, object);
 	cJSON_ArrayForEach(item, member_get(build->host, "Sysctls"))
 	{
 		json_set_string(object, item->string, item_string(item));

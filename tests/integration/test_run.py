@@ -141,6 +141,15 @@ def test_ulimit(moss):
 def test_sysctl(moss):
     assert moss.ok("run", "--rm", "--sysctl", "net.core.somaxconn=77", "busybox",
                    "cat", "/proc/sys/net/core/somaxconn") == "77"
+    # Chosen for the container, and the user's to choose.
+    file = "/proc/sys/net/ipv4/tcp_congestion_control"
+    assert moss.ok("run", "--rm", "busybox", "cat", file) == "reno"
+    others = set(open("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+                 .read().split()) - {"reno"}
+    for other in others:
+        assert moss.ok("run", "--rm", "--sysctl",
+                       f"net.ipv4.tcp_congestion_control={other}", "busybox",
+                       "cat", file) == other
     assert moss("run", "--rm", "--sysctl", "kernel.panic=1", "busybox",
                 "true").code == 125
 

@@ -188,12 +188,14 @@ static const struct {
 	 "[{\"containerID\":0,\"hostID\":0,\"size\":65537}]"},
 	{BODY("", ""), "linux/sysctl",
 	 "{\"net.ipv4.ip_unprivileged_port_start\":\"0\","
-	 "\"net.ipv4.ping_group_range\":\"0 65536\"}"},
+	 "\"net.ipv4.ping_group_range\":\"0 65536\","
+	 "\"net.ipv4.tcp_congestion_control\":\"reno\"}"},
 	{BODY("", "\"NetworkMode\":\"none\",\"Sysctls\":{\"net.ipv4."
 		  "ip_unprivileged_port_start\":\"80\"}"),
 	 "linux/sysctl",
 	 "{\"net.ipv4.ip_unprivileged_port_start\":\"80\","
-	 "\"net.ipv4.ping_group_range\":\"0 65536\"}"},
+	 "\"net.ipv4.ping_group_range\":\"0 65536\","
+	 "\"net.ipv4.tcp_congestion_control\":\"reno\"}"},
 	{BODY("", "\"NetworkMode\":\"host\""), "linux/sysctl", "{}"},
 	{BODY("", "\"MaskedPaths\":[]"), "linux/maskedPaths", "[]"},
 	{BODY("", "\"Privileged\":true"), "linux/maskedPaths", "[]"},
