@@ -438,9 +438,11 @@ static int apply_healthcheck(const struct application *application,
 	for (size_t i = 0; i < ARRAY_SIZE(health_flags); i++) {
 		const char *text =
 			instruction_flag(instruction, health_flags[i].name);
-		int r = text ? health_flag(health, &health_flags[i], text, err)
-			     : 0;
+		int r = 0;
 
+		/* Without a value it is as if it were not there. */
+		if (!str_empty(text))
+			r = health_flag(health, &health_flags[i], text, err);
 		if (r < 0)
 			return r;
 	}

@@ -414,8 +414,10 @@ static const char *read_heredoc_word(const char *text, struct str *word)
 		} else if (!quote && (*text == '\'' || *text == '"')) {
 			quote = *text;
 		} else if (!quote && str_starts(text, "<<")) {
-			str_append(word, "<<");
-			text = skip_space(text + 2) - 1;
+			const char *end = skip_space(text + 2);
+
+			str_append_bytes(word, text, (size_t)(end - text));
+			text = end - 1;
 			continue;
 		}
 		str_append_char(word, *text);

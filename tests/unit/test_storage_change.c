@@ -57,6 +57,8 @@ static const struct {
 	{"HEALTHCHECK --interval=5s --retries=3 CMD curl x",
 	 "{\"Healthcheck\":{\"Interval\":5000000000,\"Retries\":3,\"Test\":"
 	 "[\"CMD-SHELL\",\"curl x\"]}}"},
+	{"HEALTHCHECK --interval= --retries= CMD x",
+	 "{\"Healthcheck\":{\"Test\":[\"CMD-SHELL\",\"x\"]}}"},
 	{"HEALTHCHECK CMD [\"a\"]",
 	 "{\"Healthcheck\":{\"Test\":[\"CMD\",\"a\"]}}"},
 	{"# note\n\nENV A=1 \\\n  B=2\n# end\nUSER u",

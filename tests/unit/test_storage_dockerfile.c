@@ -222,6 +222,7 @@ static void test_heredocs(void **state)
 		 "1-1 RUN [echo $((1<<2))]; 2-2 RUN [b]"},
 		{"RUN echo '<<E'\nRUN b", "1-1 RUN [echo '<<E']; 2-2 RUN [b]"},
 		{"RUN [\"<<E\"]\nRUN b", "1-1 RUN json [<<E]; 2-2 RUN [b]"},
+		{"RUN << -E cat\nx\n-E", "1-3 RUN [<< -E cat] 0<<-E(x\n)"},
 		{"ENV a=<<E\nRUN b", "1-1 ENV [a|<<E]; 2-2 RUN [b]"},
 		{"RUN <<E\na\n", "error 1-2: line 1: unterminated heredoc: no "
 				 "line has E alone"},
