@@ -69,9 +69,14 @@ static int fetch_context(struct builder *builder, const cJSON *context,
 		.work = &builder->work,
 		.input_fd = builder->input_fd,
 	};
+	const char *keep =
+		env_get(builder->build_args, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
 	struct pull_progress progress;
 	int r;
 
+	/* Anything else is no, as BuildKit has it. */
+	if (keep && parse_bool(keep, &request.keep_git_dir) < 0)
+		request.keep_git_dir = false;
 	pull_progress_open(&builder->report, builder->last_vertex, &progress);
 	request.progress_fd = progress.fd;
 	r = remote_context(&request, context, ret_path, ret_dockerfile, err);

@@ -461,7 +461,7 @@ int remote_context(const struct remote_request *request, const cJSON *context,
 		.lease = request->work->name,
 		.progress_fd = request->progress_fd,
 	};
-	struct remote_git source = {0};
+	struct remote_git source = {.keep_git_dir = request->keep_git_dir};
 	const char *type = "", *url = NULL;
 	int r = json_get_string(context, "context", "type", &type, err);
 

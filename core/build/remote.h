@@ -15,7 +15,7 @@
  *
  * ref is a branch, a tag or a commit; HEAD when it is empty. The files are
  * those of subdir, which may not lead out of the repository. .git is left out
- * but where it is wanted (ADD --keep-git-dir).
+ * but where it is wanted (ADD --keep-git-dir, BUILDKIT_CONTEXT_KEEP_GIT_DIR).
  *
  * What a repository can make git do is bounded: protocols are http, https, ssh
  * and git, also for submodules; no hook, filter or file system monitor runs; a
@@ -35,7 +35,8 @@ struct remote_request {
 	struct store *store;
 	const struct store_work *work; /* the build's */
 	int input_fd;		       /* of a tar; -1: there is none */
-	int progress_fd; /* of downloads, as storage/transfer.h; -1: none */
+	int progress_fd;   /* of downloads, as storage/transfer.h; -1: none */
+	bool keep_git_dir; /* of a git context */
 };
 
 /*

@@ -234,6 +234,24 @@ static int find_sources(struct worker *worker, struct step *step,
 	return 0;
 }
 
+/* Caches of a name space of their own, if one is given. */
+static void name_caches(const struct worker *worker, struct run_mounts *mounts)
+{
+	const char *space =
+		env_get(worker->builder->build_args, "BUILDKIT_CACHE_MOUNT_NS");
+
+	for (size_t i = 0; !str_empty(space) && i < mounts->count; i++) {
+		struct run_mount *mount = &mounts->list[i];
+		char *id;
+
+		if (mount->type != RUN_MOUNT_CACHE)
+			continue;
+		id = xasprintf("%s/%s", space, mount->id);
+		free(mount->id);
+		mount->id = id;
+	}
+}
+
 static int read_mounts(struct worker *worker, struct step *step,
 		       struct error *err)
 {
@@ -254,6 +272,7 @@ static int read_mounts(struct worker *worker, struct step *step,
 				     &step->mounts, err);
 	if (r < 0)
 		return r;
+	name_caches(worker, &step->mounts);
 	run_mounts_sources(&step->mounts, &step->names, &with_context);
 	r = find_sources(worker, step, with_context, err);
 	step->mounts_request.engine = builder->engine;

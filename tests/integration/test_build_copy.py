@@ -284,6 +284,17 @@ def test_git(moss, context, tmp_path):
         url = f"git://127.0.0.1:{port}/site#main:sub"
         out = moss("build", "--progress", "plain", url)
         assert out.code == 0 and "hello from git" in out.err, out
+        (repo / "Dockerfile").write_text(
+            "FROM busybox\nCOPY . /all\nRUN ls -d /all/.git || echo without\n")
+        for arguments in (["add", "."], ["commit", "-qm", "2"]):
+            subprocess.run(git + arguments, check=True)
+        url = f"git://127.0.0.1:{port}/site"
+        for given, told in ((), "without"), (("1",), "/all/.git"):
+            args = [f"--build-arg=BUILDKIT_CONTEXT_KEEP_GIT_DIR={value}"
+                    for value in given]
+            out = moss("build", "--progress", "plain", *args, url)
+            assert out.code == 0 and told in out.err.split(), out
+        url = f"git://127.0.0.1:{port}/site#main:sub"
         context.dockerfile(f"""
             FROM busybox
             ADD {url} /site

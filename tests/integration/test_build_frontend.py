@@ -61,6 +61,24 @@ def test_builtin_arguments(context):
                       ).count("CACHED") == 1
 
 
+def test_name_space_of_caches(context):
+    context.dockerfile("""
+        FROM busybox
+        RUN --mount=type=cache,target=/space echo x >> /space/log; \\
+            wc -l < /space/log
+        """)
+
+    def told(*args):
+        return context.ok("--no-cache", *args).split(" RUN ")[1].split()
+
+    assert "1" in told()
+    assert "2" in told()
+    space = "--build-arg=BUILDKIT_CACHE_MOUNT_NS="
+    assert "1" in told(space + "other")
+    assert "2" in told(space + "other")
+    assert "3" in told(space)
+
+
 def test_named_contexts_go_first(moss, context, tmp_path):
     """In the place of stages and images, and as what a stage begins with."""
     other = Context(moss, tmp_path / "other")
