@@ -135,6 +135,9 @@ static int add_source(const struct stages *stages, struct stage *stage,
 	if (!*from)
 		return err_set(err, ERROR_INVALID,
 			       "from= needs a stage or an image");
+	/* Nothing is taken from it. */
+	if (source.stage == STAGE_NONE && str_equal(from, "scratch"))
+		return 0;
 	if (source.stage == STAGE_NONE && is_number(from))
 		return err_set(err, ERROR_INVALID,
 			       "there is no stage %s before this one", from);

@@ -213,6 +213,8 @@ int worker_find_source(struct worker *worker, const char *name,
 	const char *context;
 	int r;
 
+	if (stage == STAGE_NONE && str_equal(name, "scratch"))
+		return 0;
 	if (stage == STAGE_NONE) {
 		context = named_context_find(worker->builder->contexts, name);
 		if (!context || !str_starts(context, "/"))
