@@ -98,10 +98,25 @@ static int read_platform(struct builder *builder, struct error *err)
 	return 0;
 }
 
+int builder_set_epoch(struct builder *builder, const char *text,
+		      struct error *err)
+{
+	int64_t epoch;
+
+	if (str_empty(text))
+		return 0;
+	if (parse_i64(text, &epoch) < 0 || epoch < 0)
+		return err_set(err, ERROR_INVALID,
+			       "SOURCE_DATE_EPOCH=%.80s: not a number of "
+			       "seconds",
+			       text);
+	builder->epoch = epoch;
+	return 0;
+}
+
 static int read_request(struct builder *builder, struct error *err)
 {
 	const cJSON *request = builder->request;
-	const char *epoch;
 	int r;
 
 	builder->epoch = -1;
@@ -128,11 +143,10 @@ static int read_request(struct builder *builder, struct error *err)
 	if (r >= 0)
 		r = json_get_strv(request, "request", "allow", &builder->allow,
 				  err);
-	epoch = env_get(builder->build_args, "SOURCE_DATE_EPOCH");
-	if (r >= 0 && epoch && parse_i64(epoch, &builder->epoch) < 0)
-		r = err_set(err, ERROR_INVALID,
-			    "SOURCE_DATE_EPOCH=%.80s: not a number of seconds",
-			    epoch);
+	if (r >= 0)
+		r = builder_set_epoch(
+			builder,
+			env_get(builder->build_args, "SOURCE_DATE_EPOCH"), err);
 	return r < 0 ? r : read_platform(builder, err);
 }
 

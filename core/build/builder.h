@@ -93,6 +93,9 @@ void builder_release(struct builder *builder);
 /* All of it; *ret_result as build_run()'s. */
 int builder_run(struct builder *builder, cJSON **ret_result, struct error *err);
 
+/* Of SOURCE_DATE_EPOCH; NULL or "" says nothing. */
+int builder_set_epoch(struct builder *builder, const char *text,
+		      struct error *err);
 /* For caches elsewhere. last_vertex: NULL for a worker, which makes none. */
 struct cache_context builder_cache_context(const struct builder *builder,
 					   unsigned int *last_vertex);

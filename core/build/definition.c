@@ -167,7 +167,14 @@ static int parse(struct builder *builder, size_t length,
 		return r;
 	set_target_stage(builder);
 	request.platform_args = builder->platform_args;
-	return stages_parse(&request, &builder->stages, ret_range, err);
+	r = stages_parse(&request, &builder->stages, ret_range, err);
+	/* An ARG before the first FROM may have one, where nobody else has. */
+	if (r == 0 && builder->epoch < 0)
+		r = builder_set_epoch(
+			builder,
+			env_get(builder->stages.arguments, "SOURCE_DATE_EPOCH"),
+			err);
+	return r;
 }
 
 static void tell_warnings(const struct builder *builder)

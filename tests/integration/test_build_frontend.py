@@ -192,6 +192,25 @@ def test_onbuild_takes_files(moss, context, tmp_path):
     assert "needs to be defined before" in error
 
 
+def test_epoch_of_the_dockerfile(moss, context):
+    """An ARG before the first FROM has it where nobody else does."""
+    def created(*args):
+        context.ok("-t", "dated", *args)
+        return json.loads(moss.ok("image", "inspect", "dated"))[0]["Created"]
+
+    context.dockerfile("""
+        ARG SOURCE_DATE_EPOCH=86400
+        FROM scratch
+        COPY --from=scratch / /
+        COPY Dockerfile /
+        """)
+    assert created().startswith("1970-01-02T00:00:00")
+    assert created("--build-arg", "SOURCE_DATE_EPOCH=0").startswith("1970-01-01")
+    assert not created("--build-arg", "SOURCE_DATE_EPOCH=").startswith("1970")
+    context.dockerfile("ARG SOURCE_DATE_EPOCH=today\nFROM scratch")
+    assert "not a number of seconds" in context.fails()
+
+
 def test_what_is_refused(context):
     for text, words in {
             "FROM --platform=$NONE busybox": "empty platform value",
