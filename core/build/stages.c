@@ -9,6 +9,7 @@
 #include "base/nearest.h"
 #include "base/str.h"
 #include "core/build/named_contexts.h"
+#include "core/build/run_mounts.h"
 #include "storage/dockerfile/check.h"
 #include "storage/dockerfile/expand.h"
 
@@ -483,6 +484,26 @@ void stages_release(struct stages *stages)
 	*stages = (struct stages){0};
 }
 
+/* What needs no variable is known to be wrong before anything is run, but where
+   a relative target leads. */
+static int check_mounts(const struct dockerfile_instruction *instruction,
+			struct error *err)
+{
+	CLEANUP(run_mounts_release) struct run_mounts mounts = {0};
+	cleanup_strv char **values = NULL;
+	const char *value;
+	size_t at = 0;
+
+	if (instruction->keyword != DOCKERFILE_RUN)
+		return 0;
+	while ((value = instruction_next_flag(instruction, "mount", &at))) {
+		if (!value[strcspn(value, "$\"'\\`")])
+			strv_push(&values, value);
+	}
+	return values ? run_mounts_parse(values, "/somewhere", &mounts, err)
+		      : 0;
+}
+
 int dockerfile_check(const struct dockerfile *dockerfile,
 		     struct dockerfile_range *ret_range, struct error *err)
 {
@@ -493,6 +514,8 @@ int dockerfile_check(const struct dockerfile *dockerfile,
 			&dockerfile->instructions[i];
 		int r = instruction_check(instruction, err);
 
+		if (r == 0)
+			r = check_mounts(instruction, err);
 		*ret_range = (struct dockerfile_range){instruction->first_line,
 						       instruction->last_line};
 		begun |= instruction->keyword == DOCKERFILE_FROM;

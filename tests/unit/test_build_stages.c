@@ -210,6 +210,11 @@ static void test_checks(void **state)
 		 "line 2: RUN requires at least one argument"},
 		{"FROM a\nUSER", NULL,
 		 "line 2: USER requires exactly one argument"},
+		{"FROM a\nRUN --mount=typ=cache,target=/a b", NULL,
+		 "line 2: --mount=typ=cache,target=/a: unexpected key 'typ' in "
+		 "'typ=cache' (did you mean type?)"},
+		{"FROM a\nRUN --mount=type=$T,target=. --mount=target=. b",
+		 NULL, "<a:1"},
 		{"FROM a\nSHELL /bin/sh", NULL,
 		 "line 2: SHELL requires the arguments to be in JSON form"},
 		{"FROM a\nHEALTHCHECK x", NULL,
