@@ -19,6 +19,7 @@
 #include "storage/store/index.h"
 #include "storage/store/oci.h"
 #include "storage/tar/hash.h"
+#include "storage/tar/sync_tree.h"
 #include "storage/tar/tar_writer.h"
 
 #define BUFFER_SIZE (256u << 10)
@@ -214,6 +215,7 @@ static int write_blob_file(struct save *save, const char *digest, int dir_fd,
 static int fill_directory(struct save *save, int dir_fd, const char *name,
 			  cJSON *index, struct error *err)
 {
+	static const char *const all[] = {".", NULL};
 	int r = path_mkdirs_at(dir_fd, OCI_BLOBS, MODE_DIR, err);
 
 	for (size_t i = 0; r == 0 && save->blobs[i]; i++)
@@ -227,7 +229,8 @@ static int fill_directory(struct save *save, int dir_fd, const char *name,
 				  err);
 	if (r < 0)
 		return r;
-	return syncfs(dir_fd) < 0 ? output_error(errno, name, err) : 0;
+	r = sync_trees(dir_fd, all, name, NULL);
+	return r < 0 ? output_error(r, name, err) : 0;
 }
 
 /* The whole one, a tag, or NULL. */

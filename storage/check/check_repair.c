@@ -17,6 +17,7 @@
 #include "storage/store/oci.h"
 #include "storage/tar/hash.h"
 #include "storage/tar/stream.h"
+#include "storage/tar/sync_tree.h"
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE (1 << 1)
@@ -60,12 +61,15 @@ static int unpack_again(struct check *check, const struct check_layer *layer,
  */
 static int exchange(struct check *check, const char *hex, struct error *err)
 {
+	static const char *const staged[] = {STAGE_LAYERS, NULL};
 	const int from = check->stage.layers_fd;
 	const int to = check->job->store.layers_fd;
 	cleanup_fd int lock_fd = -1;
+	int r;
 
-	if (syncfs(check->stage.work.fd) < 0)
-		return err_errno(err, "cannot sync the store");
+	r = sync_trees(check->stage.work.fd, staged, "the store", err);
+	if (r < 0)
+		return r;
 	lock_fd = store_lock(&check->job->store, LOCK_EXCLUSIVE, err);
 	if (lock_fd < 0)
 		return lock_fd;

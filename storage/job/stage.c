@@ -39,10 +39,11 @@ int stage_open(struct store *store, struct stage *ret_stage, struct error *err)
 
 	if (r < 0)
 		return r;
-	stage.blobs_fd = make_directory(stage.work.fd, "blobs", 0700, err);
+	stage.blobs_fd = make_directory(stage.work.fd, STAGE_BLOBS, 0700, err);
 	if (stage.blobs_fd < 0)
 		return stage.blobs_fd;
-	stage.layers_fd = make_directory(stage.work.fd, "layers", 0700, err);
+	stage.layers_fd =
+		make_directory(stage.work.fd, STAGE_LAYERS, 0700, err);
 	if (stage.layers_fd < 0)
 		return stage.layers_fd;
 	*ret_stage = stage;

@@ -7,12 +7,15 @@
  *   work/new-N              blob or layer whose digest is not known yet
  *
  * and put into place by stage_commit() at once: all of it is on disk before
- * anything is renamed, and all is renamed before the index names it.
+ * anything is renamed, and all is renamed before the index names it. So after
+ * a power cut what the store has under its own names is whole. It is synced by
+ * storage/tar/sync_tree.h, which waits for what was staged and, up to some
+ * count of files, not for what others write to the disk.
  *
- * A layer that took a download may go before the rest, by stage_place(): on
- * disk (one syncfs for its thousands of files), leased, renamed. Nothing names
- * it then but the lease; when the work is killed the layer stays for the next
- * attempt, until somebody collects garbage.
+ * A layer that took a download, or a build's, may go before the rest, by
+ * stage_place(): on disk, leased, renamed. Nothing names it then but the lease;
+ * when the work is killed the layer stays for the next attempt, until somebody
+ * collects garbage.
  *
  * What is in the store already is not made again but leased, so that nobody
  * removes it in the meantime.
@@ -33,6 +36,9 @@
 #include "storage/store/store.h"
 #include "storage/tar/hash.h"
 #include "storage/tar/stream.h"
+
+#define STAGE_BLOBS  "blobs"
+#define STAGE_LAYERS "layers"
 
 struct stage {
 	struct store *store;

@@ -16,8 +16,7 @@
 #include "storage/store/image_entry.h"
 #include "storage/store/index.h"
 #include "storage/store/oci.h"
-
-#define FEW_BLOBS 8
+#include "storage/tar/sync_tree.h"
 
 static int list_names(int dir_fd, char ***ret_names, struct error *err)
 {
@@ -137,46 +136,39 @@ static int place_leased(struct stage *stage, const char *blob,
 	return r;
 }
 
-static int sync_all(const struct stage *stage, struct error *err)
+static int sync_staged(const struct stage *stage, const char *const *paths,
+		       struct error *err)
 {
-	/* Thousands of files at once, rather than an fsync of each. */
-	if (syncfs(stage->work.fd) < 0)
-		return err_errno(err, "cannot sync the store %s",
-				 stage->store->path);
-	return 0;
+	cleanup_free char *what = xasprintf("the store %s", stage->store->path);
+
+	return sync_trees(stage->work.fd, paths, what, err);
 }
 
-/*
- * With the layers in place already, what is left is a handful of blobs: not
- * worth waiting for all that the machine has to write.
- */
-static int sync_rest(const struct stage *stage, struct error *err)
+static int sync_all(const struct stage *stage, struct error *err)
 {
-	cleanup_strv char **blobs = NULL;
-	cleanup_strv char **layers = NULL;
-	int r = list_names(stage->layers_fd, &layers, err);
+	static const char *const paths[] = {STAGE_BLOBS, STAGE_LAYERS, NULL};
 
-	if (r == 0)
-		r = list_names(stage->blobs_fd, &blobs, err);
-	if (r < 0)
-		return r;
-	if (layers || strv_length(blobs) > FEW_BLOBS)
-		return sync_all(stage, err);
-	for (size_t i = 0; blobs && blobs[i]; i++) {
-		cleanup_fd int fd =
-			openat(stage->blobs_fd, blobs[i], O_RDONLY | O_CLOEXEC);
+	return sync_staged(stage, paths, err);
+}
 
-		if (fd < 0 || fsync(fd) < 0)
-			return err_errno(err, "cannot sync blob %s", blobs[i]);
-	}
-	return 0;
+/* One layer and its packed form: others are still being written. */
+static int sync_layer(const struct stage *stage, const char *blob,
+		      const char *diff_id, struct error *err)
+{
+	cleanup_free char *blob_path =
+		xasprintf(STAGE_BLOBS "/%s", digest_hex(blob));
+	cleanup_free char *layer_path =
+		xasprintf(STAGE_LAYERS "/%s", digest_hex(diff_id));
+	const char *const paths[] = {blob_path, layer_path, NULL};
+
+	return sync_staged(stage, paths, err);
 }
 
 int stage_place(struct stage *stage, const char *blob, const char *diff_id,
 		struct error *err)
 {
 	cleanup_fd int lock_fd = -1;
-	int r = sync_all(stage, err);
+	int r = sync_layer(stage, blob, diff_id, err);
 
 	if (r < 0)
 		return r;
@@ -208,7 +200,7 @@ int stage_place_blobs_for(struct stage *stage, const char *work,
 	cleanup_strv char **blobs = NULL;
 	cleanup_fd int to_fd = open_blobs(stage, err);
 	cleanup_fd int lock_fd = -1;
-	int r = to_fd < 0 ? to_fd : sync_rest(stage, err);
+	int r = to_fd < 0 ? to_fd : sync_all(stage, err);
 
 	if (r == 0)
 		r = list_names(stage->blobs_fd, &blobs, err);
@@ -275,7 +267,7 @@ int stage_commit(struct stage *stage, struct stage_image *images, size_t count,
 	cleanup_json cJSON *index = NULL;
 	cleanup_fd int lock_fd = -1;
 	bool surplus = false;
-	int r = sync_rest(stage, err);
+	int r = sync_all(stage, err);
 
 	if (r < 0)
 		return r;

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "storage/root/copy.h"
+#include "storage/tar/sync_tree.h"
 
 #define FILLING	     ".moss-filling"
 #define LOCK_STEP_MS 10
@@ -93,14 +94,17 @@ static int mark(int volume_fd, struct error *err)
 static int fill(int volume_fd, int source_fd, bool again, struct error *err)
 {
 	const struct copy_request request = {.flags = again ? COPY_REPLACE : 0};
+	static const char *const all[] = {".", NULL};
 	struct copy_report report;
 	int r = copy_tree(source_fd, volume_fd, &request, &report, err);
 
 	if (r < 0)
 		return r;
 	/* An unfinished copy must not pass for a whole one after a crash. */
-	if (report.entries > 0 && syncfs(volume_fd) < 0)
-		return err_errno(err, "cannot sync the volume");
+	if (report.entries > 0)
+		r = sync_trees(volume_fd, all, "the volume", err);
+	if (r < 0)
+		return r;
 	if (unlinkat(volume_fd, FILLING, 0) < 0)
 		return err_errno(err, "cannot write to the volume");
 	return 0;

@@ -3,7 +3,9 @@ that were there are there, whole, and what is not of an image is gone after a
 prune. MOSS_CRASH_SECONDS (10 in all by default) and MOSS_CRASH_SEED change how
 long and where it is tried."""
 import os
+import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +14,7 @@ import time
 
 import pytest
 
+import builds
 import hostile_images
 from conftest import wait_for
 from hostile_tar import entry, layer
@@ -238,6 +241,82 @@ def test_killed_at_every_change(arena, name, calls):
             break
         killed += 1
     assert killed > 0 and done.returncode == 0
+
+
+def calls_in_order(log):
+    """Name, paths of descriptors and quoted names of what strace -y saw, each
+    when it returned."""
+    waiting = {}
+    for line in log.read_text().splitlines():
+        pid, call = line.split(maxsplit=1)
+        if call.endswith("<unfinished ...>"):
+            waiting[pid] = call
+            continue
+        if "resumed>" in call:
+            call = waiting.pop(pid)
+        yield (call.split("(")[0], re.findall(r"(?:\d|AT_FDCWD)<([^>]*)>", call),
+               re.findall(r'"([^"]*)"', call))
+
+
+def fs_type(path):
+    return subprocess.run(["findmnt", "-no", "FSTYPE", "-T", path],
+                          capture_output=True, text=True).stdout.strip()
+
+
+def all_below(place):
+    """The names of all directories and plain files, as of the place."""
+    found = [""]
+    for directory, names, plain in os.walk(place):
+        found += [os.path.join(directory, name).removeprefix(str(place))
+                  for name in names + plain
+                  if not os.path.islink(os.path.join(directory, name))]
+    return found
+
+
+@pytest.mark.parametrize("command", ["build", "load", "import", "commit"])
+def test_on_disk_before_named(arena, command):
+    """A layer and its blob get their names in the store when all that is in
+    them is on disk: each file and directory of it, if there are not many, so
+    that nobody waits for what others write."""
+    context = builds.Context(arena.moss, arena.path / "context")
+    context.write("file", "of the context")
+    context.dockerfile("""
+        FROM kept
+        COPY file /copied/file
+        RUN mkdir /made; echo x >/made/file; ln -s file /made/link
+        """)
+    plain = arena.path / "plain.tar"
+    plain.write_bytes(layer(entry(b"plain/file", b"x")))
+    if command == "commit":
+        arena.moss.ok("run", "--name", "changed", "kept", "sh", "-c",
+                      "mkdir /made; echo x >/made/file")
+    log = arena.path / "calls.log"
+    args = {"build": ["build", "-q", "-t", "victim", context.path],
+            "load": arena.words(SMALL), "import": ["import", plain, "victim"],
+            "commit": ["commit", "changed", "victim"]}[command]
+    subprocess.run(
+        ["strace", "-f", "-qq", "-y", "-s", "4096", "-o", log, "-e",
+         "trace=fsync,syncfs,renameat,renameat2", arena.moss.program, *args],
+        env=arena.moss.env, timeout=60, check=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL)
+    synced, everything, seen = set(), False, []
+    for name, paths, names in calls_in_order(log):
+        if name == "fsync":
+            synced.add(paths[0])
+        elif name == "syncfs":
+            everything = True
+        elif name.startswith("rename") and "/tmp/work-" not in paths[1] and \
+                paths[1].endswith(("/layers", "/image/blobs/sha256")):
+            place = pathlib.Path(paths[1], names[1])
+            seen.append(place.parent.name)
+            missing = [below for below in all_below(place)
+                       if f"{paths[0]}/{names[0]}{below}" not in synced]
+            assert everything or not missing, (place, missing)
+    assert "layers" in seen and "sha256" in seen
+    if fs_type(arena.path) in ("ext4", "xfs"):
+        assert not everything
+    arena.moss.ok("builder", "prune", "-af")
+    arena.reset()
 
 
 def test_killed_again_and_again(arena):
