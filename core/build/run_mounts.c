@@ -36,6 +36,7 @@ struct draft {
 	const char *keys[32]; /* those that were there, of the table */
 	size_t key_count;
 	bool read_only_given;
+	const struct expand *expand; /* NULL: values are as they stand there */
 };
 
 static void mount_release(struct run_mount *mount)
@@ -296,6 +297,21 @@ static int unexpected_key(const char *key, const char *field, struct error *err)
 		       question);
 }
 
+/* What comes out of a variable is all of it that value. */
+static int set_field(struct draft *draft, size_t row, const char *value,
+		     struct error *err)
+{
+	cleanup_free char *expanded = NULL;
+	int r = 0;
+
+	if (value && draft->expand)
+		r = expand_word(draft->expand, value, &expanded, err);
+	if (r < 0)
+		return r;
+	return keys[row].set(draft, keys[row].key, expanded ? expanded : value,
+			     err);
+}
+
 static int take_field(struct draft *draft, const char *field, struct error *err)
 {
 	const char *equals = strchr(field, '=');
@@ -310,8 +326,7 @@ static int take_field(struct draft *draft, const char *field, struct error *err)
 			break;
 		if (draft->key_count < ARRAY_SIZE(draft->keys))
 			draft->keys[draft->key_count++] = keys[i].key;
-		return keys[i].set(draft, keys[i].key,
-				   equals ? equals + 1 : NULL, err);
+		return set_field(draft, i, equals ? equals + 1 : NULL, err);
 	}
 	if (!equals)
 		return err_set(err, ERROR_INVALID,
@@ -477,10 +492,11 @@ static void set_defaults(struct draft *draft)
 		mount->mode = modes[mount->type];
 }
 
-static int parse_mount(const char *text, const char *directory, size_t agents,
+static int parse_mount(const char *text, const struct expand *expand,
+		       const char *directory, size_t agents,
 		       struct run_mount *ret_mount, struct error *err)
 {
-	CLEANUP(draft_release) struct draft draft = {0};
+	CLEANUP(draft_release) struct draft draft = {.expand = expand};
 	struct run_mount *mount = &draft.mount;
 	int r = take_fields(&draft, text, err);
 
@@ -504,7 +520,8 @@ static int parse_mount(const char *text, const char *directory, size_t agents,
 	return 0;
 }
 
-int run_mounts_parse(char *const *flags, const char *working_directory,
+int run_mounts_parse(char *const *flags, const struct expand *expand,
+		     const char *working_directory,
 		     struct run_mounts *ret_mounts, struct error *err)
 {
 	CLEANUP(run_mounts_release) struct run_mounts mounts = {0};
@@ -518,8 +535,8 @@ int run_mounts_parse(char *const *flags, const char *working_directory,
 			return err_set(err, ERROR_INVALID,
 				       "RUN has more than %d mounts",
 				       RUN_MOUNTS_MAX);
-		r = parse_mount(flags[i], working_directory, agents, &mount,
-				err);
+		r = parse_mount(flags[i], expand, working_directory, agents,
+				&mount, err);
 		if (r < 0)
 			return err_wrap(err, "--mount=%.200s", flags[i]);
 		agents += mount.type == RUN_MOUNT_SSH;

@@ -10,8 +10,8 @@
  *   secret   a file, or a variable, from the user's hand
  *   ssh      a socket that leads to the user's agent
  *
- * On its way a mount is parsed (the flag's value has been expanded before),
- * goes into the step's key, and is then made to be mounted:
+ * On its way a mount is parsed, with its variables, goes into the step's key,
+ * and is then made to be mounted:
  *
  *   run_mounts_parse()   texts → struct run_mounts
  *   run_mounts_sources() the names behind "from=", which the worker resolves
@@ -44,6 +44,7 @@
 
 #include "base/error.h"
 #include "core/engine/mounts.h"
+#include "storage/dockerfile/expand.h"
 
 struct engine;
 struct ignore;
@@ -96,11 +97,13 @@ struct run_mounts {
 
 void run_mounts_release(struct run_mounts *mounts);
 /*
- * flags: the values of --mount of one RUN, expanded; NULL: none.
+ * flags: the values of --mount of one RUN, NULL: none. expand: for what stands
+ * behind each "="; NULL: nothing is to be expanded.
  * working_directory: absolute, what a relative target is in. The error names
  * the value.
  */
-int run_mounts_parse(char *const *flags, const char *working_directory,
+int run_mounts_parse(char *const *flags, const struct expand *expand,
+		     const char *working_directory,
 		     struct run_mounts *ret_mounts, struct error *err);
 
 /* The value of --security: NULL and "sandbox" will do; the rest is refused. */

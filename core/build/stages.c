@@ -382,14 +382,56 @@ static int check_order(const struct stages *stages, const struct stage *stage,
 	return 0;
 }
 
+/* What needs no variable is known to be wrong before anything is run, but where
+   a relative target leads. */
+static int check_mounts(const struct dockerfile_instruction *instruction,
+			struct error *err)
+{
+	CLEANUP(run_mounts_release) struct run_mounts mounts = {0};
+	cleanup_strv char **values = NULL;
+	const char *value;
+	size_t at = 0;
+
+	if (instruction->keyword != DOCKERFILE_RUN)
+		return 0;
+	while ((value = instruction_next_flag(instruction, "mount", &at))) {
+		if (!value[strcspn(value, "$\"'\\`")])
+			strv_push(&values, value);
+	}
+	return values ? run_mounts_parse(values, NULL, "/somewhere", &mounts,
+					 err)
+		      : 0;
+}
+
+static int check_instructions(const struct stage *stage,
+			      struct dockerfile_range *range, struct error *err)
+{
+	for (size_t i = 0; i < stage->count; i++) {
+		const struct dockerfile_instruction *instruction =
+			&stage->instructions[i];
+
+		*range = (struct dockerfile_range){instruction->first_line,
+						   instruction->last_line};
+		if (check_mounts(instruction, err) < 0)
+			return err_wrap(err, "line %u",
+					instruction->first_line);
+	}
+	*range = (struct dockerfile_range){0};
+	return 0;
+}
+
 static int check_needed(const struct stages *stages,
 			struct dockerfile_range *range, struct error *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < stages->count; i++) {
-		if (stages->list[i].needed)
-			r = check_order(stages, &stages->list[i], range, err);
+		const struct stage *stage = &stages->list[i];
+
+		if (stage->needed)
+			r = check_order(stages, stage, range, err);
+		if (r == 0 && stage->needed)
+			r = check_instructions(stage, range, err);
 	}
 	return r;
 }
@@ -484,26 +526,6 @@ void stages_release(struct stages *stages)
 	*stages = (struct stages){0};
 }
 
-/* What needs no variable is known to be wrong before anything is run, but where
-   a relative target leads. */
-static int check_mounts(const struct dockerfile_instruction *instruction,
-			struct error *err)
-{
-	CLEANUP(run_mounts_release) struct run_mounts mounts = {0};
-	cleanup_strv char **values = NULL;
-	const char *value;
-	size_t at = 0;
-
-	if (instruction->keyword != DOCKERFILE_RUN)
-		return 0;
-	while ((value = instruction_next_flag(instruction, "mount", &at))) {
-		if (!value[strcspn(value, "$\"'\\`")])
-			strv_push(&values, value);
-	}
-	return values ? run_mounts_parse(values, "/somewhere", &mounts, err)
-		      : 0;
-}
-
 int dockerfile_check(const struct dockerfile *dockerfile,
 		     struct dockerfile_range *ret_range, struct error *err)
 {
@@ -514,8 +536,6 @@ int dockerfile_check(const struct dockerfile *dockerfile,
 			&dockerfile->instructions[i];
 		int r = instruction_check(instruction, err);
 
-		if (r == 0)
-			r = check_mounts(instruction, err);
 		*ret_range = (struct dockerfile_range){instruction->first_line,
 						       instruction->last_line};
 		begun |= instruction->keyword == DOCKERFILE_FROM;

@@ -252,23 +252,36 @@ static void name_caches(const struct worker *worker, struct run_mounts *mounts)
 	}
 }
 
+/* As they stand there; caller frees. */
+static char **mount_flags(const struct worker *worker)
+{
+	char **flags = NULL;
+	const char *value;
+	size_t at = 0;
+
+	while ((value = instruction_next_flag(worker->instruction, "mount",
+					      &at)))
+		strv_push(&flags, value);
+	return flags;
+}
+
 static int read_mounts(struct worker *worker, struct step *step,
 		       struct error *err)
 {
 	const struct builder *builder = worker->builder;
 	const char *directory =
 		member_string(worker->result.image.config, "WorkingDir");
-	cleanup_strv char **flags = NULL;
+	const struct expand expand = worker_expand(worker);
+	cleanup_strv char **flags = mount_flags(worker);
 	cleanup_free char *security = NULL;
 	bool with_context = false;
-	int r = worker_flags(worker, "mount", &flags, err);
+	int r = worker_flag(worker, "security", &security, err);
 
-	if (r >= 0)
-		r = worker_flag(worker, "security", &security, err);
 	if (r >= 0)
 		r = run_security_check(security, err);
 	if (r >= 0)
-		r = run_mounts_parse(flags, *directory ? directory : "/",
+		r = run_mounts_parse(flags, &expand,
+				     *directory ? directory : "/",
 				     &step->mounts, err);
 	if (r < 0)
 		return r;

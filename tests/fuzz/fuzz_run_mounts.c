@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct run_mounts mounts = {0};
 	struct error err = {0};
 
-	if (run_mounts_parse(lines + 1, directory, &mounts, &err) < 0) {
+	if (run_mounts_parse(lines + 1, NULL, directory, &mounts, &err) < 0) {
 		assert(*err.message);
 		return 0;
 	}

@@ -108,7 +108,8 @@ static void test_parse(void **state)
 		struct run_mounts mounts = {0};
 		cleanup_free char *text = NULL;
 
-		if (run_mounts_parse(flags, DIRECTORY, &mounts, &error) < 0)
+		if (run_mounts_parse(flags, NULL, DIRECTORY, &mounts, &error) <
+		    0)
 			fail_msg("%s", error.message);
 		assert_int_equal(mounts.count, 1);
 		text = text_of(&mounts.list[0]);
@@ -170,7 +171,8 @@ static void test_parse_errors(void **state)
 		struct run_mounts mounts = {0};
 
 		err_clear(&error);
-		if (run_mounts_parse(flags, DIRECTORY, &mounts, &error) >= 0)
+		if (run_mounts_parse(flags, NULL, DIRECTORY, &mounts, &error) >=
+		    0)
 			fail_msg("%s was taken", rows[i].text);
 		if (!strstr(error.message, rows[i].message))
 			fail_msg("%s: %s", rows[i].text, error.message);
@@ -187,7 +189,7 @@ static void parse(const char *first, const char *second,
 	strv_push(&flags, first);
 	if (second)
 		strv_push(&flags, second);
-	if (run_mounts_parse(flags, DIRECTORY, ret_mounts, &error) < 0)
+	if (run_mounts_parse(flags, NULL, DIRECTORY, ret_mounts, &error) < 0)
 		fail_msg("%s", error.message);
 }
 
@@ -221,9 +223,38 @@ static void test_many(void **state)
 
 	for (int i = 0; i <= RUN_MOUNTS_MAX; i++)
 		strv_push(&flags, "type=tmpfs,target=/a");
-	assert_true(run_mounts_parse(flags, DIRECTORY, &mounts, &error) < 0);
-	assert_int_equal(run_mounts_parse(NULL, DIRECTORY, &mounts, NULL), 0);
+	assert_true(run_mounts_parse(flags, NULL, DIRECTORY, &mounts, &error) <
+		    0);
+	assert_int_equal(run_mounts_parse(NULL, NULL, DIRECTORY, &mounts, NULL),
+			 0);
 	assert_int_equal(mounts.count, 0);
+}
+
+static const char *lookup(const char *name, void *data)
+{
+	(void)data;
+	return str_equal(name, "LIST") ? "/a,readonly=0" : NULL;
+}
+
+/* A variable's value is one field's, whatever is in it. */
+static void test_variables(void **state)
+{
+	const struct expand expand = {.escape = '\\', .lookup = lookup};
+	char *const flags[] = {
+		(char[]){"type=${NO:-cache},id=$LIST,\"target=/c,$LIST\",ro"},
+		NULL,
+	};
+	struct run_mounts mounts = {0};
+
+	(void)state;
+	assert_int_equal(
+		run_mounts_parse(flags, &expand, DIRECTORY, &mounts, &error),
+		0);
+	assert_int_equal(mounts.list[0].type, RUN_MOUNT_CACHE);
+	assert_string_equal(mounts.list[0].id, "/a,readonly=0");
+	assert_string_equal(mounts.list[0].target, "/c,/a,readonly=0");
+	assert_true(mounts.list[0].read_only);
+	run_mounts_release(&mounts);
 }
 
 static void test_security(void **state)
@@ -513,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_parse_errors),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_variables),
 		cmocka_unit_test(test_security),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_missing_sources),

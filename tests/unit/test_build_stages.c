@@ -210,6 +210,8 @@ static void test_checks(void **state)
 		 "line 2: RUN requires at least one argument"},
 		{"FROM a\nUSER", NULL,
 		 "line 2: USER requires exactly one argument"},
+		{"FROM b AS x\nRUN --mount=typ=cache,target=/a b\nFROM a", NULL,
+		 "(x<b:1) <a:0"},
 		{"FROM a\nRUN --mount=typ=cache,target=/a b", NULL,
 		 "line 2: --mount=typ=cache,target=/a: unexpected key 'typ' in "
 		 "'typ=cache' (did you mean type?)"},
