@@ -60,6 +60,7 @@ const struct option build_option_table[] = {
 	{0, "shm-size", OPTION_BYTES, NULL, NULL, "Size of \"/dev/shm\"", false},
 	{0, "squash", OPTION_FLAG, NULL, NULL, "Squash newly built layers into a single new layer", false},
 	{0, "ssh", OPTION_LIST, NULL, NULL, "SSH agent socket to expose to the build (format: \"default|<id>[=<socket>]\")", false},
+	{0, "storage-driver", OPTION_STRING, NULL, NULL, "Driver of the root filesystem of RUN (overlay|fuse-overlayfs); MOSS_STORAGE_DRIVER sets the default", false},
 	{'t', "tag", OPTION_LIST, NULL, NULL, "Name and optionally a tag in the \"name:tag\" format", false},
 	{0, "target", OPTION_STRING, NULL, NULL, "Set the target build stage to build", false},
 	{0, "ulimit", OPTION_LIST, "ulimit", NULL, "Ulimit options", false},
@@ -288,10 +289,19 @@ static void add_allow(const struct options *options, cJSON *request)
 static int add_host_config(const struct options *options, cJSON *request,
 			   struct error *err)
 {
+	const char *driver = option_string(options, "storage-driver");
 	cJSON *host = json_object();
 	int r = 0;
 
 	json_set(request, "hostConfig", host);
+	if (!driver)
+		driver = getenv("MOSS_STORAGE_DRIVER");
+	if (!str_empty(driver)) {
+		cJSON *moss = json_object();
+
+		json_set_string(moss, "StorageDriver", driver);
+		json_set(host, "Moss", moss);
+	}
 	if (option_given(options, "shm-size"))
 		json_set_i64(host, "ShmSize",
 			     option_number(options, "shm-size"));

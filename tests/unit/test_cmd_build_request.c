@@ -125,6 +125,9 @@ static void test_members(void **state)
 		 "{\"ShmSize\":1048576,\"Ulimits\":[{\"Name\":\"nofile\","
 		 "\"Soft\":1,\"Hard\":2}],\"NanoCpus\":1500000000,\"Memory\":"
 		 "67108864}"},
+		{"", "hostConfig", "{}"},
+		{"--storage-driver overlay", "hostConfig",
+		 "{\"Moss\":{\"StorageDriver\":\"overlay\"}}"},
 		{"--secret id=SET --secret id=a,env=SET", "secrets",
 		 "[{\"id\":\"SET\",\"value\":\"dmFsdWU=\"},{\"id\":\"a\","
 		 "\"value\":\"dmFsdWU=\"}]"},
@@ -173,6 +176,7 @@ static void test_members(void **state)
 	};
 
 	(void)state;
+	unsetenv("MOSS_STORAGE_DRIVER");
 	setenv("SET", "value", 1);
 	unsetenv("UNSET");
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
