@@ -12,6 +12,7 @@
 #include "core/engine/members.h"
 #include "storage/build/content.h"
 #include "storage/dockerfile/check.h"
+#include "storage/store/digest.h"
 
 /* A context that changes all the time cannot be copied. */
 #define TRIES 3
@@ -175,6 +176,26 @@ static bool is_url(const char *word)
 static bool is_git(const char *word)
 {
 	return remote_is_git(word) && !str_starts(word, "github.com/");
+}
+
+/* What is not held against it must not look as if it were. */
+static int check_checksum(const struct worker *worker, const struct copy *copy,
+			  struct error *err)
+{
+	const char *source = copy->words[0];
+
+	if (!copy->checksum)
+		return 0;
+	if (copy->word_count != 2)
+		return err_set(err, ERROR_INVALID,
+			       "checksum can't be specified for multiple "
+			       "sources");
+	if (worker->instruction->heredoc_count > 0 ||
+	    (!is_url(source) && !is_git(source)))
+		return err_set(err, ERROR_INVALID,
+			       "checksum requires HTTP(S) or Git sources");
+	return is_git(source) ? 0
+			      : digest_check(copy->checksum, "--checksum", err);
 }
 
 /* All of a commit; nothing is said of what is ignored. */
@@ -345,6 +366,8 @@ static int prepare(struct worker *worker, struct copy *copy, struct error *err)
 		r = read_flags(worker, copy, err);
 	if (r == 0)
 		r = check_destination(copy, err);
+	if (r == 0)
+		r = check_checksum(worker, copy, err);
 	if (r == 0)
 		r = find_from(worker, copy, err);
 	if (r == 0)

@@ -216,6 +216,13 @@ def test_what_is_refused(context):
             "FROM --platform=$NONE busybox": "empty platform value",
             "FROM busybox\nCOPY http://a.test/x /": "URL for COPY: use ADD",
             "FROM busybox\nCOPY https://a.test/x.git /": "git ref for COPY",
+            "FROM busybox\nADD --checksum=sha256:" + 64 * "0" + " Dockerfile /":
+                "checksum requires HTTP(S) or Git sources",
+            "FROM busybox\nADD --checksum=sha256:" + 64 * "0" + " <<E /\nE":
+                "checksum requires HTTP(S) or Git sources",
+            "FROM busybox\nADD --checksum=sha256:1 http://a.test/x Dockerfile /":
+                "checksum can't be specified for multiple sources",
+            "FROM busybox\nADD --checksum=md5:1 http://a.test/x /": "--checksum",
             "FROM busybox\nCOPY --from=late /a /\nFROM busybox AS Late":
                 "needs to be defined before",
     }.items():
