@@ -11,8 +11,9 @@
  *                                              connections that stay
  *
  * Each figure is a line of its own. A connection begins with a byte that says
- * what it is for (enum purpose). The server answers small messages from one
- * epoll loop, as servers do, and gives each bulk transfer a thread.
+ * what it is for (enum purpose); of wrk(1) it is the first of GET. The server
+ * answers small messages from one epoll loop, as servers do, and gives each
+ * bulk transfer a thread.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,12 +41,19 @@
 
 enum purpose {
 	PURPOSE_ECHO = 'e',    /* what was read is sent back */
+	PURPOSE_HTTP = 'G',    /* of "GET": wrk's, each is answered */
 	PURPOSE_REQUEST = 'q', /* REQUEST_SIZE bytes in, RESPONSE_SIZE out */
 	PURPOSE_SINK = 's',    /* reads to the end, then tells how much */
 	PURPOSE_SOURCE = 'f',  /* writes until nobody reads */
 };
 
 static char zeros[BULK_SIZE];
+
+static const char http_response[] = "HTTP/1.1 200 OK\r\n"
+				    "Content-Type: text/plain\r\n"
+				    "Content-Length: 6\r\n"
+				    "\r\n"
+				    "hello\n";
 
 /* What the server knows of a connection. */
 struct client {
@@ -145,6 +153,12 @@ static void start_bulk(int fd, void *(*function)(void *))
 		pthread_detach(thread);
 }
 
+/* Nobody sends the next one before this one is answered. */
+static bool is_whole_request(const char *bytes, ssize_t length)
+{
+	return length >= 4 && memcmp(bytes + length - 4, "\r\n\r\n", 4) == 0;
+}
+
 /* False when the connection is over, or no longer the loop's. */
 static bool serve_message(int epoll_fd, int fd, struct client *client)
 {
@@ -172,6 +186,11 @@ static bool serve_message(int epoll_fd, int fd, struct client *client)
 		n = (ssize_t)(client->owed / REQUEST_SIZE * RESPONSE_SIZE);
 		client->owed %= REQUEST_SIZE;
 		message = zeros;
+	}
+	if (client->purpose == PURPOSE_HTTP) {
+		n = is_whole_request(message, n) ? sizeof(http_response) - 1
+						 : 0;
+		message = http_response;
 	}
 	if (n > 0 && write(fd, message, (size_t)n) != n) {
 		close(fd);

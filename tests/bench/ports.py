@@ -9,7 +9,11 @@ Every way in is up all the time. Each figure of each round is taken right after
 the loopback's, so that a ratio is of two neighbours in time; the medians of
 the rounds are shown. Bytes are sent to, or received from, one connection;
 connections are opened and reset one after the other, with a byte each way;
-requests go over 16 connections that stay; rtt is a byte's way there and back.
+requests go over 16 connections that stay: bare messages of net_load's, which
+cost its ends next to nothing, and where wrk(1) is installed HTTP of wrk's. A
+forwarder does for each request what both ends do together, on their CPUs: with
+two CPUs half is as much as one that copies can reach, more the more the server
+has to do. rtt is a byte's way there and back.
 The CPU seconds are those of the processes that carry the bytes, for a gigabyte
 sent in.
 """
@@ -17,6 +21,7 @@ import argparse
 import collections
 import contextlib
 import pathlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -33,10 +38,13 @@ MODES = {
     "request": (("{seconds}", "16"), ("req/s", None, "req p99")),
     "echo": (("4000",), ("rtt p50", "rtt p99")),
 }
+HTTP = ("http/s", "http p99")
+MICROSECONDS = {"us": 1, "ms": 1e3, "s": 1e6}
 CPU = "cpu s/GB"
 UNITS = {"send": "Gbit/s", "receive": "Gbit/s", "conn p99": "us",
-         "req p99": "us", "rtt p50": "us", "rtt p99": "us"}
-COLUMNS = [c for _, names in MODES.values() for c in names if c] + [CPU]
+         "req p99": "us", "rtt p50": "us", "rtt p99": "us", "http p99": "us"}
+COLUMNS = [c for _, names in MODES.values() for c in names if c] + \
+    [*(HTTP if shutil.which("wrk") else ()), CPU]
 
 
 def measure(program, way, mode, seconds):
@@ -55,6 +63,20 @@ def measure(program, way, mode, seconds):
     if mode == "send" and way.pids:
         row[CPU] = (way.cpu() - before) / (row["send"] * seconds / 8)
     return row
+
+
+def measure_http(way, seconds):
+    """The same of wrk's, which takes whole seconds."""
+    out = subprocess.run(
+        ["wrk", "-t1", "-c16", f"-d{max(1, round(seconds))}s", "--latency",
+         f"http://{way.host}:{way.port}/"], stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True).stdout
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
+    slow = re.search(r"^ +99% +([\d.]+)(us|ms|s)", out, re.M)
+    if not rate or not slow:
+        return {}
+    return dict(zip(HTTP, (float(rate[1]),
+                           float(slow[1]) * MICROSECONDS[slow[2]])))
 
 
 class Figures:
@@ -127,6 +149,11 @@ def compare(peers, work, program, options):
                 row = measure(program, way, mode, options.seconds)
                 figures.add(loopback.name, base, {})
                 figures.add(way.name, row, base)
+        for way in ways if HTTP[0] in COLUMNS else ():
+            base = measure_http(loopback, options.seconds)
+            row = measure_http(way, options.seconds)
+            figures.add(loopback.name, base, {})
+            figures.add(way.name, row, base)
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
     figures.report([way.name for way in [loopback, *ways]])
     quiet([moss, "rm", "-f", "splice", "slirp", "native", "network"])
