@@ -27,7 +27,7 @@
  *                directory, with its name
  *
  * Order is that of the patterns, then that of bytes, name by name; a directory
- * comes before what is in it. Hard links are files of their own, a socket is an
+ * comes before what is in it. Hard links count as own files, a socket is an
  * empty file (BuildKit's stub), FIFOs and devices are what they are.
  *
  * The digest is the SHA-256, as 64 digits, of

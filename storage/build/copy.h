@@ -27,8 +27,8 @@
  * Owners: 0:0, or --chown; those of a root and of an archive are kept without
  * it. Modes: the source's, set-ID bits too, or --chmod, not for an archive's;
  * directories made on the way get it as well when it is a number.
- * Times are the source's. Hard links within a root stay, as far as they are in
- * one source.
+ * Times are the source's. Hard links within a root or a context stay, as far
+ * as they are in one source.
  */
 #pragma once
 

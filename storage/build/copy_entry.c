@@ -71,7 +71,8 @@ static int compare_links(const void *a, const void *b)
 static bool has_links(const struct copier *copier,
 		      const struct content_entry *entry)
 {
-	return copier->input->kind == COPY_FROM_ROOT &&
+	return (copier->input->kind == COPY_FROM_ROOT ||
+		copier->input->kind == COPY_FROM_CONTEXT) &&
 	       S_ISREG(entry->st.st_mode) && entry->fd >= 0 &&
 	       entry->st.st_nlink > 1;
 }

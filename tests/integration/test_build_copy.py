@@ -84,6 +84,25 @@ def test_copy(moss, context):
         assert line in out, line
 
 
+def test_hard_links_of_a_context(moss, context):
+    """Files are one within a COPY, not with what another took or none."""
+    file = context.write("tree/a", "text", 0o640)
+    (context.path / "tree/deep").mkdir()
+    for name in ("tree/deep/b", "tree/left-out", "other"):
+        os.link(file, context.path / name)
+    context.write(".dockerignore", "tree/left-out\n")
+    context.dockerfile("""
+        FROM busybox
+        COPY tree /t/
+        COPY other /t/
+        RUN cd /t && stat -c '%n %h %a' a other && stat -c '%i' a deep/b | \\
+            uniq | wc -l
+        """)
+    out = context.ok("--no-cache")
+    for line in ("a 2 640", "other 1 640", " 1\n"):
+        assert line in out, line
+
+
 def test_cached_until_changed(moss, context):
     """Touching nothing rebuilds nothing; one source, only what follows."""
     context.write("one", "1")
