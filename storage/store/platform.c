@@ -10,6 +10,12 @@
 
 #define MATCH_EXACT 100
 
+/* Go's names of what linux runs on: a platform of one word is one of them. */
+static const char *const architectures[] = {
+	"386",	    "amd64",  "arm",   "arm64",	  "loong64", "mips",  "mips64",
+	"mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x",
+};
+
 /* Names of machines, distributions and the kernel, and Go's. */
 static const struct alias {
 	const char *name;
@@ -89,6 +95,14 @@ static bool part_is_valid(const char *part)
 	return true;
 }
 
+static bool is_architecture(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(architectures); i++)
+		if (str_equal(architectures[i], name))
+			return true;
+	return false;
+}
+
 int platform_parse(const char *text, struct platform *ret_platform,
 		   struct error *err)
 {
@@ -114,6 +128,15 @@ int platform_parse(const char *text, struct platform *ret_platform,
 		*ret_platform = host;
 	else
 		platform_set(ret_platform, host.os, parts[0], "");
+	if (count == 1 && !is_architecture(ret_platform->architecture)) {
+		err_set(err, ERROR_INVALID,
+			"invalid platform \"%.64s\": no operating system or "
+			"architecture is called so",
+			text);
+		return err_hint(err,
+				"write os/architecture[/variant], for example "
+				"linux/arm64");
+	}
 	if (!str_equal(ret_platform->os, host.os))
 		return err_set(err, ERROR_UNSUPPORTED,
 			       "operating system \"%s\" is not supported, only "
