@@ -340,9 +340,10 @@ char *cgroup_host_advice(const struct cgroup_host *host, unsigned int needed)
 					 ? "systemd.unified_cgroup_hierarchy=1"
 					 : "cgroup_no_v1=all");
 	if (!host->has_systemd)
-		return xstrdup("have root make a cgroup with these "
-			       "controllers, give it to you (chown) and start "
-			       "your shell in a cgroup below it");
+		return xasprintf("have root make a cgroup%s, give it to you "
+				 "(chown) and start your shell in a cgroup "
+				 "below it",
+				 needed ? " with these controllers" : "");
 	if (host->manager == CGROUP_MANAGER_NONE)
 		return xstrdup("log in by ssh, at a console or with "
 			       "`machinectl shell`, so that systemd runs your "
@@ -365,9 +366,13 @@ int cgroup_host_check(const struct cgroup_host *host, unsigned int needed,
 	if (host->manager != CGROUP_MANAGER_NONE && !missing)
 		return 0;
 	advice = cgroup_host_advice(host, missing);
-	err_set(err, ERROR_UNSUPPORTED,
-		"cannot set %s: no cgroup with the controller%s %s is "
-		"delegated to you",
-		what, several ? "s" : "", names);
+	if (!missing)
+		err_set(err, ERROR_UNSUPPORTED,
+			"cannot set %s: no cgroup is delegated to you", what);
+	else
+		err_set(err, ERROR_UNSUPPORTED,
+			"cannot set %s: no cgroup with the controller%s %s is "
+			"delegated to you",
+			what, several ? "s" : "", names);
 	return err_hint(err, "%s", advice);
 }
