@@ -234,7 +234,7 @@ static int check_allow(const char *text, struct error *err)
 static int add_platform(const struct options *options, cJSON *request,
 			struct error *err)
 {
-	const char *text = option_string(options, "platform");
+	const char *text = option_platform(options);
 	char whole[PLATFORM_TEXT_MAX];
 	struct platform platform;
 	int r;

@@ -121,6 +121,8 @@ void options_release(struct options *options);
 bool option_given(const struct options *options, const char *name);
 bool option_flag(const struct options *options, const char *name);
 const char *option_string(const struct options *options, const char *name);
+/* "--platform" of what makes or pulls; without it DOCKER_DEFAULT_PLATFORM. */
+const char *option_platform(const struct options *options);
 int64_t option_number(const struct options *options, const char *name);
 char *const *option_list(const struct options *options, const char *name);
 /* "key=value" texts as an object, the last of a key; a key alone has "". */

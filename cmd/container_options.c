@@ -675,7 +675,7 @@ int container_body(const struct options *options, bool detached,
 	cJSON *host = member_object(body, "HostConfig");
 	cJSON *moss = member_object(host, "Moss");
 	const char *driver = option_string(options, "storage-driver");
-	const char *platform = option_string(options, "platform");
+	const char *platform = option_platform(options);
 	const char *mode = option_string(options, "publish-mode");
 	int r = refused_options_check(options, err);
 

@@ -52,7 +52,7 @@ static int import_main(struct context *context, const struct options *options)
 		.reference = options->operands[1],
 		.changes = option_list(options, "change"),
 		.message = option_string(options, "message"),
-		.platform = option_string(options, "platform"),
+		.platform = option_platform(options),
 	};
 	const struct progress_options shown = {.fd = STDERR_FILENO};
 	struct progress progress;

@@ -305,6 +305,13 @@ const char *option_string(const struct options *options, const char *name)
 	return value->values ? value->values[0] : NULL;
 }
 
+const char *option_platform(const struct options *options)
+{
+	return option_given(options, "platform")
+		       ? option_string(options, "platform")
+		       : getenv("DOCKER_DEFAULT_PLATFORM");
+}
+
 int64_t option_number(const struct options *options, const char *name)
 {
 	const struct option_value *value = value_get(options, name);

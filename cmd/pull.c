@@ -63,7 +63,7 @@ static int pull_main(struct context *context, const struct options *options)
 {
 	const struct pulling pulling = {
 		.name = options->operands[0],
-		.platform = option_string(options, "platform"),
+		.platform = option_platform(options),
 		.all_tags = option_flag(options, "all-tags"),
 		.quiet = option_flag(options, "quiet"),
 		.fd = STDOUT_FILENO,

@@ -35,6 +35,7 @@ static int enter_directory(void **state)
 	/* What the user who runs the tests has must not be seen. */
 	setenv("DOCKER_CONFIG", directory, 1);
 	unsetenv("SOURCE_DATE_EPOCH");
+	unsetenv("DOCKER_DEFAULT_PLATFORM");
 	unsetenv("SSH_AUTH_SOCK");
 	return 0;
 }
@@ -195,6 +196,17 @@ static void test_epoch_of_environment(void **state)
 }
 
 static void test_refused(void **state)
+static void test_platform_of_environment(void **state)
+{
+	(void)state;
+	assert_member("", "platform", "");
+	setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64", 1);
+	assert_member("", "platform", "\"linux/arm64\"");
+	assert_member("--platform riscv64", "platform", "\"linux/riscv64\"");
+	assert_member("--platform=", "platform", "");
+	unsetenv("DOCKER_DEFAULT_PLATFORM");
+}
+
 {
 	static const struct {
 		const char *words;
@@ -431,6 +443,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_epoch_of_environment),
+		cmocka_unit_test(test_platform_of_environment),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_contexts),
 		cmocka_unit_test(test_lower_case_name),
