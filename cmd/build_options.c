@@ -55,7 +55,7 @@ const struct option build_option_table[] = {
 	{0, "pull", OPTION_FLAG, NULL, NULL, "Always attempt to pull all referenced images", false},
 	{0, "push", OPTION_FLAG, NULL, NULL, "Push the image after the build", false},
 	{'q', "quiet", OPTION_FLAG, NULL, NULL, "Suppress the build output and print image ID on success", false},
-	{0, "rm", OPTION_FLAG, NULL, "true", "Remove intermediate containers after a successful build (they always are)", false},
+	{0, "rm", OPTION_FLAG, NULL, "true", "Remove intermediate containers (they always are, whatever it says)", false},
 	{0, "secret", OPTION_LIST, NULL, NULL, "Secret to expose to the build (format: \"id=mysecret[,src=/local/secret]\")", false},
 	{0, "shm-size", OPTION_BYTES, NULL, NULL, "Size of \"/dev/shm\"", false},
 	{0, "squash", OPTION_FLAG, NULL, NULL, "Squash newly built layers into a single new layer", false},
@@ -320,10 +320,6 @@ static int check(const struct options *options, struct error *err)
 			    "--isolation=%s is not supported: it is for "
 			    "containers of Windows",
 			    isolation);
-	if (r >= 0 && !option_flag(options, "rm"))
-		r = err_set(err, ERROR_UNSUPPORTED,
-			    "--rm=false is not supported: what a step ran in "
-			    "is never kept");
 	r = r < 0 ? r
 		  : check_list(options, "add-host", net_add_host_check, err);
 	r = r < 0 ? r : check_list(options, "allow", check_allow, err);

@@ -174,6 +174,7 @@ static void test_members(void **state)
 		 "\"b\":\"https://c.test/d.tar\"}"},
 		{"--provenance=false --sbom=false --builder=default", "pull",
 		 "false"},
+		{"--rm=false --force-rm --compress", "pull", "false"},
 	};
 
 	(void)state;
@@ -195,7 +196,6 @@ static void test_epoch_of_environment(void **state)
 	unsetenv("SOURCE_DATE_EPOCH");
 }
 
-static void test_refused(void **state)
 static void test_platform_of_environment(void **state)
 {
 	(void)state;
@@ -207,6 +207,7 @@ static void test_platform_of_environment(void **state)
 	unsetenv("DOCKER_DEFAULT_PLATFORM");
 }
 
+static void test_refused(void **state)
 {
 	static const struct {
 		const char *words;
@@ -238,7 +239,6 @@ static void test_platform_of_environment(void **state)
 		{"--build-arg SOURCE_DATE_EPOCH=today", "SOURCE_DATE_EPOCH"},
 		{"--platform linux/amd64,linux/arm64", "one platform"},
 		{"--isolation hyperv", "Windows"},
-		{"--rm=false", "never kept"},
 		{"--sbom=true", "attestations"},
 		{"--check", "--check is not supported"},
 		{"--security-opt seccomp=unconfined", "default profile"},
