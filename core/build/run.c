@@ -199,6 +199,21 @@ static int run_container(struct run *run, int *ret_status, struct error *err)
 	return r == -ECONNRESET ? lost(run, err) : r;
 }
 
+/* The limit is most often whole in MiB, as it was given. */
+static int tell_of_memory(int64_t limit, struct error *err)
+{
+	const bool whole = limit % (1 << 20) == 0;
+
+	if (limit <= 0)
+		return err_hint(err, "a process of it was killed as it used "
+				     "more memory than there was for it");
+	return err_hint(err,
+			"a process of it was killed as it used more memory "
+			"than the step may have, %lld%s: see --memory",
+			(long long)(whole ? limit >> 20 : limit),
+			whole ? " MiB" : " bytes");
+}
+
 static int fail(const struct run *run, const struct step_end *end, int status,
 		struct error *err)
 {
@@ -208,8 +223,8 @@ static int fail(const struct run *run, const struct step_end *end, int status,
 		"process \"%s\" did not complete successfully: exit code: %d",
 		command, status);
 	if (end->oom_killed)
-		return err_hint(err, "a process of it was killed as it used "
-				     "more memory than the step may have");
+		return tell_of_memory(
+			member_i64(run->request->host_config, "Memory"), err);
 	return err_return(err);
 }
 
