@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 #include "net/neighbour.h"
 #include "net/netns.h"
 #include "net/refuse.h"
+#include "net/window.h"
 
 /*
  * What is taken from the tap before the sockets get their turn: many small
@@ -81,12 +83,21 @@ static bool answer_neighbour(struct slirp_loop *loop, const void *frame,
 static void write_frame(const struct slirp_loop *loop, const uint8_t *frame,
 			size_t length)
 {
-	if (loop->routed) {
-		frame += sizeof(struct ether_header);
-		length -= sizeof(struct ether_header);
-	}
+	uint8_t headers[WINDOW_HEADERS_MAX];
+	const size_t changed = window_shrink(frame, length, headers);
+	const size_t skip = loop->routed ? sizeof(struct ether_header) : 0;
+	const uint8_t *start = changed > 0 ? headers : frame;
+	const size_t split = changed > 0 ? changed : length;
+	const struct iovec parts[] = {
+		{.iov_base = (void *)(uintptr_t)(start + skip),
+		 .iov_len = split - skip},
+		{.iov_base = (void *)(uintptr_t)(frame + split),
+		 .iov_len = length - split},
+	};
+
 	/* A frame lost is what networks do; TCP sends it again. */
-	while (write(loop->tap_fd, frame, length) < 0 && errno == EINTR)
+	while (writev(loop->tap_fd, parts, ARRAY_SIZE(parts)) < 0 &&
+	       errno == EINTR)
 		;
 }
 

@@ -10,8 +10,9 @@
  *   net/refuse.h  connections to the host's loopback, where that is closed
  *   libslirp
  *
- * What libslirp sends passes the egress policy, too. A bulk transfer gives the
- * sockets their turn after each frame, so that others do not wait for it.
+ * What libslirp sends passes the egress policy, too, and net/window.h. A bulk
+ * transfer gives the sockets their turn after each frame, so that others do not
+ * wait for it.
  */
 #pragma once
 
