@@ -177,15 +177,6 @@ static int parse(struct builder *builder, size_t length,
 	return r;
 }
 
-static void tell_warnings(const struct builder *builder)
-{
-	const struct dockerfile *dockerfile = &builder->dockerfile;
-
-	for (size_t i = 0; i < dockerfile->warning_count; i++)
-		report_warning(&builder->report, dockerfile->warnings[i].line,
-			       dockerfile->warnings[i].text);
-}
-
 /* ---- --build-arg ---- */
 
 /* Does an ARG of the Dockerfile ask for it? */
@@ -265,7 +256,6 @@ int definition_read(struct builder *builder, struct error *err)
 	if (r < 0)
 		return r;
 	r = parse(builder, length, &range, err);
-	tell_warnings(builder);
 	if (r == 0)
 		tell_unused(builder);
 	if (r == 0)

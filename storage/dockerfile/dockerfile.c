@@ -159,13 +159,12 @@ static int read_directive(struct reader *reader, const struct line *line,
 
 /* ---- instructions ---- */
 
-static void warn(struct dockerfile *dockerfile, unsigned int line, char *text)
+static void add_empty_line(struct dockerfile *dockerfile, unsigned int line)
 {
-	dockerfile->warnings =
-		xrealloc(dockerfile->warnings, dockerfile->warning_count + 1,
-			 sizeof(*dockerfile->warnings));
-	dockerfile->warnings[dockerfile->warning_count++] =
-		(struct dockerfile_warning){line, text};
+	dockerfile->empty_lines = xrealloc(dockerfile->empty_lines,
+					   dockerfile->empty_line_count + 1,
+					   sizeof(*dockerfile->empty_lines));
+	dockerfile->empty_lines[dockerfile->empty_line_count++] = line;
 }
 
 static bool is_comment(struct line line)
@@ -199,9 +198,7 @@ static void join_lines(struct reader *reader, struct dockerfile *dockerfile,
 		str_append_bytes(text, line.text, line.length);
 	}
 	if (empty)
-		warn(dockerfile, reader->line,
-		     xstrdup("an instruction goes on over an empty line: take "
-			     "it out, or the \\ before it"));
+		add_empty_line(dockerfile, reader->line);
 }
 
 static bool is_terminator(const struct dockerfile_heredoc *heredoc,
@@ -356,9 +353,7 @@ void dockerfile_release(struct dockerfile *dockerfile)
 	for (size_t i = 0; i < dockerfile->count; i++)
 		instruction_release(&dockerfile->instructions[i]);
 	free(dockerfile->instructions);
-	for (size_t i = 0; i < dockerfile->warning_count; i++)
-		free(dockerfile->warnings[i].text);
-	free(dockerfile->warnings);
+	free(dockerfile->empty_lines);
 	free(dockerfile->syntax);
 	free(dockerfile->check);
 	*dockerfile = (struct dockerfile){0};

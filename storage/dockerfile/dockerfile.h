@@ -12,7 +12,7 @@
  *                       continued instruction as well
  *   continuation        a line that ends in the escape character, unless two
  *                       of them stand there; empty lines within are passed
- *                       over (and warned of)
+ *                       over (lint.h warns of them)
  *   heredocs            "<<NAME" words of RUN, COPY and ADD, and of these
  *                       behind ONBUILD: the lines up to NAME
  *
@@ -87,19 +87,14 @@ struct dockerfile_instruction {
 	struct dockerfile_instruction *trigger; /* of ONBUILD; owned */
 };
 
-struct dockerfile_warning {
-	unsigned int line;
-	char *text;
-};
-
 struct dockerfile {
 	char *syntax; /* of the directives; NULL: none */
 	char *check;
 	char escape; /* '\\' or '`' */
 	struct dockerfile_instruction *instructions;
 	size_t count;
-	struct dockerfile_warning *warnings;
-	size_t warning_count;
+	unsigned int *empty_lines; /* where instructions went on over some */
+	size_t empty_line_count;
 };
 
 #define cleanup_dockerfile CLEANUP(dockerfile_release)

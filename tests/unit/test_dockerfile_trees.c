@@ -103,10 +103,9 @@ static char *make_tree(const char *text, size_t length)
 		str_appendf(&tree, "escape %c\n", dockerfile.escape);
 	for (size_t i = 0; i < dockerfile.count; i++)
 		put_instruction(&tree, &dockerfile.instructions[i]);
-	for (size_t i = 0; i < dockerfile.warning_count; i++)
-		str_appendf(&tree, "warning %u: %s\n",
-			    dockerfile.warnings[i].line,
-			    dockerfile.warnings[i].text);
+	for (size_t i = 0; i < dockerfile.empty_line_count; i++)
+		str_appendf(&tree, "empty line %u\n",
+			    dockerfile.empty_lines[i]);
 	return str_steal(&tree);
 }
 

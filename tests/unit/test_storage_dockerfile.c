@@ -64,8 +64,9 @@ static char *parse(const char *source)
 			    instruction->first_line, instruction->last_line);
 		show(&text, instruction);
 	}
-	for (size_t i = 0; i < dockerfile.warning_count; i++)
-		str_appendf(&text, "; warning %u", dockerfile.warnings[i].line);
+	for (size_t i = 0; i < dockerfile.empty_line_count; i++)
+		str_appendf(&text, "; empty line %u",
+			    dockerfile.empty_lines[i]);
 	return str_steal(&text);
 }
 
@@ -97,7 +98,7 @@ static void test_lines(void **state)
 		{"RUN a \\  \n && b", "1-2 RUN [a  && b]"},
 		{"RUN a \\\\\nRUN b", "1-1 RUN [a \\\\]; 2-2 RUN [b]"},
 		{"RUN a \\\n\n  b\nRUN c",
-		 "1-3 RUN [a   b]; 4-4 RUN [c]; warning 3"},
+		 "1-3 RUN [a   b]; 4-4 RUN [c]; empty line 3"},
 		{"RUN a \\\n # c \\\n b", "1-3 RUN [a  b]"},
 		{"\\\nRUN a", "1-2 RUN [a]"},
 		{"RUN a \\", "1-1 RUN [a]"},
