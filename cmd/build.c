@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "cmd/build_check.h"
 #include "cmd/build_context.h"
 #include "cmd/build_options.h"
 #include "cmd/build_progress.h"
@@ -76,6 +77,8 @@ static int prepare(const struct options *options, struct building *building,
 				       option_string(options, "file"),
 				       building->request, &building->input,
 				       err);
+	if (r >= 0 && json_member(building->request, "call"))
+		return r;
 	r = r < 0 ? r : forget_file(option_string(options, "iidfile"), err);
 	return r < 0 ? r
 		     : forget_file(option_string(options, "metadata-file"),
@@ -201,6 +204,15 @@ static int finish(struct context *context, const struct options *options,
 	return r;
 }
 
+/* Whoever asks for a check is told by the exit status, too. */
+static int show_check(const struct building *building)
+{
+	cleanup_free char *text = build_check_text(building->result);
+
+	fputs(text, stdout);
+	return cJSON_GetArraySize(member_of(building->result, "warnings")) > 0;
+}
+
 static int build_main(struct context *context, const struct options *options)
 {
 	CLEANUP(building_release)
@@ -213,6 +225,8 @@ static int build_main(struct context *context, const struct options *options)
 
 	r = prepare(options, &building, &err);
 	r = r < 0 ? r : run(context, &building, &err);
+	if (r >= 0 && json_member(building.request, "call"))
+		return show_check(&building);
 	r = r < 0 ? r : finish(context, options, &building, &err);
 	return r < 0 ? command_fail(context, &err) : 0;
 }

@@ -14,8 +14,9 @@ static void add_warnings(const struct build_steps *steps, struct str *text)
 
 	if (count == 0)
 		return;
-	str_appendf(text, "\n %zu warning%s found:\n", count,
-		    count == 1 ? "" : "s");
+	str_appendf(text, "\n %zu warning%s found%s:\n", count,
+		    count == 1 ? "" : "s",
+		    steps->lint ? " (use --check to expand)" : "");
 	for (size_t i = 0; i < count; i++)
 		str_appendf(text, " - %s\n", steps->warnings[i]);
 }
@@ -47,7 +48,7 @@ static void add_line(const cJSON *failed, const cJSON *pair, struct str *text)
 		    hit ? ">>>" : "   ", printable);
 }
 
-static void add_excerpt(const cJSON *failed, struct str *text)
+void build_ending_excerpt(const cJSON *failed, struct str *text)
 {
 	const cJSON *excerpt = member_of(failed, "excerpt");
 	cleanup_free char *file = text_printable(text_of(failed, "file"), true);
@@ -85,7 +86,7 @@ char *build_ending_text(const struct build_steps *steps)
 	if (step)
 		add_output(step, &text);
 	if (steps->failed)
-		add_excerpt(steps->failed, &text);
+		build_ending_excerpt(steps->failed, &text);
 	if (text.length == 0)
 		return NULL;
 	text.data[--text.length] = '\0';

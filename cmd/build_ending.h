@@ -4,7 +4,10 @@
  */
 #pragma once
 
+#include "base/str.h"
 #include "cmd/build_steps.h"
 
 /* Without the last newline; NULL: nothing. Caller frees. */
 char *build_ending_text(const struct build_steps *steps);
+/* The lines that object, of a report's "failed" or of a check, is about. */
+void build_ending_excerpt(const cJSON *object, struct str *text);

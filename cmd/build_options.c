@@ -27,7 +27,9 @@ const struct option build_option_table[] = {
 	{0, "build-context", OPTION_LIST, NULL, NULL, "Additional build contexts (e.g., name=path)", false},
 	{0, "cache-from", OPTION_LIST, "strings", NULL, "External cache sources (e.g., \"user/app:cache\", \"type=local,src=path/to/dir\")", false},
 	{0, "cache-to", OPTION_LIST, "strings", NULL, "Cache export destinations (e.g., \"user/app:cache\", \"type=local,dest=path/to/dir\")", false},
+	{0, "call", OPTION_STRING, NULL, "build", "Set method for evaluating build (\"build\", \"check\")", false},
 	{0, "cgroup-parent", OPTION_STRING, NULL, NULL, "Set the parent cgroup for the \"RUN\" instructions during build", false},
+	{0, "check", OPTION_FLAG, NULL, NULL, "Shorthand for \"--call=check\": show what is doubtful in the Dockerfile, build nothing", false},
 	{0, "compress", OPTION_FLAG, NULL, NULL, "Compress the build context (there is nobody to send it to: no effect)", false},
 	{0, "cpu-period", OPTION_INT, NULL, NULL, "Limit the CPU CFS (Completely Fair Scheduler) period", false},
 	{0, "cpu-quota", OPTION_INT, NULL, NULL, "Limit the CPU CFS (Completely Fair Scheduler) quota", false},
@@ -343,12 +345,27 @@ static void add_annotations(const struct options *options, cJSON *request)
 	json_set(request, "annotations", array);
 }
 
+int build_options_call(const struct options *options, bool *ret_check,
+		       struct error *err)
+{
+	const char *call = option_string(options, "call");
+
+	*ret_check = option_flag(options, "check") ||
+		     str_equal(call, "check") || str_equal(call, "lint");
+	if (*ret_check || str_empty(call) || str_equal(call, "build"))
+		return 0;
+	return err_set(err, ERROR_UNSUPPORTED,
+		       "--call=%s is not supported: use build or check", call);
+}
+
 int build_options_request(const struct options *options, cJSON *request,
 			  struct error *err)
 {
 	cleanup_strv char **names = NULL;
+	bool only_check = false;
 	int r = check(options, err);
 
+	r = r < 0 ? r : build_options_call(options, &only_check, err);
 	r = r < 0 ? r : build_options_names(options, &names, err);
 	r = r < 0 ? r : add_build_args(options, request, err);
 	r = r < 0 ? r : add_platform(options, request, err);
@@ -357,6 +374,8 @@ int build_options_request(const struct options *options, cJSON *request,
 	r = r < 0 ? r : build_values_add(options, request, err);
 	if (r < 0)
 		return r;
+	if (only_check)
+		json_set_string(request, "call", "check");
 	add_allow(options, request);
 	add_annotations(options, request);
 	json_set_strv(request, "references", names);

@@ -224,6 +224,7 @@ static void on_warning(struct build_steps *steps, const cJSON *message)
 		line > 0 ? xasprintf("%s (line %lld)", text, (long long)line)
 			 : xstrdup(text);
 
+	steps->lint |= line > 0;
 	if (strv_contains(steps->warnings, warning) ||
 	    strv_length(steps->warnings) == BUILD_WARNINGS_MAX)
 		free(warning);

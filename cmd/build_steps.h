@@ -61,6 +61,7 @@ struct build_steps {
 	unsigned int places;
 	int64_t opened_ns; /* when the first message came; 0: none came */
 	char **warnings;   /* strv, none twice */
+	bool lint;	   /* one of them is about a line */
 	bool ended;	   /* no message comes any more */
 	bool announced;	   /* any step, by build_plain.h */
 	cJSON *failed;	   /* the message's object; NULL: none came */

@@ -18,8 +18,6 @@ const struct option refused_container_options[] = {
 const struct option refused_build_options[] = {
 	{0, "attest", OPTION_LIST, NULL, NULL, "Attestation parameters (format: \"type=sbom,generator=image\")", true},
 	{0, "builder", OPTION_STRING, NULL, NULL, "Override the configured builder instance", true},
-	{0, "call", OPTION_STRING, NULL, NULL, "Set method for evaluating build (\"check\", \"outline\", \"targets\")", true},
-	{0, "check", OPTION_FLAG, NULL, NULL, "Shorthand for \"--call=check\"", true},
 	{0, "provenance", OPTION_STRING, NULL, NULL, "Shorthand for \"--attest=type=provenance\"", true},
 	{0, "sbom", OPTION_STRING, NULL, NULL, "Shorthand for \"--attest=type=sbom\"", true},
 	{0, "security-opt", OPTION_LIST, "strings", NULL, "Security options", true},
@@ -39,8 +37,6 @@ static const char windows[] = "it is for containers of Windows";
 static const char use_cpus[] = "Use --cpus.";
 static const char use_blkio[] = "Use --device-read-bps, --device-write-bps and the like.";
 
-static const char no_checks[] = "Dockerfiles are built, not judged";
-static const char build_it[] = "Leave it out: what is wrong is said while it is built.";
 static const char no_attestations[] = "images get no attestations";
 static const char leave_out[] = "Leave it out.";
 
@@ -52,8 +48,6 @@ static const struct {
 } refusals[] = {
 	{"attest", no_attestations, leave_out, NULL},
 	{"builder", "there is only the one builder", leave_out, "default"},
-	{"call", no_checks, build_it, "build"},
-	{"check", no_checks, build_it, NULL},
 	{"provenance", no_attestations, leave_out, "false"},
 	{"sbom", no_attestations, leave_out, "false"},
 	{"security-opt", "every step of a build is confined by the default profile", leave_out, NULL},

@@ -18,6 +18,8 @@
  *                  {"text"}; absent: "Dockerfile" in the context
  *   buildContexts  {NAME: a directory | "docker-image://REFERENCE"}
  *   buildArgs      ["NAME=VALUE"]
+ *   call           "check": nothing is built, the Dockerfile is judged; the
+ *                  result is that of lint.h
  *   target, platform, network ("default", "none", "host"): texts
  *   allow          ["network.host"]: RUN may have the host's network
  *   labels         ["KEY=VALUE"]; annotations: likewise, of the manifest

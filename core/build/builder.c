@@ -11,6 +11,7 @@
 #include "core/build/coordinator.h"
 #include "core/build/definition.h"
 #include "core/build/finish.h"
+#include "core/build/lint.h"
 
 const char *builder_text(const struct builder *builder, const char *key)
 {
@@ -281,11 +282,15 @@ int builder_run(struct builder *builder, cJSON **ret_result, struct error *err)
 				   err);
 	if (r == 0)
 		r = read_definition(builder, err);
+	if (r == 0 && lint_only(builder))
+		return lint_result(builder, ret_result, err);
 	if (r < 0)
 		return r;
 	builder->plans =
 		xcalloc(builder->stages.count, sizeof(*builder->plans));
 	r = bases_find(builder, err);
+	if (r == 0)
+		r = lint_report(builder, err);
 	if (r == 0)
 		r = open_caches(builder, err);
 	for (size_t i = 0; r == 0 && i < builder->stages.count; i++) {

@@ -250,10 +250,9 @@ static unsigned int count_lines(const char *text)
 	return count;
 }
 
-/* Four lines more than a single one has, two more than several have; behind it
-   and before it by turns. */
-static void widen(unsigned int *first, unsigned int *last, unsigned int count)
+void report_widen(const char *text, unsigned int *first, unsigned int *last)
 {
+	unsigned int count = count_lines(text);
 	unsigned int wanted = *first == *last ? 4 : 2;
 
 	for (unsigned int added = 0; added < wanted; added++) {
@@ -276,7 +275,7 @@ static void append_excerpt(struct str *line,
 	unsigned int last = failure->last;
 	const char *comma = "";
 
-	widen(&first, &last, count_lines(text));
+	report_widen(text, &first, &last);
 	str_append(line, ",\"excerpt\":[");
 	for (unsigned int number = 1; *text && number <= last; number++) {
 		size_t length = strcspn(text, "\n");

@@ -86,6 +86,9 @@ struct report_failure {
 	unsigned int vertex; /* 0: none */
 	int exit_code;	     /* of the command; -1: it was none */
 };
+/* From lines of text to what is shown of it: four lines more than a single one
+   has, two more than several have; behind it and before it by turns. */
+void report_widen(const char *text, unsigned int *first, unsigned int *last);
 /* The excerpt is the instruction with some lines around it. */
 void report_failed(const struct report *report,
 		   const struct report_failure *failure);

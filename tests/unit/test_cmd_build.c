@@ -269,7 +269,8 @@ static const char *const bad_build[] = {
 	NULL,
 };
 
-static const char bad_ending[] = "\n 2 warnings found:\n"
+static const char bad_ending[] = "\n 2 warnings found (use "
+				 "--check to expand):\n"
 				 " - old\\x1b[2J (line 4)\n"
 				 " - other\n"
 				 "------\n"

@@ -240,7 +240,7 @@ static void test_refused(void **state)
 		{"--platform linux/amd64,linux/arm64", "one platform"},
 		{"--isolation hyperv", "Windows"},
 		{"--sbom=true", "attestations"},
-		{"--check", "--check is not supported"},
+		{"--call=targets", "--call=targets is not supported"},
 		{"--security-opt seccomp=unconfined", "default profile"},
 		{"--secret src=/dev/null", "no id"},
 		{"--secret id=a,src=nowhere", "cannot read nowhere"},
