@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
@@ -23,14 +22,12 @@
 #include "base/file.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "net/bridge_routed.h"
 #include "net/nl.h"
 #include "net/pool.h"
 
 #define LOOPBACK_INDEX 1
-#define BRIDGE	       "br0"
-#define TUN	       "tun0"
 #define TUN_DEVICE     "/dev/net/tun"
-#define DETOUR_TABLE   100 /* the table and the rule's priority */
 #define PORT_DNS       53
 #define LISTEN_BACKLOG 64
 #define INTERFACES_MAX 64  /* of one container */
@@ -52,24 +49,9 @@ static int enter(int netns_fd, struct error *err)
 /* The kernel hands on what comes in here for others. */
 static int forward4(int nl_fd, unsigned int index)
 {
-	const struct ifinfomsg link = {
-		.ifi_family = AF_UNSPEC,
-		.ifi_index = (int)index,
-	};
-	struct nl_request request;
-	size_t families;
-	size_t inet;
-	size_t conf;
+	const struct nl_setting forwarding = {IPV4_DEVCONF_FORWARDING, 1};
 
-	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
-	families = nl_nest_begin(&request, IFLA_AF_SPEC);
-	inet = nl_nest_begin(&request, AF_INET);
-	conf = nl_nest_begin(&request, IFLA_INET_CONF);
-	nl_add_u32(&request, IPV4_DEVCONF_FORWARDING, 1);
-	nl_nest_end(&request, conf);
-	nl_nest_end(&request, inet);
-	nl_nest_end(&request, families);
-	return nl_call(nl_fd, &request);
+	return nl_configure4(nl_fd, index, &forwarding, 1);
 }
 
 static int add_address(int nl_fd, unsigned int index,
@@ -119,44 +101,6 @@ static int set_default_route(int nl_fd, unsigned int index, int family,
 	return nl_call(nl_fd, &request);
 }
 
-/*
- * What comes from a container for another of the same network comes over the
- * bridge, or not at all: handed on by way of the gateway it would get around
- * ports that are isolated.
- */
-static int refuse_detour(int nl_fd, const struct net_prefix *gateway)
-{
-	const struct net_prefix subnet = prefix_mask(gateway);
-	const unsigned char family = (unsigned char)subnet.address.family;
-	struct rtmsg route = {
-		.rtm_family = family,
-		.rtm_dst_len = (unsigned char)subnet.length,
-		.rtm_table = DETOUR_TABLE,
-		.rtm_protocol = RTPROT_BOOT,
-		.rtm_scope = RT_SCOPE_UNIVERSE,
-		.rtm_type = RTN_UNREACHABLE,
-	};
-	const struct fib_rule_hdr rule = {
-		.family = family,
-		.table = DETOUR_TABLE,
-		.action = FR_ACT_TO_TBL,
-	};
-	struct nl_request request;
-	int r;
-
-	nl_begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &route,
-		 sizeof(route));
-	nl_add(&request, RTA_DST, subnet.address.bytes, address_size(family));
-	r = nl_call(nl_fd, &request);
-	if (r < 0)
-		return r;
-	nl_begin(&request, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, &rule,
-		 sizeof(rule));
-	nl_add_u32(&request, FRA_PRIORITY, DETOUR_TABLE);
-	nl_add(&request, FRA_IIFNAME, BRIDGE, sizeof(BRIDGE));
-	return nl_call(nl_fd, &request);
-}
-
 /* ---- the namespace ---- */
 
 static int make_bridge(int nl_fd, const struct bridge_config *config,
@@ -171,7 +115,8 @@ static int make_bridge(int nl_fd, const struct bridge_config *config,
 
 	nl_begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link,
 		 sizeof(link));
-	nl_add(&request, IFLA_IFNAME, BRIDGE, sizeof(BRIDGE));
+	nl_add(&request, IFLA_IFNAME, BRIDGE_INTERFACE,
+	       sizeof(BRIDGE_INTERFACE));
 	/* Without one of its own it has that of a port, and changes it as they
 	   come and go: containers would send to who is no more. */
 	pool_mac(&config->gateway.address, mac);
@@ -188,14 +133,14 @@ static int make_bridge(int nl_fd, const struct bridge_config *config,
 	}
 	if (r < 0)
 		return err_number(err, r, "cannot make a bridge");
-	index = if_nametoindex(BRIDGE);
+	index = if_nametoindex(BRIDGE_INTERFACE);
 	(void)nl_link_without_local(nl_fd, index);
 	r = add_address(nl_fd, index, &config->gateway);
 	if (r >= 0 && config->gateway6.address.family)
 		r = add_address(nl_fd, index, &config->gateway6);
-	r = r < 0 ? r : refuse_detour(nl_fd, &config->gateway);
+	r = r < 0 ? r : bridge_rules(nl_fd, index, &config->gateway);
 	if (r >= 0 && config->gateway6.address.family)
-		r = refuse_detour(nl_fd, &config->gateway6);
+		r = bridge_rules(nl_fd, index, &config->gateway6);
 	r = r < 0 ? r : forward4(nl_fd, index);
 	r = r < 0 ? r : nl_link_up(nl_fd, index);
 	return r < 0 ? err_number(err, r, "cannot set up a bridge") : 0;
@@ -205,7 +150,7 @@ static int make_bridge(int nl_fd, const struct bridge_config *config,
 static int open_tun(struct error *err)
 {
 	struct ifreq interface = {.ifr_flags = IFF_TUN | IFF_NO_PI,
-				  .ifr_name = TUN};
+				  .ifr_name = BRIDGE_TUN};
 	cleanup_fd int fd = open(TUN_DEVICE, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0) {
@@ -215,8 +160,9 @@ static int open_tun(struct error *err)
 	}
 	for (int i = 0; ioctl(fd, TUNSETIFF, &interface) < 0; i++) {
 		if (errno != EBUSY || i == BUSY_TRIES)
-			return err_errno(err,
-					 "cannot use network interface " TUN);
+			return err_errno(
+				err,
+				"cannot use network interface " BRIDGE_TUN);
 		poll(NULL, 0, BUSY_PAUSE_MS);
 	}
 	return steal_fd(&fd);
@@ -236,8 +182,9 @@ static int make_tun(int nl_fd, const struct bridge_config *config,
 		return fd;
 	/* It is there between two gateway processes, too. */
 	if (ioctl(fd, TUNSETPERSIST, 1) < 0)
-		return err_errno(err, "cannot keep network interface " TUN);
-	index = if_nametoindex(TUN);
+		return err_errno(err,
+				 "cannot keep network interface " BRIDGE_TUN);
+	index = if_nametoindex(BRIDGE_TUN);
 	(void)nl_link_without_local(nl_fd, index);
 	link.ifi_index = (int)index;
 	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
@@ -408,13 +355,14 @@ struct wiring {
 	char outer[BRIDGE_NAME_MAX]; /* its end at the bridge */
 };
 
-/* Both ends at once: ours on the bridge, up, the other in the container. */
+/* Both ends at once: ours on the bridge, up, or by itself and down; the other
+   in the container. */
 static int make_wire(int nl_fd, const struct wiring *wiring, const char *inner)
 {
 	const struct bridge_port *port = wiring->port;
 	const struct ifinfomsg link = {
 		.ifi_family = AF_UNSPEC,
-		.ifi_flags = IFF_UP,
+		.ifi_flags = port->routed ? 0 : IFF_UP,
 		.ifi_change = IFF_UP,
 	};
 	const struct ifinfomsg peer = {.ifi_family = AF_UNSPEC};
@@ -425,7 +373,9 @@ static int make_wire(int nl_fd, const struct wiring *wiring, const char *inner)
 		 sizeof(link));
 	nl_add(&request, IFLA_IFNAME, wiring->outer, strlen(wiring->outer) + 1);
 	nl_add_u32(&request, IFLA_MTU, port->mtu);
-	nl_add_u32(&request, IFLA_MASTER, if_nametoindex(BRIDGE));
+	if (!port->routed)
+		nl_add_u32(&request, IFLA_MASTER,
+			   if_nametoindex(BRIDGE_INTERFACE));
 	info = nl_nest_begin(&request, IFLA_LINKINFO);
 	nl_add(&request, IFLA_INFO_KIND, "veth", strlen("veth"));
 	data = nl_nest_begin(&request, IFLA_INFO_DATA);
@@ -478,16 +428,19 @@ static int wire_up(const struct wiring *wiring, struct error *err)
 		if (r >= 0)
 			memcpy(port->name, name, sizeof(name));
 	}
-	if (r >= 0 && port->isolated)
+	if (r >= 0 && port->isolated && !port->routed)
 		r = isolate(nl_fd, if_nametoindex(wiring->outer));
 	if (r == -EOPNOTSUPP) {
 		err_number(err, r, "cannot make a veth pair");
 		return err_hint(err, "load the driver as root: modprobe veth; "
 				     "or use the default network");
 	}
+	if (r >= 0 && port->routed)
+		return bridge_routed_wire(nl_fd, if_nametoindex(wiring->outer),
+					  wiring->outer, port, err);
+	r = r < 0 ? r : bridge_bridged_wire(nl_fd, port);
 	return r < 0 ? err_number(err, r,
-				  "cannot wire the container to the "
-				  "bridge")
+				  "cannot wire the container to the bridge")
 		     : 0;
 }
 

@@ -67,6 +67,7 @@ struct bridge_port {
 	uint8_t mac[6];
 	unsigned int mtu;
 	bool isolated; /* speaks to the gateway only */
+	bool routed;   /* reaches the subnet only: net/bridge_routed.h */
 	/* The route to everywhere goes here, over the gateway. */
 	struct net_address_value gateway, gateway6; /* family 0: it does not */
 	char name[BRIDGE_NAME_MAX]; /* in the container, "eth0"; "": the

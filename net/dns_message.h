@@ -40,6 +40,7 @@ enum dns_code {
 	DNS_SERVER_FAILURE = 2,
 	DNS_NO_SUCH_NAME = 3,
 	DNS_NOT_IMPLEMENTED = 4,
+	DNS_REFUSED = 5,
 };
 
 struct dns_query {

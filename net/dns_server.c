@@ -88,6 +88,15 @@ static bool answer_pointer(struct dns_server *server,
 }
 
 /*
+ * To who has another name server "no such name" would be the last word, as
+ * programs ask both at once (musl) or one after the other (glibc).
+ */
+static enum dns_code unknown_code(bool routed, const char *name)
+{
+	return routed && strchr(name, '.') ? DNS_REFUSED : DNS_NO_SUCH_NAME;
+}
+
+/*
  * The size of the answer at server->buffer + 2; 0: none; -1: a resolver is to
  * be asked.
  */
@@ -101,7 +110,7 @@ static ssize_t answer_here(struct dns_server *server,
 	cleanup_free char *pointer = NULL;
 	const struct names_client *client;
 	struct dns_query query;
-	bool forward;
+	bool forward, routed;
 	bool known;
 	int r = dns_parse(message, size, &query);
 
@@ -113,6 +122,7 @@ static ssize_t answer_here(struct dns_server *server,
 		return 0;
 	if (client) {
 		forward = names_may_forward(client);
+		routed = names_is_routed(client);
 		known = query.type == DNS_TYPE_PTR
 				? answer_pointer(server, client, &query,
 						 &answer, &pointer)
@@ -121,7 +131,7 @@ static ssize_t answer_here(struct dns_server *server,
 		if (!known && forward)
 			return -1;
 		if (!known)
-			answer.code = DNS_NO_SUCH_NAME;
+			answer.code = unknown_code(routed, query.name);
 	}
 	if (room == DNS_UDP_SIZE)
 		room = query.answer_size;

@@ -23,6 +23,7 @@ struct flat_header {
 	uint32_t mode;
 	uint32_t rule_count;
 	uint32_t resolver_count;
+	uint32_t has_networks;
 	struct net_address_value resolvers[EGRESS_RESOLVERS_MAX];
 };
 
@@ -49,6 +50,7 @@ int egress_policy_pack(const struct egress_policy *policy, int *ret_fd,
 		.mode = policy->mode,
 		.rule_count = (uint32_t)policy->rule_count,
 		.resolver_count = (uint32_t)policy->resolver_count,
+		.has_networks = policy->has_networks,
 	};
 	cleanup_fd int fd = -1;
 	int r;
@@ -118,6 +120,7 @@ static int read_flat(int fd, struct flat_header *header,
 			       "the egress policy is damaged");
 	policy->mode = (enum egress_mode)header->mode;
 	policy->resolver_count = header->resolver_count;
+	policy->has_networks = header->has_networks != 0;
 	memcpy(policy->resolvers, header->resolvers, sizeof(policy->resolvers));
 	size = header->rule_count * sizeof(*policy->rules);
 	policy->rules = xcalloc(header->rule_count + 1, sizeof(*policy->rules));

@@ -318,12 +318,19 @@ enum names_verdict egress_names_ask(struct egress_names *names,
 		answer(&query, packet->data, &content, ret_message);
 		return NAMES_ANSWER;
 	}
+	/* A name of one label is a container's, or nobody's. */
+	if (names->policy->has_networks && !strchr(query.name, '.')) {
+		content.code = DNS_REFUSED;
+		answer(&query, packet->data, &content, ret_message);
+		return NAMES_ANSWER;
+	}
 	allowed = egress_names_allowed(names->policy, query.name, NULL,
 				       EGRESS_TCP, 0) ||
 		  (query.type == DNS_TYPE_PTR &&
 		   is_reverse_allowed(names, query.name, now));
 	if (!allowed) {
-		content.code = DNS_NO_SUCH_NAME;
+		content.code = names->policy->has_networks ? DNS_REFUSED
+							   : DNS_NO_SUCH_NAME;
 		answer(&query, packet->data, &content, ret_message);
 		return NAMES_REFUSE;
 	}

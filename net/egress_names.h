@@ -3,13 +3,15 @@
  * answers tell: the pins.
  *
  * A question goes on only for a name that the policy allows; for any other the
- * answer is at once "no such name", which is what programs take best. What goes
- * on is not the container's message but one of ours: the same question with an
- * ID that the container does not know, so that nobody outside can be told how
- * to forge the answer, and with room for a large one (EDNS), so that TCP is not
- * needed; TCP to the resolver is refused. What comes back of a question for
- * addresses is made anew, too: the addresses that were taken, under the name
- * that was asked for.
+ * answer is at once "no such name", which is what programs take best; where
+ * there are named networks it is "refused", which leaves the word to their name
+ * servers that the container asks as well (net/dns_server.c says the same).
+ * What goes on is not the container's message but one of ours: the same
+ * question with an ID that the container does not know, so that nobody outside
+ * can be told how to forge the answer, and with room for a large one (EDNS), so
+ * that TCP is not needed; TCP to the resolver is refused. What comes back of a
+ * question for addresses is made anew, too: the addresses that were taken,
+ * under the name that was asked for.
  *
  * An address that is not a public one is taken only where the name's rule says
  * so (net/egress_policy.h): else an allowed name that its owner makes resolve

@@ -85,6 +85,9 @@ struct egress_policy {
 	   own and the container's --dns. Not part of the JSON. */
 	struct net_address_value resolvers[EGRESS_RESOLVERS_MAX];
 	size_t resolver_count;
+	/* There are named networks as well, whose name servers are asked beside
+	   these. Nor is this. */
+	bool has_networks;
 };
 
 void egress_policy_release(struct egress_policy *policy);

@@ -314,6 +314,8 @@ static void append_nameservers(struct str *text,
 {
 	char *const *nameservers = host->nameservers;
 
+	if (request->first_dns)
+		str_appendf(text, "nameserver %s\n", request->first_dns);
 	if (strv_length(request->dns) > 0) {
 		for (size_t i = 0; request->dns[i]; i++)
 			str_appendf(text, "nameserver %s\n", request->dns[i]);

@@ -16,6 +16,7 @@ struct net_files_request {
 	bool host_network;	/* shares the host's: its hosts file and its
 				   loopback resolvers are good inside too */
 	char *const *add_hosts; /* "name:ip" or "name=ip"; ip "host-gateway" */
+	const char *first_dns;	/* asked before all others; may be NULL */
 	char *const *dns;	/* --dns; empty: default_dns, or the host's
 				   resolv.conf */
 	char *const *dns_search;

@@ -24,6 +24,7 @@ struct names_client {
 	char **names;
 	struct net_address_value address, address6; /* family 0: none */
 	bool forward;
+	bool routed;
 	char **resolvers;
 };
 
@@ -106,6 +107,7 @@ static bool read_entry(int fd, const char *id, struct names_client *ret_entry)
 	    json_get_strv(json, id, "Names", &entry.names, NULL) < 0 ||
 	    json_get_strv(json, id, "Dns", &entry.resolvers, NULL) < 0 ||
 	    json_get_bool(json, id, "Forward", &entry.forward, NULL) < 0 ||
+	    json_get_bool(json, id, "Routed", &entry.routed, NULL) < 0 ||
 	    json_get_string(json, id, "Address", &address, NULL) < 0 ||
 	    json_get_string(json, id, "Address6", &address6, NULL) < 0) {
 		strv_free(entry.names);
@@ -218,6 +220,11 @@ bool names_may_forward(const struct names_client *client)
 	return client->forward;
 }
 
+bool names_is_routed(const struct names_client *client)
+{
+	return client->routed;
+}
+
 char *const *names_resolvers(const struct names_client *client)
 {
 	return client->resolvers;
@@ -275,6 +282,7 @@ struct search {
 	const char *name;
 	struct net_address_value *addresses;
 	size_t count;
+	bool only4; /* for one whose wire has no IPv6: net/bridge_routed.h */
 	bool found;
 };
 
@@ -318,7 +326,8 @@ static bool search_table(struct table *table, void *data)
 			continue;
 		search->found = true;
 		add_address(search, &entry->address);
-		add_address(search, &entry->address6);
+		if (!search->only4)
+			add_address(search, &entry->address6);
 	}
 	/* As docker does, the first network that knows it has the say. */
 	return search->found;
@@ -330,7 +339,11 @@ bool names_find(struct names *names, const struct names_client *client,
 		size_t *ret_count)
 {
 	struct net_address_value found[NAMES_ADDRESSES_MAX];
-	struct search search = {.name = name, .addresses = found};
+	struct search search = {
+		.name = name,
+		.addresses = found,
+		.only4 = client->routed,
+	};
 	cleanup_free char *id = xstrdup(client->id);
 	unsigned int first;
 

@@ -5,7 +5,7 @@
  * network, which its monitor writes and holds locked as long as it is there:
  *
  *   {"Names": ["web", …], "Address": "172.18.0.2", "Address6": "",
- *    "Forward": true, "Dns": [], …}
+ *    "Forward": true, "Routed": false, "Dns": [], …}
  *
  * (the rest: core/monitor/networks.h). A directory is read anew when it has
  * changed; that an endpoint is still held is asked for with each answer, so
@@ -13,7 +13,8 @@
  *
  * A container hears of the containers on all of its networks, whichever name
  * server it asks, and is known by the address that it asks from. It may ask for
- * names of the world (Forward) when one of its networks has a way out.
+ * names of the world (Forward) when one of its networks has a way out. One that
+ * has a way out of its own (Routed) has a name server of its own for them.
  */
 #pragma once
 
@@ -36,6 +37,7 @@ struct names_client;
 const struct names_client *
 names_client(struct names *names, const struct net_address_value *address);
 bool names_may_forward(const struct names_client *client);
+bool names_is_routed(const struct names_client *client);
 /* Whom names of the world are asked for (--dns); empty: the host's. */
 char *const *names_resolvers(const struct names_client *client);
 

@@ -192,3 +192,27 @@ int nl_link_without_local(int fd, unsigned int index)
 	r = nl_call(fd, &request);
 	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP ? 0 : r;
 }
+
+int nl_configure4(int fd, unsigned int index, const struct nl_setting *settings,
+		  size_t count)
+{
+	const struct ifinfomsg link = {
+		.ifi_family = AF_UNSPEC,
+		.ifi_index = (int)index,
+	};
+	struct nl_request request;
+	size_t families;
+	size_t inet;
+	size_t conf;
+
+	nl_begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
+	families = nl_nest_begin(&request, IFLA_AF_SPEC);
+	inet = nl_nest_begin(&request, AF_INET);
+	conf = nl_nest_begin(&request, IFLA_INET_CONF);
+	for (size_t i = 0; i < count; i++)
+		nl_add_u32(&request, settings[i].number, settings[i].value);
+	nl_nest_end(&request, conf);
+	nl_nest_end(&request, inet);
+	nl_nest_end(&request, families);
+	return nl_call(fd, &request);
+}

@@ -56,3 +56,11 @@ int nl_link_up(int fd, unsigned int index);
  * IPv6, which has none to give.
  */
 int nl_link_without_local(int fd, unsigned int index);
+
+/* Settings of an interface for IPv4, IPV4_DEVCONF_* of <linux/ip.h>. */
+struct nl_setting {
+	uint16_t number;
+	uint32_t value;
+};
+int nl_configure4(int fd, unsigned int index, const struct nl_setting *settings,
+		  size_t count);

@@ -19,6 +19,7 @@ static int check_network(enum launch_network network, struct error *err)
 {
 	switch (network) {
 	case LAUNCH_NETWORK_SLIRP:
+	case LAUNCH_NETWORK_NAMED:
 		return 0;
 	case LAUNCH_NETWORK_NONE:
 		return err_set(err, ERROR_INVALID,
@@ -35,17 +36,11 @@ static int check_network(enum launch_network network, struct error *err)
 			"of another container");
 		return err_hint(err, "give the policy to the container whose "
 				     "network it is");
-	case LAUNCH_NETWORK_NAMED:
-		err_set(err, ERROR_UNSUPPORTED,
-			"conflicting options: an egress policy and a named "
-			"network, whose gateway is shared by all containers on "
-			"it");
-		break;
 	}
-	return err_hint(err, "use the default network (--network slirp)");
+	return err_hint(err, "use the default network or a named one");
 }
 
-int egress_policy_take(cJSON *host, const struct network *network,
+int egress_policy_take(cJSON *host, struct network *network,
 		       struct egress_policy **ret_policy, struct error *err)
 {
 	CLEANUP(egress_policy_release) struct egress_policy policy = {0};
@@ -66,9 +61,11 @@ int egress_policy_take(cJSON *host, const struct network *network,
 	r = check_network(network->kind, err);
 	if (r < 0)
 		return r;
-	/* Beside slirp, another network would be another way out. */
-	if (network->endpoints && network->endpoints->child)
-		return check_network(LAUNCH_NETWORK_NAMED, err);
+	/* Its way out is never a network's (net/bridge_routed.h). */
+	if (network->kind == LAUNCH_NETWORK_NAMED)
+		r = network_add_uplink(network, err);
+	if (r < 0)
+		return r;
 	json_set(moss, "Egress", egress_policy_json(&policy));
 	*ret_policy = xcalloc(1, sizeof(policy));
 	**ret_policy = policy;
@@ -76,15 +73,18 @@ int egress_policy_take(cJSON *host, const struct network *network,
 	return 0;
 }
 
-int egress_check_connect(const cJSON *container, struct error *err)
+int egress_check_connect(const cJSON *container, bool running,
+			 struct error *err)
 {
 	const cJSON *moss = member_get(container, "Moss");
 
-	if (!cJSON_IsObject(member_get(moss, "Egress")))
+	if (!running || !cJSON_IsObject(member_get(moss, "Egress")) ||
+	    cJSON_GetArraySize(member_get(moss, "Networks")) > 0)
 		return 0;
-	return err_set(err, ERROR_CONFLICT,
-		       "a container with an egress policy cannot be connected "
-		       "to a network: its way out would be another one");
+	err_set(err, ERROR_CONFLICT,
+		"a running container with an egress policy cannot be connected "
+		"to its first network");
+	return err_hint(err, "stop it first, or create it with --network");
 }
 
 static int open_with_policy(struct engine *engine, const char *id,

@@ -265,17 +265,28 @@ static int claim(struct engine *engine, const struct network_record *record,
 			     ret_address, err);
 }
 
+/* routed: over a wire for IPv4 only (net/bridge_routed.h). */
 static int set_address(struct engine *engine,
 		       const struct network_record *record, int family,
-		       const char *id, cJSON *endpoint, struct error *err)
+		       bool routed, const char *id, cJSON *endpoint,
+		       struct error *err)
 {
 	const struct places *place = &places[family == AF_INET6];
+	const cJSON *wanted = member_get(endpoint, "IPAMConfig");
 	struct net_address_value address;
 	char text[ADDRESS_TEXT_MAX];
 	struct net_pool pool;
 	int r;
 
-	if (!network_pool(record, family, &pool)) {
+	if (routed && family == AF_INET6 &&
+	    *member_string(wanted, place->wanted))
+		return err_set(err, ERROR_UNSUPPORTED,
+			       "a container with an egress policy has no IPv6 "
+			       "address on network %s",
+			       record->name);
+
+	if (!network_pool(record, family, &pool) ||
+	    (family == AF_INET6 && routed)) {
 		json_set_string(endpoint, place->address, "");
 		json_set_string(endpoint, place->gateway, "");
 		json_set_i64(endpoint, place->prefix, 0);
@@ -308,8 +319,8 @@ static void set_mac(cJSON *endpoint)
 	json_set_string(endpoint, "Mac", text);
 }
 
-static int prepare(struct engine *engine, const char *id, cJSON *endpoint,
-		   struct error *err)
+static int prepare(struct engine *engine, const char *id, bool routed,
+		   cJSON *endpoint, struct error *err)
 {
 	CLEANUP(network_record_release) struct network_record record = {0};
 	int r = network_find(&engine->store, member_string(endpoint, "Name"),
@@ -319,9 +330,10 @@ static int prepare(struct engine *engine, const char *id, cJSON *endpoint,
 		return r;
 	/* Made anew under the same name: other addresses. */
 	json_set_string(endpoint, "Id", record.id);
-	r = set_address(engine, &record, AF_INET, id, endpoint, err);
+	r = set_address(engine, &record, AF_INET, routed, id, endpoint, err);
 	r = r < 0 ? r
-		  : set_address(engine, &record, AF_INET6, id, endpoint, err);
+		  : set_address(engine, &record, AF_INET6, routed, id, endpoint,
+				err);
 	if (r < 0)
 		return r;
 	set_mac(endpoint);
@@ -369,8 +381,9 @@ static void choose_default(const cJSON *container)
 int endpoints_prepare(struct engine *engine, const char *id, cJSON *container,
 		      struct error *err)
 {
-	const cJSON *networks =
-		member_get(member_get(container, "Moss"), "Networks");
+	const cJSON *moss = member_get(container, "Moss");
+	const cJSON *networks = member_get(moss, "Networks");
+	const bool routed = cJSON_IsObject(member_get(moss, "Egress"));
 	cleanup_fd int lock_fd = -1;
 	cJSON *item;
 
@@ -381,7 +394,7 @@ int endpoints_prepare(struct engine *engine, const char *id, cJSON *container,
 		return lock_fd;
 	cJSON_ArrayForEach(item, networks)
 	{
-		int r = prepare(engine, id, item, err);
+		int r = prepare(engine, id, routed, item, err);
 
 		if (r < 0)
 			return r;

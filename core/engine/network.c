@@ -233,6 +233,13 @@ static int parse_address(const cJSON *endpoint, struct network *network,
 	return 0;
 }
 
+int network_add_uplink(struct network *network, struct error *err)
+{
+	network->kind = LAUNCH_NETWORK_SLIRP;
+	network->address = xstrdup(NET_ADDRESS);
+	return parse_mac(NULL, NULL, network, err);
+}
+
 static int invalid_port(const char *text, struct error *err)
 {
 	return err_set(err, ERROR_INVALID, "invalid port specification: \"%s\"",

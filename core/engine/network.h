@@ -37,6 +37,9 @@ int network_parse(const cJSON *body, const cJSON *host, const cJSON *exposed,
 		  struct error *err);
 void network_release(struct network *network);
 
+/* A way out of its own, as with slirp, beside the named networks. */
+int network_add_uplink(struct network *network, struct error *err);
+
 /* The name under NetworkSettings.Networks: "bridge", "slirp", "none", "host";
    "" for another container's and for a named network. */
 const char *network_name(const char *mode);

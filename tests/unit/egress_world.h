@@ -71,8 +71,8 @@ static bool take_report(const struct egress_report *report, void *opaque)
 	return true;
 }
 
-static struct world *make_world(enum egress_mode mode, const char *allow,
-				const char *deny)
+static struct world *make_world_of(enum egress_mode mode, const char *allow,
+				   const char *deny, bool has_networks)
 {
 	const struct egress_hooks hooks = {to_container, to_uplink, take_report,
 					   NULL};
@@ -88,10 +88,17 @@ static struct world *make_world(enum egress_mode mode, const char *allow,
 			egress_policy_add_list(&policy, deny, true, NULL), 0);
 	address_parse("10.0.2.3", &policy.resolvers[0]);
 	address_parse("fd00::3", &policy.resolvers[1]);
+	policy.has_networks = has_networks;
 	own.opaque = world;
 	world->now = 1000;
 	world->egress = egress_new(&policy, &own);
 	return world;
+}
+
+static struct world *make_world(enum egress_mode mode, const char *allow,
+				const char *deny)
+{
+	return make_world_of(mode, allow, deny, false);
 }
 
 static void free_world(struct world *world)

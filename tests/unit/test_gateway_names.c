@@ -173,6 +173,23 @@ static void test_names(void **state)
 	close(db);
 }
 
+/* A container whose wire has no IPv6 (net/bridge_routed.h). */
+static void test_routed(void **state)
+{
+	const struct world *world = *state;
+	int web = join(world, "front", "1111", WEB);
+	int box = join(world, "front", "2222",
+		       "{\"Names\": [\"box\"], \"Address\": \"10.1.0.3\","
+		       " \"Forward\": false, \"Routed\": true}");
+
+	assert_true(names_is_routed(client_at(world, "10.1.0.3")));
+	assert_false(names_is_routed(client_at(world, "10.1.0.2")));
+	assert_found(world, "10.1.0.3", "web", "10.1.0.2");
+	assert_found(world, "10.1.0.2", "box", "10.1.0.3");
+	close(web);
+	close(box);
+}
+
 /* kill -9 of a monitor leaves its file behind, but no lock. */
 static void test_dead_holder(void **state)
 {
@@ -352,6 +369,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_names, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_routed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_dead_holder, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_round_robin, set_up,

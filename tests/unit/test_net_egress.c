@@ -222,6 +222,26 @@ static void test_names(void **state)
 	assert_int_equal(world->uplink.count, 2);
 }
 
+/* Their name servers, which are asked as well, have the last word. */
+static void test_names_beside_networks(void **state)
+{
+	cleanup_world struct world *world =
+		make_world_of(EGRESS_DENY, "a.test:80,*", NULL, true);
+	cleanup_world struct world *strict =
+		make_world_of(EGRESS_DENY, "a.test:80", NULL, true);
+
+	ask(strict, "c.test", DNS_TYPE_A);
+	assert_int_equal(last_code(strict), DNS_REFUSED);
+	expect_report(strict, EGRESS_NAME_REFUSED);
+	ask(strict, "a.test", DNS_TYPE_A);
+	assert_int_equal(strict->uplink.count, 1);
+	/* One label: nobody outside is asked, and nothing is told. */
+	ask(world, "web", DNS_TYPE_A);
+	assert_int_equal(world->uplink.count, 0);
+	assert_int_equal(last_code(world), DNS_REFUSED);
+	assert_int_equal(world->reports, 0);
+}
+
 static void test_pins(void **state)
 {
 	cleanup_world struct world *world =
@@ -398,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_odd_frames),
 		cmocka_unit_test(test_extension_headers),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_names_beside_networks),
 		cmocka_unit_test(test_pins),
 		cmocka_unit_test(test_private_addresses),
 		cmocka_unit_test(test_ports_of_addresses),

@@ -235,6 +235,7 @@ static void test_memfd(void **state)
 	egress_policy_add_list(&policy, "a.test:443,10.0.0.0/8", false, NULL);
 	policy.resolvers[0].family = AF_INET;
 	policy.resolver_count = 1;
+	policy.has_networks = true;
 	assert_int_equal(egress_policy_pack(&policy, &fd, NULL), 0);
 	/* Nobody changes it on the way. */
 	assert_true(pwrite(fd, "x", 1, 0) < 0);
@@ -243,6 +244,7 @@ static void test_memfd(void **state)
 	assert_int_equal(read.rule_count, 2);
 	assert_memory_equal(read.rules, policy.rules, 2 * sizeof(*read.rules));
 	assert_int_equal(read.resolver_count, 1);
+	assert_true(read.has_networks);
 }
 
 /* Every damaged one is refused, and none is read past its end. */
