@@ -464,6 +464,15 @@ static void check_default(struct walk *walk,
 			       from->words[0]));
 }
 
+/* An architecture by the name that platforms have for it. */
+static const char *usual_name(const char *architecture)
+{
+	if (strcasecmp(architecture, "x86_64") == 0)
+		return "amd64";
+	return strcasecmp(architecture, "aarch64") == 0 ? "arm64"
+							: architecture;
+}
+
 /* A stage for one platform may say so in its name. */
 static bool names_platform(const char *stage, const char *platform)
 {
@@ -472,7 +481,8 @@ static bool names_platform(const char *stage, const char *platform)
 	if (!parts[1] && strcasestr(stage, "linux"))
 		return true;
 	for (size_t i = 0; i < 2 && parts[i]; i++) {
-		if (strcasestr(stage, parts[i]))
+		if (strcasestr(stage, parts[i]) ||
+		    strcasestr(stage, usual_name(parts[i])))
 			return true;
 	}
 	return false;
