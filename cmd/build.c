@@ -228,7 +228,11 @@ static int build_main(struct context *context, const struct options *options)
 	if (r >= 0 && json_member(building.request, "call"))
 		return show_check(&building);
 	r = r < 0 ? r : finish(context, options, &building, &err);
-	return r < 0 ? command_fail(context, &err) : 0;
+	if (r >= 0)
+		return 0;
+	/* 126 and 127 are for who runs a command, not for a step that does. */
+	(void)command_fail(context, &err);
+	return EXIT_FAILURE;
 }
 
 static const struct option *const tables[] = {build_option_table,

@@ -307,6 +307,17 @@ def test_failing_step(moss, context):
     assert f"{number} CACHED\n" in again
 
 
+@pytest.mark.parametrize("command", ['["no-such-program"]', '["/etc"]',
+                                     "exit 127"])
+def test_a_failed_build_exits_with_one(moss, context, command):
+    context.dockerfile(f"""
+        FROM busybox
+        RUN {command}
+        """)
+    result = context.build("--no-cache")
+    assert result.code == 1, result
+
+
 def test_quiet_failure_says_why(moss, context, tmp_path):
     context.dockerfile("FROM busybox\nRUN echo the reason; false\n")
     (tmp_path / "iid").write_text("what was there before")
