@@ -150,20 +150,6 @@ static int read_flags(struct worker *worker, struct copy *copy,
 	return r < 0 ? r : 0;
 }
 
-static int check_destination(const struct copy *copy, struct error *err)
-{
-	const char *destination = copy->words[copy->word_count - 1];
-
-	if (copy->word_count > 2 && !str_ends(destination, "/") &&
-	    !str_ends(destination, "/.") && !str_equal(destination, "."))
-		return err_set(err, ERROR_INVALID,
-			       "When using %s with more than one source file, "
-			       "the destination must be a directory and end "
-			       "with a /",
-			       copy->is_add ? "ADD" : "COPY");
-	return 0;
-}
-
 /* ---- sources ---- */
 
 static bool is_url(const char *word)
@@ -364,8 +350,6 @@ static int prepare(struct worker *worker, struct copy *copy, struct error *err)
 		r = expand_heredocs(worker, copy, err);
 	if (r == 0)
 		r = read_flags(worker, copy, err);
-	if (r == 0)
-		r = check_destination(copy, err);
 	if (r == 0)
 		r = check_checksum(worker, copy, err);
 	if (r == 0)

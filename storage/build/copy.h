@@ -20,6 +20,9 @@
  *                  "/", under its own name; else it is the destination
  *   archive        (ADD) unpacked into the destination, a directory
  *
+ * Of several sources no file may be the destination: it has to be a directory
+ * by then, or to end in "/".
+ *
  * A link in the destination's path is followed, within the root; one that
  * something is to be copied over is replaced. A directory never gives way to
  * something else, nor the reverse, but for an archive's entries.
@@ -87,6 +90,7 @@ struct copy {
 	struct owner owner;
 	bool link;
 	bool parents;
+	bool several; /* sources that the Dockerfile names */
 	char **excludes;
 	int64_t epoch;
 	struct copy_input *inputs;

@@ -312,6 +312,11 @@ static int begin_file(struct copier *copier, const struct content_entry *entry,
 
 	if (r < 0)
 		return r;
+	if (r != TARGET_DIRECTORY && copier->copy->several)
+		return err_set(err, ERROR_INVALID,
+			       "with more than one source file, the "
+			       "destination must be a directory and end with "
+			       "a /");
 	path = r == TARGET_DIRECTORY ? below(copier->base, name)
 				     : xstrdup(copier->base);
 	/* A link that leads to nothing yet may name any place. */

@@ -102,6 +102,7 @@ static int read_inputs(struct copy *copy, struct error *err)
 {
 	const cJSON *sources = NULL;
 	const cJSON *source;
+	size_t named = 0;
 	int r = json_get_array(copy->job->request, "", "sources", &sources,
 			       err);
 
@@ -118,7 +119,12 @@ static int read_inputs(struct copy *copy, struct error *err)
 		r = read_input(source, input, err);
 		if (r < 0)
 			return r;
+		/* A single file has no patterns. */
+		named += strv_length(input->patterns) > 0
+				 ? strv_length(input->patterns)
+				 : 1;
 	}
+	copy->several = named > 1;
 	return 0;
 }
 

@@ -192,6 +192,24 @@ def test_onbuild_takes_files(moss, context, tmp_path):
     assert "needs to be defined before" in error
 
 
+def test_several_sources(context, tmp_path):
+    """Go into a directory that is there, also where no "/" says so."""
+    for name in ("a", "b", "dir/c"):
+        context.write(name, name)
+    context.dockerfile("""
+        FROM scratch
+        WORKDIR /app
+        COPY a b /app
+        COPY dir a /made
+        """)
+    assert set(files_of(context, tmp_path)) == \
+        {"app/a", "app/b", "made/c", "made/a"}
+    for text in ("COPY a b /file", "COPY --link a b /app", "COPY a none* /file",
+                 "ADD <<A b /file\nA"):
+        context.write("Dockerfile", f"FROM scratch\nWORKDIR /app\n{text}\n")
+        assert "must be a directory and end with a /" in context.fails()
+
+
 def test_epoch_of_the_dockerfile(moss, context):
     """An ARG before the first FROM has it where nobody else does."""
     def created(*args):
