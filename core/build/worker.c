@@ -409,11 +409,15 @@ static int dispatch(struct worker *worker, struct error *err)
 			       : apply(worker, err);
 }
 
+/* Before its first instruction: at the FROM. */
 static void tell_failure(const struct worker *worker)
 {
+	const struct dockerfile_instruction *instruction = worker->instruction;
+	const struct stage *stage =
+		&worker->builder->stages.list[worker->stage];
 	const struct dockerfile_range range = {
-		worker->instruction->first_line,
-		worker->instruction->last_line,
+		instruction ? instruction->first_line : stage->line,
+		instruction ? instruction->last_line : stage->line,
 	};
 
 	definition_failed(worker->builder, &range, worker->vertex,
@@ -439,6 +443,16 @@ static int go_through(struct worker *worker,
 	return r;
 }
 
+/* A stranger's image may have what ONBUILD would not have taken. */
+static int check_trigger(const struct dockerfile_instruction *instruction,
+			 struct error *err)
+{
+	if (instruction->keyword == DOCKERFILE_FROM)
+		return err_set(err, ERROR_INVALID,
+			       "FROM is not allowed as an ONBUILD trigger");
+	return instruction_check(instruction, err);
+}
+
 /* The base's ONBUILD; what is wrong there is told at the FROM. */
 static int go_through_triggers(struct worker *worker, struct error *err)
 {
@@ -457,7 +471,7 @@ static int go_through_triggers(struct worker *worker, struct error *err)
 					.line;
 			dockerfile.instructions[j].last_line =
 				dockerfile.instructions[j].first_line;
-			r = instruction_check(&dockerfile.instructions[j], err);
+			r = check_trigger(&dockerfile.instructions[j], err);
 			if (r == 0)
 				r = go_through(worker,
 					       &dockerfile.instructions[j],
@@ -467,6 +481,7 @@ static int go_through_triggers(struct worker *worker, struct error *err)
 			tell_failure(worker);
 			err_wrap(err, "ONBUILD %s", triggers[i]);
 		}
+		worker->instruction = NULL;
 	}
 	return r;
 }

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import oci
 from builds import Context
 from conftest import wait_for
 
@@ -204,6 +205,19 @@ def test_onbuild_fails(context):
     context.dockerfile("FROM trigger-bad")
     error = context.fails()
     assert "ONBUILD RUN exit 3" in error and "exit code: 3" in error
+
+
+@pytest.mark.parametrize("trigger", ["NOSUCH x", "# x", "FROM y", ""])
+def test_onbuild_of_a_stranger(moss, context, tmp_path, trigger):
+    """What no build of ours would have let into an image."""
+    archive = tmp_path / "strange.tar"
+    oci.docker_archive(archive, {"strange:1": oci.Image(
+        [oci.layer(oci.file("file", b"x"))], {"OnBuild": [trigger]})})
+    moss.ok("load", "-i", archive)
+    context.dockerfile("FROM strange:1\nENV A=b")
+    error = context.fails()
+    assert "Dockerfile:1" in error and "ONBUILD" in error
+    moss.ok("rmi", "strange:1")
 
 
 def test_here_documents(context):
