@@ -177,8 +177,10 @@ int bridge_bridged_wire(int nl_fd, const struct bridge_port *port)
 {
 	unsigned int bridge = if_nametoindex(BRIDGE_INTERFACE);
 
-	if (note(nl_fd, RTM_DELNEIGH, bridge, &port->address.address) < 0)
-		return 0;
+	int r = note(nl_fd, RTM_DELNEIGH, bridge, &port->address.address);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
 	return announce(bridge, &port->address.address, port->mac);
 }
 

@@ -31,8 +31,8 @@
  * around ports that are isolated. DETOUR says so, but for the wires that are
  * routed to anyway.
  *
- * No rule names a wire, nor does any route outlive it: a container that is
- * killed leaves nothing.
+ * No rule names a wire, nor does any route outlive it: of a container that is
+ * killed there remains that its address was behind one.
  */
 #pragma once
 

@@ -48,12 +48,10 @@ static int collect_directory(struct trees *trees, int fd, const char *path,
 	cleanup_dir DIR *dir = NULL;
 	const struct dirent *entry;
 
-	if (depth >= MOST_DEPTH)
-		return -ELOOP;
-	dir = fdopendir(fd);
+	dir = depth < MOST_DEPTH ? fdopendir(fd) : NULL;
 	if (!dir) {
 		close_fd(&fd);
-		return -ENOMEM;
+		return depth < MOST_DEPTH ? -ENOMEM : -ELOOP;
 	}
 	while (errno = 0, (entry = readdir(dir))) {
 		cleanup_free char *below = NULL;
