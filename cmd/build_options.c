@@ -345,8 +345,9 @@ static void add_annotations(const struct options *options, cJSON *request)
 	json_set(request, "annotations", array);
 }
 
-int build_options_call(const struct options *options, bool *ret_check,
-		       struct error *err)
+/* Is the Dockerfile to be judged instead of built? By --check and --call. */
+static int read_call(const struct options *options, bool *ret_check,
+		     struct error *err)
 {
 	const char *call = option_string(options, "call");
 
@@ -365,7 +366,7 @@ int build_options_request(const struct options *options, cJSON *request,
 	bool only_check = false;
 	int r = check(options, err);
 
-	r = r < 0 ? r : build_options_call(options, &only_check, err);
+	r = r < 0 ? r : read_call(options, &only_check, err);
 	r = r < 0 ? r : build_options_names(options, &names, err);
 	r = r < 0 ? r : add_build_args(options, request, err);
 	r = r < 0 ? r : add_platform(options, request, err);

@@ -31,6 +31,3 @@ int build_values_output_names(const struct options *options, char ***names,
 
 /* A path of the user's as an absolute one; caller frees. */
 int build_path(const char *path, char **ret_path, struct error *err);
-/* Is the Dockerfile to be judged instead of built? By --check and --call. */
-int build_options_call(const struct options *options, bool *ret_check,
-		       struct error *err);

@@ -14,7 +14,8 @@
  * answer in its place. A network without a way out has no tun0.
  *
  * The gateway hands nothing on from one container to another: that is the
- * bridge's, which may be told to keep them apart.
+ * bridge's, which may be told to keep them apart. The exception is a container
+ * with an egress policy, whose wire is routed: net/bridge_routed.h.
  *
  * Each network has a namespace of its own, so that there is no path between two
  * of them. It lives as long as somebody has a descriptor of it: the gateway

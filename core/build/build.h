@@ -16,7 +16,8 @@
  *                  {"type":"url","url"} | {"type":"git","url"}
  *   dockerfile     {"path"}: on the host | {"context"}: a path in the context |
  *                  {"text"}; absent: "Dockerfile" in the context
- *   buildContexts  {NAME: a directory | "docker-image://REFERENCE"}
+ *   buildContexts  {NAME: a directory | "docker-image://REFERENCE" |
+ *                  "oci-layout://DIRECTORY[:TAG][@DIGEST]" | a URL}
  *   buildArgs      ["NAME=VALUE"]
  *   call           "check": nothing is built, the Dockerfile is judged; the
  *                  result is that of lint.h

@@ -1,13 +1,9 @@
 """moss build where the root of RUN is served by fuse-overlayfs: the same layers
 and the same images as with the kernel's overlay."""
-import shutil
-
 import pytest
 
 from builds import Context
 
-pytestmark = pytest.mark.skipif(not shutil.which("fuse-overlayfs"),
-                                reason="needs fuse-overlayfs")
 FUSE = ["--storage-driver", "fuse-overlayfs"]
 
 
